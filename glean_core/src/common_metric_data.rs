@@ -1,0 +1,64 @@
+//! What every metric has in common: its name, where it is sent, how long it lives.
+
+/// How long a value stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Lifetime {
+    /// Until the ping it is sent in is collected.
+    Ping = 0,
+    /// Until the next start of the application.
+    Application = 1,
+    /// Until collection or the ping is switched off.
+    User = 2,
+}
+
+impl Lifetime {
+    /// All lifetimes, in the order of their numbers.
+    pub(crate) const ALL: [Lifetime; 3] = [Lifetime::Ping, Lifetime::Application, Lifetime::User];
+
+    /// Returns the lifetime with this number.
+    pub fn from_number(number: i32) -> Option<Lifetime> {
+        Lifetime::ALL.into_iter().find(|lifetime| *lifetime as i32 == number)
+    }
+}
+
+/// The description of one metric, as its owner writes it.
+#[derive(Clone, Debug)]
+pub struct CommonMetricData {
+    /// First part of the identifier; may be empty.
+    pub category: String,
+    /// Last part of the identifier.
+    pub name: String,
+    /// The pings this metric is sent in; each keeps its own copy of the value.
+    pub send_in_pings: Vec<String>,
+    /// How long a value stays.
+    pub lifetime: Lifetime,
+    /// A disabled metric records neither values nor errors.
+    pub disabled: bool,
+    /// The label, if this is one metric of a labeled one.
+    pub label: Option<String>,
+    /// Whether the metric belongs to a session and is left out when the session isn't sampled.
+    pub in_session: bool,
+}
+
+impl CommonMetricData {
+    /// Returns `category.name`, or `name` without a category: the key of the metric in a ping.
+    pub fn identifier(&self) -> String {
+        if self.category.is_empty() { self.name.clone() } else { format!("{}.{}", self.category, self.name) }
+    }
+}
+
+/// [`CommonMetricData`] with its identifier put together once, as every recording call needs it.
+#[derive(Debug)]
+pub struct MetricMeta {
+    /// `category.name`, or `name` without a category.
+    pub identifier: String,
+    /// The description it was made from.
+    pub common: CommonMetricData,
+}
+
+impl From<CommonMetricData> for MetricMeta {
+    fn from(common: CommonMetricData) -> MetricMeta {
+        MetricMeta { identifier: common.identifier(), common }
+    }
+}

@@ -1,0 +1,66 @@
+//! The errors of the core; each one says what failed, where, and why.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Shorthand for results of the core.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call of the core failed.
+#[derive(Debug)]
+pub enum Error {
+    /// A file or directory could not be used.
+    Io {
+        /// What was tried, as a verb: "create", "read", …
+        action: &'static str,
+        /// The file or directory it was tried on.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Another process, or another instance in this one, owns the data directory.
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The application id is empty.
+    EmptyApplicationId,
+    /// Glean isn't running: before `initialize`, after `shutdown`, or `initialize` failed.
+    NotInitialized,
+    /// Glean runs already or was shut down; only a reset makes it startable again.
+    AlreadyInitialized,
+}
+
+impl Error {
+    /// Returns a function for `map_err` that adds what was tried and on which path.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+        let path = path.to_path_buf();
+        move |source| Error::Io { action, path, source }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Io { action, path, source } => write!(f, "cannot {action} {}: {source}", path.display()),
+            Error::Locked { path } => write!(
+                f,
+                "another process uses this data directory: {} is locked; give each process its own data_dir",
+                path.display()
+            ),
+            Error::EmptyApplicationId => f.write_str("the application id is empty"),
+            Error::NotInitialized => f.write_str("Glean isn't running: call initialize first (and not after shutdown)"),
+            Error::AlreadyInitialized => f.write_str("Glean was initialized already; this call changes nothing"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
