@@ -1,0 +1,267 @@
+"""Downloads: retried where that can heal, continued where the server allows it, verified before they get a name.
+
+The cache holds `downloads/<sha256>/<file name>`: nothing gets there that was not verified, and what is there is verified
+again whenever it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from glean_steps import report, workspace
+from glean_steps.errors import DownloadError, OfflineError, SettingError, WrongHashError
+
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 30.0
+TOTAL_TIMEOUT_S = 900.0
+ATTEMPTS = 4
+BACKOFF_S = 1.0
+_HEALING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file on a server that is known before it is fetched.
+
+    Attributes:
+        name: its file name.
+        url: where it is.
+        digest: its hash in hexadecimal.
+        algorithm: the hash's name in hashlib; only `sha256` is trusted alone.
+    """
+
+    name: str
+    url: str
+    digest: str
+    algorithm: str = "sha256"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a download waits; tests use shorter ones.
+
+    Attributes:
+        connect_s, read_s: deadlines of a connection and of one read, in seconds.
+        total_s: deadline of the whole download, in seconds, retries included.
+        attempts: how often it is tried.
+        backoff_s: the pause before the second attempt; it doubles each time.
+    """
+
+    connect_s: float = CONNECT_TIMEOUT_S
+    read_s: float = READ_TIMEOUT_S
+    total_s: float = TOTAL_TIMEOUT_S
+    attempts: int = ATTEMPTS
+    backoff_s: float = BACKOFF_S
+
+
+def patience() -> Patience:
+    """Return the default patience; GLEAN_FETCH_TIMEOUT replaces the deadline of a connection and of a read (seconds)."""
+    setting = os.environ.get("GLEAN_FETCH_TIMEOUT")
+    if not setting:
+        return Patience()
+    try:
+        seconds = float(setting)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):  # Not a number is neither.
+        raise SettingError(
+            f"GLEAN_FETCH_TIMEOUT={setting!r} cannot be used", why="it is not a positive number of seconds", fix="unset it"
+        )
+    return Patience(connect_s=seconds, read_s=seconds)
+
+
+def is_offline() -> bool:
+    """Return whether GLEAN_OFFLINE forbids the network."""
+    return os.environ.get("GLEAN_OFFLINE", "") not in ("", "0")
+
+
+def cached(download: Download, cache: Path) -> Optional[Path]:
+    """Return the verified file from the cache, or None. A damaged file is removed and reported."""
+    path = _cache_path(download, cache)
+    if not path.is_file():
+        return None
+    found = _digest(path, download.algorithm)
+    if found == download.digest:
+        return path
+    report.say(f"{path} is damaged ({download.algorithm} {found}); it will be fetched again")
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise workspace.disk_error(error, path) from error
+    return None
+
+
+def fetch(download: Download, cache: Path, *, patient: Optional[Patience] = None) -> Path:
+    """Return the file from the cache, fetching it first when it is not there.
+
+    Raises:
+        OfflineError: GLEAN_OFFLINE is set and the file is not in the cache.
+        DownloadError: the server did not deliver it; says what each attempt met.
+        WrongHashError: what the server delivered is another file; shows both hashes.
+    """
+    path = cached(download, cache)
+    if path is not None:
+        return path
+    if is_offline():
+        raise OfflineError(
+            f"{download.name} is not in the cache",
+            why=f"GLEAN_OFFLINE is set, so {download.url} was not asked",
+            fix=f"run once without GLEAN_OFFLINE, or put the file at {_cache_path(download, cache)}",
+        )
+    path = _cache_path(download, cache)
+    part = path.with_name(path.name + ".part")
+    with workspace.lock(path.parent.with_suffix(".lock"), f"fetching {download.name}"):
+        again = cached(download, cache)
+        if again is not None:
+            return again
+        continued = part.exists()
+        _fetch_into(download, part, patient or patience())
+        found = _digest(part, download.algorithm)
+        if found != download.digest and continued:
+            report.say(f"  {download.name}: what an earlier run left was not the start of it; fetching all of it")
+            part.unlink()
+            _fetch_into(download, part, patient or patience())
+            found = _digest(part, download.algorithm)
+        if found != download.digest:
+            part.unlink()
+            raise WrongHashError(
+                f"{download.name} is not the file that was pinned",
+                why=f"{download.url} has {download.algorithm} {found}, pinned is {download.digest}",
+                fix="do not use it; if the new file is right, renew the pin with `invoke pins`",
+            )
+        try:
+            os.replace(part, path)
+        except OSError as error:
+            raise workspace.disk_error(error, path) from error
+    return path
+
+
+def _cache_path(download: Download, cache: Path) -> Path:
+    return cache / "downloads" / download.digest / download.name
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    digest = hashlib.new(algorithm)
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class _Retry(Exception):
+    """An attempt met something that another attempt can heal."""
+
+
+def _fetch_into(download: Download, part: Path, patient: Patience) -> None:
+    """Fetch into `part`, continuing what an earlier attempt or run left there."""
+    met = []
+    limit = time.monotonic() + patient.total_s
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise workspace.disk_error(error, part) from error
+    for attempt in range(1, patient.attempts + 1):
+        try:
+            _attempt(download, part, patient, limit)
+            return
+        except _Retry as reason:
+            met.append(f"attempt {attempt}: {reason}")
+            report.say(f"  {download.name}: {met[-1]}")
+        pause = patient.backoff_s * 2 ** (attempt - 1)
+        if attempt == patient.attempts or time.monotonic() + pause > limit:
+            break
+        time.sleep(pause)
+    raise DownloadError(
+        f"could not fetch {download.name}",
+        why=f"{download.url}: " + "; ".join(met),
+        fix="run it again (it continues where it stopped), or name a mirror (see `Mirrors` in README.md)",
+    )
+
+
+def _attempt(download: Download, part: Path, patient: Patience, limit: float) -> None:
+    import requests  # Slow to import, and a run that is up to date never needs it.
+
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    try:
+        with requests.get(
+            download.url, headers=headers, stream=True, timeout=(patient.connect_s, patient.read_s)
+        ) as response:
+            status = response.status_code
+            if status == 416:
+                part.unlink(missing_ok=True)
+                raise _Retry("the server could not continue; starting over")
+            if status in _HEALING_STATUSES:
+                raise _Retry(f"HTTP {status}")
+            if status not in (200, 206):
+                raise DownloadError(
+                    f"could not fetch {download.name}",
+                    why=f"{download.url} answered HTTP {status} {response.reason}",
+                    fix="check the version in glean_steps/pins.toml, or name a mirror (see `Mirrors` in README.md)",
+                )
+            if status != 206:
+                have = 0
+            elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+                part.unlink(missing_ok=True)
+                raise _Retry("the server continued at another place; starting over")
+            length = response.headers.get("Content-Length")
+            total = have + int(length) if length and length.isdigit() else None
+            _receive(response, download, part, have, total, limit)
+    except requests.exceptions.InvalidSchema as error:
+        raise DownloadError(
+            f"could not fetch {download.name}", why=str(error), fix="give the mirror as an http or https URL"
+        ) from error
+    except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+        raise DownloadError(
+            f"could not fetch {download.name}", why=str(error), fix="give the mirror as an http or https URL"
+        ) from error
+    except requests.exceptions.RequestException as error:
+        raise _Retry(_short(error)) from error
+
+
+def _receive(
+    response: "object", download: Download, part: Path, have: int, total: Optional[int], limit: float
+) -> None:
+    """Write a response's body to `part`, from offset `have` on."""
+    progress = report.Progress(download.name, total, start_bytes=have)
+    done = have
+    try:
+        with open(part, "r+b" if have else "wb") as stream:
+            stream.seek(have)
+            for block in response.iter_content(1 << 16):  # type: ignore[attr-defined]
+                stream.write(block)
+                done += len(block)
+                progress.add(len(block))
+                if time.monotonic() > limit:
+                    raise DownloadError(
+                        f"could not fetch {download.name}",
+                        why=f"{download.url} was too slow: {report.human_size(done)} when the time was up",
+                        fix="run it again; it continues where it stopped",
+                    )
+    except OSError as error:
+        import requests
+
+        if isinstance(error, requests.exceptions.RequestException):
+            raise
+        raise workspace.disk_error(error, part) from error
+    finally:
+        progress.close()
+    if total is not None and done < total:
+        raise _Retry(f"the connection ended after {done} of {total} bytes")
+
+
+def _short(error: Exception) -> str:
+    """Return the innermost reason of a requests exception, without the object addresses that it prints."""
+    inner: BaseException = error
+    while inner.args and isinstance(inner.args[0], BaseException):
+        inner = inner.args[0]
+    reason = getattr(inner, "reason", None)
+    text = str(reason if isinstance(reason, BaseException) else inner.args[0] if inner.args else inner)
+    return f"{type(error).__name__}: {text.split('>: ')[-1]}"

@@ -1,0 +1,159 @@
+"""The pinned downloads of pins.toml as typed rows, and their renewal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from glean_steps.errors import SettingError, UnknownPythonError
+from glean_steps.fetch import Download
+
+PINS = Path(__file__).with_name("pins.toml")
+
+
+@dataclass(frozen=True)
+class WheelPin:
+    """A wheel that the package index has: its project, version and hash."""
+
+    project: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class PythonRow:
+    """One Windows CPython.
+
+    Attributes:
+        version: the full version.
+        sha256: hash of the embeddable zip, by architecture.
+        md5: a weaker hash, used together with the signature of what is inside, by architecture.
+        runtime: the wheel that carries the same minor version's signed runtime, by architecture.
+        runtime_version: the exact version of that runtime.
+        get_pip: path of get-pip.py below its mirror, and its SHA-256; None where none can be pinned.
+        pip: the pip that goes into it.
+    """
+
+    version: str
+    sha256: Mapping[str, str]
+    md5: Mapping[str, str]
+    runtime: Mapping[str, WheelPin]
+    runtime_version: str
+    get_pip: Optional[Tuple[str, str]]
+    pip: WheelPin
+
+    @property
+    def minor(self) -> str:
+        """The minor version, such as `3.7`."""
+        return ".".join(self.version.split(".")[:2])
+
+    @property
+    def digits(self) -> str:
+        """The minor version as file names have it, such as `37`."""
+        return self.minor.replace(".", "")
+
+
+@dataclass(frozen=True)
+class Pins:
+    """All of pins.toml.
+
+    Attributes:
+        default_python: the version that proves a wheel when none is asked for.
+        mirrors: base URLs by name.
+        pythons: the rows.
+        tested: version and architecture of the Pythons that run the suite beside the default one.
+        raw: the file as it was read.
+    """
+
+    default_python: str
+    mirrors: Mapping[str, str]
+    pythons: Tuple[PythonRow, ...]
+    tested: Tuple[Tuple[str, str], ...]
+    raw: Mapping[str, Any] = field(repr=False)
+
+
+def load(path: Path = PINS) -> Pins:
+    """Read the pins.
+
+    Raises:
+        SettingError: the file is damaged; says where.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        with open(path, "rb") as stream:
+            raw: Dict[str, Any] = tomllib.load(stream)
+        rows = tuple(_row(item, raw) for item in raw["python"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingError(f"cannot read {path}", why=f"{type(error).__name__}: {error}", fix="restore it from git") from error
+    tested = tuple((item["version"], item["arch"]) for item in raw.get("tested", []))
+    return Pins(raw["default_python"], raw["mirrors"], rows, tested, raw)
+
+
+def _row(item: Mapping[str, Any], raw: Mapping[str, Any]) -> PythonRow:
+    runtime = item.get("runtime", {})
+    pip = item["pip"]
+    get_pip = item.get("get_pip")
+    return PythonRow(
+        version=item["version"],
+        sha256=item.get("sha256", {}),
+        md5=item.get("md5", {}),
+        runtime={
+            arch: WheelPin(raw["runtime"]["project"], raw["runtime"]["version"], sha256)
+            for arch, sha256 in runtime.items()
+            if arch != "version"
+        },
+        runtime_version=runtime.get("version", ""),
+        get_pip=(get_pip["path"], get_pip["sha256"]) if get_pip else None,
+        pip=WheelPin("pip", pip["version"], pip["sha256"]),
+    )
+
+
+def find_python(version: Optional[str] = None, pins: Optional[Pins] = None) -> PythonRow:
+    """Return the row of a version such as `3.7.9` or `3.7` (the first such row); the default row for None.
+
+    Raises:
+        UnknownPythonError: no such row; lists the valid ones.
+    """
+    pins = pins or load()
+    wanted = version or os.environ.get("GLEAN_WINDOWS_PYTHON") or pins.default_python
+    for row in pins.pythons:
+        if wanted in (row.version, row.minor):
+            return row
+    valid = ", ".join(row.version for row in pins.pythons)
+    raise UnknownPythonError(
+        f"unknown Windows Python {wanted!r}",
+        why="no row of glean_steps/pins.toml has this version",
+        fix=f"choose one of: {valid} (or a minor version such as {pins.pythons[0].minor})",
+    )
+
+
+def embeddable(row: PythonRow, arch: str, pins: Pins) -> Optional[Download]:
+    """Return the embeddable zip of a row, from GLEAN_PYTHON_MIRROR or the pinned mirror; None without any hash."""
+    base = os.environ.get("GLEAN_PYTHON_MIRROR") or pins.mirrors["python"]
+    name = f"python-{row.version}-embed-{arch}.zip"
+    url = f"{base.rstrip('/')}/{row.version}/{name}"
+    if arch in row.sha256:
+        return Download(name, url, row.sha256[arch])
+    if arch in row.md5:
+        return Download(name, url, row.md5[arch], algorithm="md5")
+    return None
+
+
+def get_pip(row: PythonRow, pins: Pins) -> Optional[Download]:
+    """Return the get-pip.py of a row, from GLEAN_GET_PIP_MIRROR or the pinned mirror; None where none is pinned."""
+    if row.get_pip is None:
+        return None
+    base = os.environ.get("GLEAN_GET_PIP_MIRROR") or pins.mirrors["get_pip"]
+    path, sha256 = row.get_pip
+    return Download(f"get-pip-{row.minor}.py", f"{base.rstrip('/')}/{path}", sha256)
+
+
+def all_versions(pins: Optional[Pins] = None) -> List[str]:
+    """Return the versions of all rows."""
+    return [row.version for row in (pins or load()).pythons]

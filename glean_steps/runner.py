@@ -1,0 +1,304 @@
+"""Start programs: the only module that imports subprocess.
+
+Every program gets a deadline, a usable standard input and a process group of its own, so that Ctrl-C, SIGTERM and the
+deadline end it with all its children. The last lines of what it printed are kept for the error.
+"""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO, Callable, Deque, Dict, List, Mapping, Optional, Protocol, Sequence, Set, TextIO
+
+from glean_steps import report
+from glean_steps.errors import CommandFailedError, DeadlineError, Interrupted, MissingToolError
+
+TAIL_LINES = 40
+GRACE_S = 5.0
+_PR_SET_PDEATHSIG = 1
+
+_groups: Set[int] = set()
+_groups_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A program that ended.
+
+    Attributes:
+        argv: what was started.
+        status: its exit status; negative is the number of the signal that ended it.
+        stdout: what it wrote, decoded as UTF-8, standard error included unless `split_stderr` was asked for.
+        seconds: how long it ran.
+    """
+
+    argv: Sequence[str]
+    status: int
+    stdout: str
+    seconds: float
+
+
+class Run(Protocol):
+    """The signature of `run`, for steps that take it as a parameter so that tests can record it."""
+
+    def __call__(
+        self,
+        argv: Sequence[object],
+        *,
+        timeout_s: float,
+        cwd: Optional[Path] = None,
+        env: Optional[Mapping[str, str]] = None,
+        stdin: Optional[str] = None,
+        check: bool = True,
+        quiet: bool = False,
+        split_stderr: bool = False,
+        discard: bool = False,
+        forward: bool = False,
+        echo: bool = True,
+        on_deadline: Optional[Callable[[], None]] = None,
+    ) -> Completed: ...
+
+
+def run(
+    argv: Sequence[object],
+    *,
+    timeout_s: float,
+    cwd: Optional[Path] = None,
+    env: Optional[Mapping[str, str]] = None,
+    stdin: Optional[str] = None,
+    check: bool = True,
+    quiet: bool = False,
+    split_stderr: bool = False,
+    discard: bool = False,
+    forward: bool = False,
+    echo: bool = True,
+    on_deadline: Optional[Callable[[], None]] = None,
+) -> Completed:
+    """Run a program to its end and return what it printed.
+
+    Args:
+        argv: the program and its arguments; never a shell line.
+        timeout_s: the deadline in seconds.
+        cwd: its working directory.
+        env: its whole environment; the caller's own when absent.
+        stdin: text for its standard input; an empty input when absent.
+        check: raise on a non-zero exit status.
+        quiet: do not pass its output on while it runs (the error still shows the last lines).
+        split_stderr: keep standard error out of `Completed.stdout`; it is passed on and kept for the error.
+        discard: let its output go nowhere; for programs whose daemons would hold a pipe open for ever.
+        forward: pass its two outputs on to ours of the same name, for a program that the user asked for.
+        echo: print the command line first; questions about this machine are not worth a line.
+        on_deadline: called after the process group was ended because of the deadline.
+
+    Raises:
+        MissingToolError: the program does not exist.
+        CommandFailedError: non-zero exit status, with `check`.
+        DeadlineError: not ended in time; it has been ended, with its process group.
+    """
+    words = [os.fspath(word) if isinstance(word, os.PathLike) else str(word) for word in argv]
+    if echo:
+        report.command(words)
+    started = time.monotonic()
+    try:
+        process = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.DEVNULL if discard else subprocess.PIPE,
+            stderr=subprocess.PIPE if split_stderr or forward else subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if _prctl is not None else None,
+        )
+    except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise CommandFailedError(
+                f"cannot start {words[0]}", why=f"its working directory {cwd} does not exist"
+            ) from error
+        raise MissingToolError(
+            f"cannot start {words[0]}",
+            why="there is no such program",
+            fix="run `invoke doctor` for the line that installs what is missing",
+        ) from error
+    except OSError as error:
+        raise CommandFailedError(f"cannot start {words[0]}", why=str(error), status=126) from error
+    with _groups_lock:
+        _groups.add(process.pid)
+    output = _Output(tail=collections.deque(maxlen=TAIL_LINES))
+    screen = None if quiet else sys.stderr
+    readers = []
+    if process.stdout is not None:
+        readers.append(_reader(process.stdout, output, keep=not forward, to=sys.stdout if forward else screen))
+    if process.stderr is not None:
+        readers.append(_reader(process.stderr, output, keep=False, to=sys.stderr if forward else screen))
+    late = False
+    try:
+        if stdin is not None and process.stdin is not None:
+            _writer(process.stdin, stdin)
+        try:
+            process.wait(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            late = True
+            _end_group(process)
+            if on_deadline is not None:
+                on_deadline()
+    except BaseException:
+        _end_group(process)
+        raise
+    finally:
+        with _groups_lock:
+            _groups.discard(process.pid)
+        # A grandchild that left the group can hold the pipe open for ever; what it prints is not waited for.
+        for reader in readers:
+            reader.join(timeout=2.0)
+    seconds = time.monotonic() - started
+    tail = list(output.tail)
+    line = shlex.join(words)
+    if late:
+        raise DeadlineError(
+            f"{Path(words[0]).name} did not end within {timeout_s:g} s and was ended",
+            why=f"command: {line}",
+            fix="if the machine is just slow, give more time with GLEAN_DEADLINE_FACTOR=2",
+            status=124,
+            tail=tail,
+        )
+    if check and process.returncode != 0:
+        raise CommandFailedError(
+            f"{Path(words[0]).name} failed with exit status {process.returncode}",
+            why=f"command: {line}",
+            fix="see its last lines below",
+            status=process.returncode,
+            tail=tail,
+        )
+    return Completed(words, process.returncode, "".join(output.kept), seconds)
+
+
+def deadline(seconds: float) -> float:
+    """Return a deadline scaled by GLEAN_DEADLINE_FACTOR, for machines slower than those it was chosen on."""
+    try:
+        return seconds * max(0.01, float(os.environ.get("GLEAN_DEADLINE_FACTOR", "1")))
+    except ValueError:
+        return seconds
+
+
+def end_children() -> None:
+    """End every process group that this process started and that still runs."""
+    with _groups_lock:
+        groups = list(_groups)
+    for group in groups:
+        _signal_group(group, signal.SIGTERM)
+    limit = time.monotonic() + GRACE_S
+    while time.monotonic() < limit and any(_group_lives(group) for group in groups):
+        time.sleep(0.05)
+    for group in groups:
+        _signal_group(group, signal.SIGKILL)
+
+
+def raise_on_sigterm() -> None:
+    """Let SIGTERM unwind the stack like Ctrl-C does, so that children are ended and temporary files removed."""
+
+    def unwind(signum: int, frame: Optional[FrameType]) -> None:
+        raise Interrupted("ended by SIGTERM", why="another process asked this one to end", fix="run it again")
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, unwind)
+
+
+@dataclass
+class _Output:
+    tail: Deque[str]
+    kept: List[str] = field(default_factory=list)
+
+
+def _writer(pipe: IO[bytes], text: str) -> None:
+    """Write a program's standard input beside it, so that one that does not read it still meets its deadline."""
+
+    def write() -> None:
+        try:
+            with pipe:
+                pipe.write(text.encode())
+        except BrokenPipeError:
+            pass  # It ended without reading; its exit status tells the rest.
+
+    threading.Thread(target=write, daemon=True).start()
+
+
+def _reader(pipe: IO[bytes], output: _Output, *, keep: bool, to: Optional[TextIO]) -> threading.Thread:
+    def read() -> None:
+        with pipe:
+            for raw in pipe:
+                text = raw.decode("utf-8", "replace")
+                if keep:
+                    output.kept.append(text)
+                output.tail.append(text.rstrip("\r\n"))
+                if to is not None:
+                    to.write(text)
+                    to.flush()
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return thread
+
+
+def _end_group(process: "subprocess.Popen[bytes]") -> None:
+    """End a program with its whole process group: SIGTERM, then SIGKILL after a grace period."""
+    _signal_group(process.pid, signal.SIGTERM)
+    try:
+        process.wait(timeout=GRACE_S)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:  # A second Ctrl-C cuts the grace short, not the end.
+        _signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _signal_group(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _load_prctl() -> Optional[Callable[..., int]]:
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
+    return prctl
+
+
+_prctl = _load_prctl()
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to end this child when its parent dies, so that kill -9 of a run leaves no program behind."""
+    if _prctl is not None:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def child_env(changes: Optional[Mapping[str, Optional[str]]] = None) -> Dict[str, str]:
+    """Return this process's environment with `changes` applied; a value of None removes the variable."""
+    env = dict(os.environ)
+    for name, value in (changes or {}).items():
+        if value is None:
+            env.pop(name, None)
+        else:
+            env[name] = value
+    return env

@@ -1,0 +1,420 @@
+"""Programs that come from the system, and the Debian and Ubuntu packages that bring them; installs, or says one line.
+
+A row per tool; nothing else in the project calls apt. GLEAN_INSTALL=never keeps it from changing the machine.
+"""
+
+from __future__ import annotations
+
+import glob
+import importlib.util
+import os
+import platform
+import re
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+
+from glean_steps import report, runner
+from glean_steps.errors import MissingToolError
+from glean_steps.runner import Run
+from glean_steps.targets import TARGETS, Target
+
+UPDATE_S = 300.0
+INSTALL_S = 1800.0
+QUERY_S = 60.0
+RUSTUP_FOLDERS = ("$CARGO_HOME/bin", "~/.cargo/bin")
+_RUST_SOURCES = ("/usr/lib/rustlib/src/rust/library/std", "/usr/lib/rust-*/lib/rustlib/src/rust/library/std")
+
+_refreshed: List[bool] = []
+
+
+@dataclass(frozen=True)
+class Tool:
+    """Something the steps need from the system.
+
+    Attributes:
+        name: what `tools` finds it by and messages call it.
+        why: what it is needed for; printed before it is installed.
+        packages: alternatives, best first, each a set of packages that together bring it. `{v}` in a package's name
+            stands for the newest version that the distribution has a package of.
+        programs: all of them have to be found.
+        files: glob patterns of which one has to match, for what is not a program.
+        modules: modules of this Python that have to exist.
+        minimum: the oldest version of the first package of an alternative that will do.
+        folders: where programs are looked for beside PATH; `~` and variables are expanded.
+    """
+
+    name: str
+    why: str
+    packages: Tuple[Tuple[str, ...], ...]
+    programs: Tuple[str, ...] = ()
+    files: Tuple[str, ...] = ()
+    modules: Tuple[str, ...] = ()
+    minimum: str = ""
+    folders: Tuple[str, ...] = ()
+
+
+class Row(NamedTuple):
+    """What the doctor prints about one tool: an empty `path` means that it is missing."""
+
+    name: str
+    path: str
+    version: str
+    packages: str
+    why: str
+
+
+_CRATE_MANIFEST = Path(__file__).resolve().parents[1] / "glean_core" / "Cargo.toml"
+
+
+def crate_rust_version(manifest: Path = _CRATE_MANIFEST) -> str:
+    """Return the crate's `rust-version`, or "" when it names none; by a pattern, since Python 3.9 has no tomllib."""
+    try:
+        found = re.search(r'^rust-version\s*=\s*"([0-9.]+)"', manifest.read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        return ""
+    return found.group(1) if found else ""
+
+
+_MINIMUM_RUST = crate_rust_version()
+
+C_COMPILER = Tool(
+    name="cc",
+    why="links the native core library and Rust's build scripts",
+    packages=(("gcc", "libc6-dev"),),
+    programs=("cc",),
+    files=("/usr/lib/*/crt1.o", "/usr/lib/crt1.o", "/usr/lib64/crt1.o"),
+)
+RUST = Tool(
+    name="rust",
+    why="builds the core library",
+    packages=(("rustc-web", "cargo-web"), ("rustc-{v}", "cargo-{v}"), ("rustc", "cargo")),
+    programs=("cargo", "rustc"),
+    minimum=_MINIMUM_RUST,
+    folders=(*RUSTUP_FOLDERS, "/usr/lib/rust-*/bin"),
+)
+RUST_SOURCES = Tool(
+    name="rust-sources",
+    why="gives the Windows targets a standard library where rustup cannot be reached",
+    packages=(
+        ("rustc-web", "cargo-web", "rust-web-src"),
+        ("rustc-{v}", "cargo-{v}", "rust-{v}-src"),
+        ("rustc", "cargo", "rust-src"),
+    ),
+    files=_RUST_SOURCES,
+    minimum=_MINIMUM_RUST,
+)
+WINE = Tool(
+    name="wine",
+    why="runs the Windows wheels",
+    packages=(("wine", "wine64"),),
+    programs=("wine",),
+)
+DEBOOTSTRAP = Tool(
+    name="debootstrap",
+    why="makes the private 32-bit Wine where the distribution's own cannot be installed",
+    packages=(("debootstrap",),),
+    programs=("debootstrap",),
+    folders=("/usr/sbin",),
+)
+UNSHARE = Tool(
+    name="unshare",
+    why="runs the private 32-bit Wine in mounts of its own",
+    packages=(("util-linux",),),
+    programs=("unshare",),
+)
+PYTHON_VENV = Tool(
+    name="venv",
+    why="makes the private tool environment",
+    packages=(("python{}.{}-venv".format(*platform.python_version_tuple()),), ("python3-venv",)),
+    modules=("venv", "ensurepip"),
+)
+GIT = Tool(
+    name="git",
+    why="tells which files belong to a source distribution",
+    packages=(("git",),),
+    programs=("git",),
+)
+OSSLSIGNCODE = Tool(
+    name="osslsigncode",
+    why="checks the signature of the Windows Python's parts",
+    packages=(("osslsigncode",),),
+    programs=("osslsigncode",),
+)
+
+
+def mingw(target: Target) -> Tool:
+    """Return the row of a target's linker, made of the target's own row."""
+    return Tool(
+        name=f"mingw-{target.arch}",
+        why=f"links for {target.triple}",
+        packages=(target.packages,),
+        programs=(target.linker, target.dlltool, target.strip),
+    )
+
+
+TOOLS: Tuple[Tool, ...] = (
+    PYTHON_VENV,
+    GIT,
+    C_COMPILER,
+    RUST,
+    RUST_SOURCES,
+    *(mingw(target) for target in TARGETS),
+    WINE,
+    DEBOOTSTRAP,
+    UNSHARE,
+    OSSLSIGNCODE,
+)
+
+
+def tools(*names: str) -> Tuple[Tool, ...]:
+    """Return the rows with these names, in this order; a name without a row is a mistake of the caller (KeyError)."""
+    by_name = {tool.name: tool for tool in TOOLS}
+    return tuple(by_name[name] for name in names)
+
+
+def linker_tools(targets: Iterable[Target]) -> Tuple[Tool, ...]:
+    """Return the rows of the linkers of `targets`."""
+    return tuple(mingw(target) for target in targets)
+
+
+def may_install() -> bool:
+    """Return whether packages may be installed here: root, apt-get, neither GLEAN_INSTALL=never nor GLEAN_OFFLINE."""
+    return not why_not_installed()
+
+
+def is_root() -> bool:
+    """Return whether this process may install packages."""
+    return os.geteuid() == 0
+
+
+def os_release() -> Dict[str, str]:
+    """Return the fields of /etc/os-release, such as ID and VERSION_ID; empty where there is none."""
+    fields: Dict[str, str] = {}
+    for path in (Path("/etc/os-release"), Path("/usr/lib/os-release")):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError:
+            continue
+        for line in text.splitlines():
+            name, mark, value = line.partition("=")
+            if mark and not name.startswith("#"):
+                fields[name.strip()] = "".join(shlex.split(value)[:1])
+        break
+    return fields
+
+
+def find_program(name: str, folders: Iterable[str] = ()) -> Optional[Path]:
+    """Return where a program is, on PATH or else in one of `folders` (patterns), or None."""
+    found = shutil.which(name)
+    if found:
+        return Path(found)
+    for pattern in folders:
+        expanded = os.path.expandvars(os.path.expanduser(pattern))
+        for folder in sorted(glob.glob(expanded), reverse=True):
+            found = shutil.which(name, path=folder)
+            if found:
+                return Path(found)
+    return None
+
+
+def find(tool: Tool) -> Optional[Path]:
+    """Return where a tool is: its first program, else its file or module; None when any part of it is missing."""
+    places: List[Path] = []
+    for program in tool.programs:
+        path = find_program(program, tool.folders)
+        if path is None:
+            return None
+        places.append(path)
+    if tool.files:
+        matches = [name for pattern in tool.files for name in sorted(glob.glob(pattern))]
+        if not matches:
+            return None
+        places.append(Path(matches[0]))
+    for module in tool.modules:
+        spec = importlib.util.find_spec(module)
+        if spec is None:
+            return None
+        places.append(Path(spec.origin or module))
+    return places[0] if places else None
+
+
+def missing(wanted: Iterable[Tool]) -> List[Tool]:
+    """Return those of `wanted` that are not here."""
+    return [tool for tool in wanted if find(tool) is None]
+
+
+def require(wanted: Iterable[Tool], *, run: Run = runner.run) -> None:
+    """See to it that all `wanted` are here; install the packages of those that are not, where that is allowed.
+
+    Raises:
+        MissingToolError: something is missing and may not or could not be installed; its fix is one line to paste.
+    """
+    wanted = list(wanted)
+    absent = missing(wanted)
+    if not absent:
+        return
+    outcome = install(absent, run=run)
+    left = missing(wanted)
+    if left:
+        raise MissingToolError(_missing_line(left), why=outcome, fix=install_line(left, run=run))
+
+
+def install(wanted: Sequence[Tool], *, run: Run = runner.run) -> str:
+    """Install the packages of `wanted` whether or not something like them is here; return what happened, in one line.
+
+    Raises:
+        MissingToolError: nothing may be installed here; its fix is one line to paste.
+    """
+    reason = why_not_installed()
+    if reason:
+        raise MissingToolError(_missing_line(wanted), why=reason, fix=install_line(wanted, run=run))
+    for tool in wanted:
+        report.say(f"{tool.name} is missing: it {tool.why}")
+    with report.step("install system packages"):
+        outcome = _install(wanted, run)
+    importlib.invalidate_caches()
+    return outcome
+
+
+def packages_for(wanted: Iterable[Tool], *, run: Run = runner.run) -> List[str]:
+    """Return the packages that bring `wanted` on this machine, each once, in the order of the rows."""
+    chosen: List[str] = []
+    for tool in wanted:
+        chosen.extend(package for package in _choose(tool, run) if package not in chosen)
+    return chosen
+
+
+def install_line(wanted: Iterable[Tool], *, run: Run = runner.run) -> str:
+    """Return one line for a shell that installs the packages of `wanted`."""
+    sudo = "" if is_root() else "sudo "
+    refresh = "" if shutil.which("apt-get") is None or _has_lists() else f"{sudo}apt-get update; "
+    line = f"{refresh}{sudo}apt-get install -y {shlex.join(packages_for(wanted, run=run))}"
+    return line if shutil.which("apt-get") else f"install what corresponds to (Debian, Ubuntu): {line}"
+
+
+def rows(wanted: Sequence[Tool] = TOOLS, *, run: Run = runner.run) -> List[Row]:
+    """Return what a doctor says about each tool."""
+    table: List[Row] = []
+    for tool in wanted:
+        path = find(tool)
+        version = ""
+        if path is not None and tool.programs:
+            version = _version(path, run)
+        table.append(Row(tool.name, str(path or ""), version, " ".join(_choose(tool, run)), tool.why))
+    return table
+
+
+def version_numbers(text: str) -> Tuple[int, ...]:
+    """Return the leading numbers of a version for comparing: `1.96.0+dfsg1-1~deb12u2` gives (1, 96, 0)."""
+    found = re.match(r"(?:\d+:)?(\d+(?:\.\d+)*)", text)
+    return tuple(int(number) for number in found.group(1).split(".")) if found else ()
+
+
+def is_at_least(version: str, minimum: str) -> bool:
+    """Return whether `version` is `minimum` or newer; an empty minimum admits every version."""
+    return not minimum or version_numbers(version) >= version_numbers(minimum)
+
+
+def _missing_line(wanted: Iterable[Tool]) -> str:
+    return f"missing: {', '.join(tool.name for tool in wanted)}"
+
+
+def why_not_installed() -> str:
+    """Return why packages may not be installed here, or "" when they may."""
+    if os.environ.get("GLEAN_INSTALL") == "never":
+        return "GLEAN_INSTALL=never forbids installing packages"
+    if os.environ.get("GLEAN_OFFLINE", "") not in ("", "0"):
+        return "GLEAN_OFFLINE is set, so no package can be fetched"
+    if not is_root():
+        return "installing packages needs root"
+    if shutil.which("apt-get") is None:
+        return "this system has no apt-get"
+    return ""
+
+
+def _install(wanted: Sequence[Tool], run: Run) -> str:
+    """Install the packages of `wanted`; return what happened, for the error if something is missing afterwards."""
+    env = runner.child_env({"DEBIAN_FRONTEND": "noninteractive"})
+    if not _refreshed:
+        # One unrelated source that is out of order makes this fail although all other lists were refreshed.
+        run(["apt-get", "update", "-q"], timeout_s=runner.deadline(UPDATE_S), env=env, check=False, quiet=True)
+        _refreshed.append(True)
+    packages = packages_for(wanted, run=run)
+    report.say(f"installing {' '.join(packages)}")
+    argv = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", *packages]
+    done = run(argv, timeout_s=runner.deadline(INSTALL_S), env=env, check=False, quiet=True)
+    if done.status != 0 and "dpkg --configure -a" in done.stdout:
+        # An earlier run was ended in the middle of an installation.
+        run(["dpkg", "--configure", "-a"], timeout_s=runner.deadline(INSTALL_S), env=env, check=False)
+        done = run(argv, timeout_s=runner.deadline(INSTALL_S), env=env, check=False, quiet=True)
+    if done.status == 0:
+        return f"apt-get installed {' '.join(packages)}, but what they should bring is not found"
+    said = [line for line in done.stdout.splitlines() if line.startswith(("E:", "W:"))] or done.stdout.splitlines()
+    return f"apt-get install ended with exit status {done.status}: {'; '.join(said[-3:])}"
+
+
+def _choose(tool: Tool, run: Run) -> Tuple[str, ...]:
+    """Return the first alternative that this distribution has, new enough; the likeliest one when it cannot tell."""
+    if len(tool.packages) == 1 and not tool.minimum:
+        return tool.packages[0]
+    for alternative in tool.packages:
+        for candidate in _versions_of(alternative, run):
+            offered = _offered(candidate, run)
+            if len(offered) == len(candidate) and is_at_least(offered[candidate[0]], tool.minimum):
+                return candidate
+    plain = [alternative for alternative in tool.packages if "{v}" not in "".join(alternative)]
+    return plain[0] if os_release().get("ID") == "debian" else plain[-1]
+
+
+def _versions_of(alternative: Tuple[str, ...], run: Run) -> List[Tuple[str, ...]]:
+    """Return the alternative with `{v}` replaced by each version there is a package of, newest first."""
+    if "{v}" not in alternative[0]:
+        return [alternative]
+    before, after = alternative[0].split("{v}")
+    if shutil.which("apt-cache") is None:
+        return []
+    listed = run(["apt-cache", "pkgnames", before], timeout_s=runner.deadline(QUERY_S), check=False, quiet=True)
+    pattern = re.compile(re.escape(before) + r"(\d+(?:\.\d+)+)" + re.escape(after) + "$")
+    versions = [found.group(1) for found in map(pattern.match, listed.stdout.split()) if found]
+    versions.sort(key=version_numbers, reverse=True)
+    return [tuple(package.replace("{v}", version) for package in alternative) for version in versions]
+
+
+def _offered(packages: Tuple[str, ...], run: Run) -> Dict[str, str]:
+    """Return the version of each package that apt would install; packages it does not know are left out."""
+    if shutil.which("apt-cache") is None:
+        return {}
+    policy = run(
+        ["apt-cache", "policy", *packages],
+        timeout_s=runner.deadline(QUERY_S),
+        env=runner.child_env({"LC_ALL": "C"}),  # Its field names are translated otherwise.
+        check=False,
+        quiet=True,
+    )
+    offered: Dict[str, str] = {}
+    package = ""
+    for line in policy.stdout.splitlines():
+        if line and not line[0].isspace():
+            package = line.rstrip(":")
+        field = re.match(r"\s+Candidate:\s*(\S+)", line)
+        if field and field.group(1) != "(none)":
+            offered[package] = field.group(1)
+    return offered
+
+
+def _has_lists() -> bool:
+    return any(Path("/var/lib/apt/lists").glob("*_Packages*"))
+
+
+def _version(program: Path, run: Run) -> str:
+    """Return the line that a program prints about its version."""
+    try:
+        done = run([program, "--version"], timeout_s=runner.deadline(20), check=False, quiet=True)
+    except MissingToolError:
+        return ""
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    # Wine prints a hint about its 32-bit half first.
+    return next((line for line in lines if re.search(r"\d+\.\d", line)), "") if done.status == 0 else ""

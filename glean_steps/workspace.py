@@ -1,0 +1,318 @@
+"""Where things live, who may write there, and how a step knows that it is up to date."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import glob
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Mapping, Optional, Set
+
+from glean_steps import report
+from glean_steps.errors import DiskError
+
+_held: Set[Path] = set()
+_mutexes: Dict[Path, threading.RLock] = {}
+_mutexes_guard = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one checkout and of the user's cache.
+
+    Attributes:
+        root: the checkout.
+        cache: costly things that never change once made, shared by all checkouts of a user.
+    """
+
+    root: Path
+    cache: Path
+
+    @property
+    def state(self) -> Path:
+        """What runs write to; private to the checkout."""
+        return self.root / ".glean"
+
+    @property
+    def dist(self) -> Path:
+        """Finished wheels, each audited and proven."""
+        return self.root / "dist"
+
+    @property
+    def crate(self) -> Path:
+        """The Rust crate."""
+        return self.root / "glean_core"
+
+
+def here() -> Workspace:
+    """Return the workspace of the checkout that this file belongs to."""
+    return Workspace(root=Path(__file__).resolve().parents[1], cache=cache_dir())
+
+
+def cache_dir() -> Path:
+    """Return the user's cache: GLEAN_CACHE, else `glean-steps` below XDG_CACHE_HOME or ~/.cache."""
+    chosen = os.environ.get("GLEAN_CACHE")
+    if chosen:
+        return Path(chosen).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(base).resolve() / "glean-steps"
+
+
+# --- locks ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def lock(path: Path, what: str) -> Iterator[None]:
+    """Hold an exclusive lock on `path` for the block; wait for whoever holds it and say for whom.
+
+    The lock belongs to the open file, so the kernel releases it when the process dies, however it dies. The same thread
+    may take it again inside the block; another thread of the process waits like another process does.
+
+    Args:
+        path: the lock file; made when absent and never removed.
+        what: what this run is, for the one that waits.
+    """
+    with _mutexes_guard:
+        mutex = _mutexes.setdefault(path, threading.RLock())
+    with mutex:
+        if path in _held:
+            yield
+            return
+        with _disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            with _disk(path):
+                _wait_for_lock(descriptor, path)
+                os.ftruncate(descriptor, 0)
+                holder = {"pid": os.getpid(), "what": what, "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+                os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+            _held.add(path)
+            try:
+                yield
+            finally:
+                _held.discard(path)
+        finally:
+            os.close(descriptor)
+
+
+def checkout_lock(workspace: Workspace) -> ContextManager[None]:
+    """Hold the lock that lets one run at a time write to this checkout."""
+    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return lock(workspace.state / "lock", " ".join(words))
+
+
+def _wait_for_lock(descriptor: int, path: Path) -> None:
+    said = float("-inf")
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+        now = time.monotonic()
+        if now - said >= 30:
+            report.say(f"waiting for {_holder(path)} to end; it holds {path}")
+            said = now
+        time.sleep(0.1)
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_text())
+        return f"process {holder['pid']} ({holder['what']}, since {holder['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another run"
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """Turn what a disk refuses into a DiskError that names the path."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def disk_error(error: OSError, path: Path) -> DiskError:
+    """Return the DiskError for an OSError met at `path`."""
+    fixes = {
+        errno.ENOSPC: "free some space, or point GLEAN_CACHE at another disk",
+        errno.EDQUOT: "free some of your quota, or point GLEAN_CACHE at another disk",
+        errno.EROFS: "use a checkout and a GLEAN_CACHE on a disk that can be written",
+        errno.EACCES: "use a checkout and a GLEAN_CACHE that you may write to",
+        errno.EPERM: "use a checkout and a GLEAN_CACHE that you may write to",
+    }
+    return DiskError(
+        f"cannot write {path}",
+        why=f"{error.strerror or error} (errno {error.errno})",
+        fix=fixes.get(error.errno or 0, "check the disk and the path"),
+    )
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends without an error."""
+    with _disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, f".{path.name}.")
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".{os.getpid()}.part", dir=path.parent)
+        os.close(descriptor)
+    temporary = Path(name)
+    try:
+        with _disk(path):
+            yield temporary
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; rename it to `path`, replacing what was there, when the block succeeds."""
+    with _disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, f".{path.name}.")
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=f".{os.getpid()}.part", dir=path.parent))
+    try:
+        with _disk(path):
+            yield temporary
+            os.chmod(temporary, 0o755)
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def sweep(folder: Path, prefix: str) -> None:
+    """Remove unfinished files and folders of processes that no longer live, left behind by kill -9 or a power cut."""
+    for left in folder.glob(f"{glob.escape(prefix)}*.part"):
+        try:
+            owner = int(left.name.split(".")[-2])
+        except (IndexError, ValueError):
+            continue
+        if Path(f"/proc/{owner}").exists():
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with new_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def source_files(folder: Path, *, skip: Iterable[str] = ()) -> List[Path]:
+    """Return the files below a folder in a fixed order, without caches and without the names in `skip`."""
+    ignored = {"__pycache__", "target", ".mypy_cache", ".ruff_cache", ".pytest_cache", *skip}
+    found: List[Path] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in ignored)
+        found.extend(Path(parent, name) for name in sorted(names) if not name.endswith((".pyc", ".so", ".dll")))
+    return found
+
+
+def fingerprint(*parts: object) -> str:
+    """Return one SHA-256 over values and files: a Path counts by name and content, a folder by its source files."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            files = source_files(part) if part.is_dir() else [part]
+            for file in files:
+                name = file.relative_to(part).as_posix() if part.is_dir() else file.name
+                digest.update(f"file {name}\0".encode())
+                digest.update(file.read_bytes() if file.exists() else b"absent")
+                digest.update(b"\0")
+        else:
+            digest.update(f"value {json.dumps(part, sort_keys=True, default=str)}\0".encode())
+    return digest.hexdigest()
+
+
+# --- stamps -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """The record of a finished step: what shaped it, what it made, and what it found out.
+
+    A step is up to date when its stamp has the same key and every file it made is still the one it made.
+    """
+
+    path: Path
+
+    def is_current(self, key: str) -> bool:
+        """Return whether the step was finished with this key and its files are unchanged."""
+        record = self._read()
+        if record.get("key") != key:
+            return False
+        files: Mapping[str, List[int]] = record.get("files", {})
+        return all(_signature(Path(name)) == tuple(signature) for name, signature in files.items())
+
+    def facts(self) -> Dict[str, Any]:
+        """Return what the step found out when it was last finished; empty when it never was."""
+        facts = self._read().get("facts", {})
+        return facts if isinstance(facts, dict) else {}
+
+    def write(self, key: str, *, files: Iterable[Path] = (), facts: Optional[Mapping[str, Any]] = None) -> None:
+        """Record that the step is finished."""
+        record = {
+            "key": key,
+            "files": {str(file): list(_signature(file) or ()) for file in files},
+            "facts": dict(facts or {}),
+        }
+        write_text(self.path, json.dumps(record, indent=1, sort_keys=True))
+
+    def forget(self) -> None:
+        """Remove the record, so that the step runs again."""
+        self.path.unlink(missing_ok=True)
+
+    def _read(self) -> Dict[str, Any]:
+        try:
+            record = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+
+def _signature(path: Path) -> Optional[tuple[int, int]]:
+    """Return size and modification time: enough to notice a file that was replaced, cut or removed, at no cost."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_size, status.st_mtime_ns)
+
+
+def now() -> float:
+    """Return the wall-clock time in seconds since 1970, for stamps that age."""
+    return time.time()

@@ -1,0 +1,629 @@
+"""glean_steps.audit: a right wheel with a real DLL passes, each way to be wrong is found and named."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import shutil
+import stat
+import struct
+import subprocess
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from glean_steps import audit, targets, wheel
+from glean_steps.errors import AuditError, MissingArtifactError
+from glean_steps.targets import Target
+from glean_steps.workspace import Workspace
+
+X64, X86 = targets.find_target("win_amd64"), targets.find_target("win32")
+
+HEADER = """\
+#ifndef SMALL_H
+#define SMALL_H
+#include <stdint.h>
+#define GLEAN_CALL(x) glean_not_a_function(x)
+/* int32_t glean_in_a_comment(void); */
+typedef void (*glean_callback)(int32_t code);
+typedef struct { int32_t (*glean_member)(void); } glean_table;
+#ifdef __cplusplus
+extern "C" {
+#endif
+// int32_t glean_in_another(void);
+int32_t glean_one(int32_t value);
+const uint8_t *glean_two(const char *text,
+                         glean_callback done);
+#ifdef __cplusplus
+}
+#endif
+#endif
+"""
+
+SOURCE = """\
+#include <stdint.h>
+__declspec(dllexport) int32_t glean_one(int32_t value) { return value + 1; }
+__declspec(dllexport) const uint8_t *glean_two(const char *text, void (*done)(int32_t)) { (void)done; return (void *)text; }
+"""
+
+METADATA = """\
+Metadata-Version: 2.1
+Name: small-package
+Version: 1.5
+Requires-Python: >=3.7
+Requires-Dist: cffi>=1.15
+"""
+
+PACKAGE_FILES = {"glean_py/__init__.py": b"x = 1\n", "glean_py/py.typed": b"", "glean_py/_glean_ffi.py": b"ffi = 1\n"}
+EXPECTED = frozenset({*PACKAGE_FILES, "glean_py/glean_core.dll"})
+
+needs_mingw = pytest.mark.skipif(
+    any(shutil.which(target.linker) is None for target in targets.TARGETS),
+    reason="no mingw compilers (gcc-mingw-w64-x86-64, gcc-mingw-w64-i686): no DLLs to audit",
+)
+
+
+Build = Callable[..., bytes]
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Compile a DLL with mingw; the same question gets the same answer without compiling again."""
+    folder = tmp_path_factory.mktemp("dlls")
+    made: dict[tuple[object, ...], bytes] = {}
+
+    def compile_dll(
+        target: Target = X64, *, source: str = "", options: tuple[str, ...] = (), strip: bool = True
+    ) -> bytes:
+        key = (target.triple, source, options, strip)
+        if key not in made:
+            file = folder / f"{len(made)}.c"
+            file.write_text(SOURCE + source)
+            out = file.with_suffix(".dll")
+            runtime = () if "-shared-libgcc" in options else ("-static-libgcc",)
+            harden = ("-Wl,--nxcompat", "-Wl,--dynamicbase", *runtime)
+            argv = [target.linker, "-shared", *(["-s"] if strip else ["-g"]), *harden, "-o", out, file, *options]
+            subprocess.run(argv, check=True, timeout=60)
+            made[key] = out.read_bytes()
+        return made[key]
+
+    return compile_dll
+
+
+def import_library(folder: Path, target: Target, dll: str, function: str, *, delay: bool = False) -> str:
+    """Make an import library for a DLL that nobody has; return its path."""
+    definition, out = folder / f"{dll}.def", folder / f"lib{dll}.a"
+    definition.write_text(f"LIBRARY {dll}\nEXPORTS\n{function}\n")
+    flags = ["--output-delaylib" if delay else "--output-lib", out]
+    subprocess.run([target.dlltool, "--input-def", definition, *flags], check=True, timeout=60)
+    return str(out)
+
+
+@dataclass
+class Wheel:
+    """A wheel in the making: a test changes one thing and writes it."""
+
+    library: bytes
+    tag: str = "py3-none-win_amd64"
+    name: str = "small_package-1.5"
+    metadata: str = METADATA
+    wheel: str | None = None
+    files: dict[str, bytes] = field(default_factory=lambda: dict(PACKAGE_FILES))
+    record: Callable[[list[str]], list[str]] = lambda rows: rows
+    library_name: str = "glean_py/glean_core.dll"
+
+    def write(self, folder: Path) -> Path:
+        info = f"{self.name}.dist-info"
+        files = {**self.files, self.library_name: self.library, f"{info}/METADATA": self.metadata.encode()}
+        text = f"Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: false\nTag: {self.tag}\n"
+        files[f"{info}/WHEEL"] = (text if self.wheel is None else self.wheel).encode()
+        rows = [record_row(name, data) for name, data in files.items()]
+        rows = self.record([*rows, f"{info}/RECORD,,"])
+        files[f"{info}/RECORD"] = ("\n".join(rows) + "\n").encode()
+        path = folder / f"{self.name}-{self.tag}.whl"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+            for name, data in files.items():
+                out.writestr(name, data)
+        return path
+
+
+def record_row(name: str, data: bytes) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+    return f"{name},sha256={digest},{len(data)}"
+
+
+@pytest.fixture
+def header(tmp_path: Path) -> Path:
+    path = tmp_path / "glean.h"
+    path.write_text(HEADER)
+    return path
+
+
+def findings(path: Path, header: Path, target: Target = X64, **more: object) -> list[str]:
+    """Return what an audit finds; empty when the wheel passes."""
+    options: dict[str, object] = {"expected_files": EXPECTED, "private_folders": ("/home/", "/root/"), **more}
+    try:
+        audit.check(path, target, header=header, **options)  # type: ignore[arg-type]
+    except AuditError as error:
+        assert error.exit_code == 23
+        lines = [line.strip() for line in error.why.splitlines() if line.strip()]
+        assert all(line.startswith("- ") for line in lines)
+        assert f"{len(lines)} finding" in error.what
+        return [line[2:] for line in lines]
+    return []
+
+
+def only(found: list[str]) -> str:
+    assert len(found) == 1, found
+    return found[0]
+
+
+# --- a right wheel ----------------------------------------------------------------------------------------------------
+
+
+@needs_mingw
+@pytest.mark.parametrize("target", targets.TARGETS, ids=lambda target: target.platform_tag)
+def test_a_right_wheel_passes_and_is_described(target: Target, build: Build, header: Path, tmp_path: Path) -> None:
+    path = Wheel(build(target), tag=f"py3-none-{target.platform_tag}").write(tmp_path)
+    passed = audit.check(path, target, header=header, expected_files=EXPECTED)
+    assert passed.exports == ("glean_one", "glean_two")
+    assert {name.lower() for name in passed.imports} == {"kernel32.dll", "msvcrt.dll"}
+    assert passed.size_bytes == path.stat().st_size
+    assert passed.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    text = "\n".join(audit.report_lines(passed))
+    assert passed.sha256 in text and str(path) in text and "2 functions" in text
+    assert ("x86-64, 64 bit" if target is X64 else "i386, 32 bit") in text
+
+
+def test_the_expected_files_are_those_of_the_checkout(ws: Workspace) -> None:
+    for name in (
+        "__init__.py",
+        "py.typed",
+        "metrics/counter.py",
+        "ffi_build.py",
+        "notes.txt",
+        "glean_core.so",
+        "__pycache__/a.py",
+    ):
+        path = ws.root / "glean_py" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    sources = {"__init__.py", "py.typed", "metrics/counter.py", "_glean_ffi.py", "glean_core.dll"}
+    assert audit.expected_files(ws, X64) == {f"glean_py/{name}" for name in sources}
+
+
+def test_functions_are_read_from_a_header_and_nothing_else_is() -> None:
+    assert audit.declared_functions(HEADER) == {"glean_one", "glean_two"}
+    more = "static inline int glean_inline(int a) { return glean_used(a); }\nunsigned char glean_three(void);\n"
+    assert audit.declared_functions(HEADER + more) == {"glean_one", "glean_two", "glean_three"}
+
+
+def test_the_projects_own_header_declares_functions(checkout: Path) -> None:
+    path = checkout / "glean_core/include/glean.h"
+    if not path.exists():
+        pytest.skip("no glean.h in this checkout yet: invoke build makes it")
+    declared = audit.declared_functions(path.read_text())
+    assert {"glean_initialize", "glean_counter_add"} <= declared
+    assert all(name.startswith("glean_") for name in declared)
+
+
+def test_a_missing_header_or_wheel_is_named(tmp_path: Path, header: Path) -> None:
+    path = tmp_path / "small_package-1.5-py3-none-win_amd64.whl"
+    with pytest.raises(MissingArtifactError, match=r"none\.h"):
+        audit.check(path, X64, header=tmp_path / "none.h")
+    with pytest.raises(MissingArtifactError, match="small_package"):
+        audit.check(path, X64, header=header)
+
+
+@needs_mingw
+@pytest.mark.parametrize("target", targets.TARGETS, ids=lambda target: target.platform_tag)
+def test_a_wheel_of_this_project_has_the_files_that_are_expected(
+    target: Target, build: Build, tmp_path: Path, ws: Workspace, checkout: Path
+) -> None:
+    """Everything is the project's own but for the library, whose functions do nothing."""
+    for name in ("setup.py", "pyproject.toml", "LICENSE", "glean_py", "glean_core/Cargo.toml", "glean_core/include"):
+        source, copy = checkout / name, ws.root / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("*.dll", "*.so", "__pycache__"))
+        else:
+            shutil.copyfile(source, copy)
+    header = ws.crate / "include/glean.h"
+    functions = sorted(audit.declared_functions(header.read_text()))
+    source = ws.root / "functions.c"
+    source.write_text("".join(f"__declspec(dllexport) void {name}(void) {{}}\n" for name in functions))
+    library = tmp_path / "built" / target.library
+    library.parent.mkdir()
+    options = ["-shared", "-s", "-static-libgcc", "-Wl,--nxcompat", "-Wl,--dynamicbase"]
+    subprocess.run([target.linker, *options, "-o", library, source], check=True, timeout=60)
+    made = wheel.pack_and_retag(library, target, ws=ws)
+    passed = audit.check(made, target, header=header, expected_files=audit.expected_files(ws, target))
+    assert list(passed.exports) == functions
+
+
+# --- name and archive -------------------------------------------------------------------------------------------------
+
+
+@needs_mingw
+def test_a_wheel_that_was_not_retagged_is_found(build: Build, header: Path, tmp_path: Path) -> None:
+    path = Wheel(build(), tag="cp311-cp311-linux_x86_64").write(tmp_path)
+    assert only(findings(path, header)) == "file name: its tag is cp311-cp311-linux_x86_64, not py3-none-win_amd64"
+
+
+@needs_mingw
+def test_a_wheel_that_was_only_renamed_is_found(build: Build, header: Path, tmp_path: Path) -> None:
+    path = Wheel(build(), tag="py3-none-linux_x86_64").write(tmp_path)
+    path = path.rename(tmp_path / "small_package-1.5-py3-none-win_amd64.whl")
+    assert only(findings(path, header)) == "WHEEL: Tag is py3-none-linux_x86_64, not py3-none-win_amd64"
+
+
+@pytest.mark.parametrize(
+    "name", ["small.whl", "small_package-1.5-py3-none.whl", "small_package-x!-py3-none-win_amd64.whl"]
+)
+def test_a_name_that_is_no_wheels_name_is_found(name: str, header: Path, tmp_path: Path) -> None:
+    path = Wheel(b"MZ").write(tmp_path).rename(tmp_path / name)
+    assert any(line.startswith("file name: it is not one that PEP 427 allows") for line in findings(path, header))
+
+
+def _link(out: zipfile.ZipFile) -> None:
+    member = zipfile.ZipInfo("glean_py/link")
+    member.external_attr = (stat.S_IFLNK | 0o777) << 16
+    out.writestr(member, "/etc/passwd")
+
+
+HOSTILE: list[tuple[Callable[[zipfile.ZipFile], None], str]] = [
+    (lambda out: out.writestr("../evil", "x"), "leaves the folder"),
+    (lambda out: out.writestr("/evil", "x"), "absolute"),
+    (lambda out: out.writestr("C:/evil", "x"), "drive letter"),
+    (lambda out: out.writestr("a\\evil", "x"), "backslash"),
+    (lambda out: out.writestr("GLEAN_PY/__INIT__.py", "x"), "one file with"),
+    (lambda out: out.writestr("glean_py/__init__.py/x", "x"), "need a folder"),
+    (lambda out: out.writestr("zeros", bytes(5_000_000)), "a bomb"),
+    (_link, "symbolic link"),
+]
+
+
+@pytest.mark.parametrize(("add", "reason"), HOSTILE)
+def test_a_hostile_archive_is_found(
+    add: Callable[[zipfile.ZipFile], None], reason: str, header: Path, tmp_path: Path
+) -> None:
+    path = Wheel(b"MZ").write(tmp_path)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as out:
+        add(out)
+    found = only(findings(path, header))
+    assert found.startswith("archive: ") and reason in found
+
+
+@pytest.mark.parametrize(
+    "change", [lambda data: data[:-1], lambda data: data + b"x", lambda data: b"", lambda data: b"x"]
+)
+def test_a_damaged_archive_is_found(change: Callable[[bytes], bytes], header: Path, tmp_path: Path) -> None:
+    path = Wheel(b"MZ").write(tmp_path)
+    path.write_bytes(change(path.read_bytes()))
+    assert only(findings(path, header)).startswith("archive: ")
+
+
+# --- metadata ---------------------------------------------------------------------------------------------------------
+
+
+@needs_mingw
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        (lambda rows: [row for row in rows if "py.typed" not in row], "RECORD: it does not list glean_py/py.typed"),
+        (lambda rows: [*rows, "glean_py/more.py,sha256=x,1"], "RECORD: it lists glean_py/more.py, which is not in"),
+        (lambda rows: [*rows, rows[0]], "RECORD: it lists glean_py/__init__.py 2 times"),
+        (lambda rows: [rows[0].replace(",6", ",7"), *rows[1:]], "RECORD: the size of glean_py/__init__.py is 7"),
+        (lambda rows: [rows[0].replace("sha256=", "sha256=x"), *rows[1:]], "RECORD: the hash of glean_py/__init__.py"),
+        (lambda rows: [rows[0].replace("sha256=", "md5="), *rows[1:]], "RECORD: the hash of glean_py/__init__.py"),
+        (lambda rows: ["glean_py/__init__.py,,6", *rows[1:]], "RECORD: the hash of glean_py/__init__.py is missing"),
+        (lambda rows: [*rows[:-1], rows[-1][:-2] + ",sha256=x,1"], "RECORD: it holds a hash or size of itself"),
+        (lambda rows: rows[:-1], "RECORD: it does not list small_package-1.5.dist-info/RECORD"),
+        (lambda rows: [*rows, "one"], "RECORD: the line 'one' does not have three columns"),
+    ],
+)
+def test_a_wrong_record_is_found(
+    change: Callable[[list[str]], list[str]], finding: str, build: Build, header: Path, tmp_path: Path
+) -> None:
+    path = Wheel(build(), record=change).write(tmp_path)
+    assert only(findings(path, header)).startswith(finding)
+
+
+@needs_mingw
+def test_a_content_that_was_changed_after_packing_is_found(build: Build, header: Path, tmp_path: Path) -> None:
+    right = Wheel(build())
+    rows: list[str] = []
+    right.record = lambda made: rows.extend(made) or made  # type: ignore[func-returns-value]
+    right.write(tmp_path)
+    changed = dataclasses.replace(
+        right, files={**PACKAGE_FILES, "glean_py/__init__.py": b"x = 2\n"}, record=lambda _: rows
+    )
+    assert only(findings(changed.write(tmp_path), header)).startswith(
+        "RECORD: the hash of glean_py/__init__.py is sha256="
+    )
+
+
+@needs_mingw
+@pytest.mark.parametrize(
+    ("old", "new", "finding"),
+    [
+        ("Name: small-package", "Name: other", "METADATA: Name is other, the file name says small_package"),
+        ("Version: 1.5", "Version: 1.6", "METADATA: Version is 1.6, the file name says 1.5"),
+        ("Requires-Python: >=3.7\n", "", "METADATA: Requires-Python is missing"),
+        ("Requires-Python: >=3.7", "Requires-Python: new", "METADATA: 'new' is invalid for 'requires-python'"),
+        ("Requires-Dist: cffi>=1.15", "Requires-Dist: other", "METADATA: Requires-Dist does not name cffi"),
+        ("Requires-Dist: cffi>=1.15", "Requires-Dist: cffi\nNonsense: 1", "METADATA: the field nonsense is unknown"),
+        ("Metadata-Version: 2.1", "Metadata-Version: 9.9", "METADATA: "),
+    ],
+)
+def test_wrong_core_metadata_is_found(
+    old: str, new: str, finding: str, build: Build, header: Path, tmp_path: Path
+) -> None:
+    path = Wheel(build(), metadata=METADATA.replace(old, new)).write(tmp_path)
+    assert only(findings(path, header)).startswith(finding)
+
+
+@needs_mingw
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        (
+            "Wheel-Version: 2.0\nRoot-Is-Purelib: false\nTag: py3-none-win_amd64\n",
+            "WHEEL: Wheel-Version is 2.0, not 1.0",
+        ),
+        ("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-win_amd64\n", "WHEEL: Root-Is-Purelib is true, not"),
+        ("Wheel-Version: 1.0\nRoot-Is-Purelib: false\n", "WHEEL: Tag is missing, not py3-none-win_amd64"),
+        (
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-win_amd64\nTag: py3-none-win32\n",
+            "WHEEL: Tag is py3-none-win_amd64, py3-none-win32, not",
+        ),
+        (
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-win_amd64\nBuild: 7\n",
+            "WHEEL: Build is 7, not absent",
+        ),
+    ],
+)
+def test_wrong_wheel_metadata_is_found(text: str, finding: str, build: Build, header: Path, tmp_path: Path) -> None:
+    path = Wheel(build(), wheel=text).write(tmp_path)
+    assert only(findings(path, header)).startswith(finding)
+
+
+@needs_mingw
+def test_a_file_too_many_and_a_file_too_few_are_found(build: Build, header: Path, tmp_path: Path) -> None:
+    files = {**PACKAGE_FILES, "glean_py/secrets.txt": b"", "tests/test_it.py": b""}
+    del files["glean_py/_glean_ffi.py"]
+    assert findings(Wheel(build(), files=files).write(tmp_path), header) == [
+        "glean_py/_glean_ffi.py: it is missing from the wheel",
+        "glean_py/secrets.txt: it does not belong in the wheel",
+        "tests/test_it.py: it does not belong in the wheel",
+    ]
+
+
+@needs_mingw
+def test_licences_beside_the_metadata_are_welcome(build: Build, header: Path, tmp_path: Path) -> None:
+    files = {**PACKAGE_FILES, "small_package-1.5.dist-info/licenses/LICENSE": b"free"}
+    assert findings(Wheel(build(), files=files).write(tmp_path), header) == []
+
+
+# --- library ----------------------------------------------------------------------------------------------------------
+
+
+@needs_mingw
+@pytest.mark.parametrize(("target", "other"), [(X64, X86), (X86, X64)], ids=["64 in 32", "32 in 64"])
+def test_a_library_of_the_other_machine_is_found(
+    target: Target, other: Target, build: Build, header: Path, tmp_path: Path
+) -> None:
+    path = Wheel(build(target), tag=f"py3-none-{other.platform_tag}").write(tmp_path)
+    found = only(findings(path, header, other))
+    assert f"it is for {'x86-64 (0x8664)' if target is X64 else 'i386 (0x14c)'}, the tag {other.platform_tag}" in found
+
+
+def test_an_elf_library_in_a_windows_wheel_is_found(header: Path, tmp_path: Path) -> None:
+    path = Wheel(b"\x7fELF" + bytes(1000)).write(tmp_path)
+    finding = "glean_py/glean_core.dll: it is not a Windows library but a Linux library (ELF)"
+    assert only(findings(path, header)) == finding
+
+
+def test_a_linux_library_instead_of_the_dll_is_found(header: Path, tmp_path: Path) -> None:
+    path = Wheel(b"\x7fELF" + bytes(1000), library_name="glean_py/libglean_core.so").write(tmp_path)
+    assert findings(path, header) == [
+        "glean_py/glean_core.dll: it is missing from the wheel",
+        "glean_py/libglean_core.so: it does not belong in the wheel",
+        "glean_py/glean_core.dll: there is no library; native files inside: glean_py/libglean_core.so",
+    ]
+
+
+@pytest.mark.parametrize("data", [b"", b"MZ", b"MZ" + bytes(500), b"no library at all" * 50])
+def test_a_file_that_is_no_library_is_found(data: bytes, header: Path, tmp_path: Path) -> None:
+    path = Wheel(data).write(tmp_path)
+    assert only(findings(path, header)).startswith("glean_py/glean_core.dll: it is not a Windows library")
+
+
+@needs_mingw
+@pytest.mark.parametrize("size", [70, 300, 1000])
+def test_a_library_that_was_cut_is_found(size: int, build: Build, header: Path, tmp_path: Path) -> None:
+    assert findings(Wheel(build()[:size]).write(tmp_path), header)
+
+
+@needs_mingw
+def test_a_program_instead_of_a_dll_is_found(build: Build, header: Path, tmp_path: Path) -> None:
+    data = edited(build(), characteristics=lambda flags: flags & ~0x2000)
+    assert only(findings(Wheel(data).write(tmp_path), header)).endswith("it is a program, not a DLL")
+
+
+@needs_mingw
+def test_an_optional_header_of_the_other_width_is_found(build: Build, header: Path, tmp_path: Path) -> None:
+    data = edited(build(X86), machine=lambda _: 0x8664)
+    assert any(
+        "has the magic 0x10b, x86-64 wants 0x20b" in line for line in findings(Wheel(data).write(tmp_path), header)
+    )
+
+
+@needs_mingw
+def test_an_export_that_the_header_does_not_declare_is_found(build: Build, header: Path, tmp_path: Path) -> None:
+    data = build(source="__declspec(dllexport) int rust_eh_personality(void) { return 1; }")
+    found = only(findings(Wheel(data).write(tmp_path), header))
+    assert found.endswith("it exports what glean.h does not declare: rust_eh_personality")
+
+
+@needs_mingw
+def test_a_declared_function_that_is_not_exported_is_found(build: Build, header: Path, tmp_path: Path) -> None:
+    header.write_text(HEADER + "void glean_three(void);\n")
+    found = only(findings(Wheel(build()).write(tmp_path), header))
+    assert found.endswith("it does not export what glean.h declares: glean_three")
+
+
+@needs_mingw
+def test_a_header_without_functions_is_found(build: Build, header: Path, tmp_path: Path) -> None:
+    header.write_text("#define NOTHING\n")
+    found = findings(Wheel(build()).write(tmp_path), header)
+    assert found[0] == "header: it declares no function"
+
+
+@needs_mingw
+@pytest.mark.parametrize("target", targets.TARGETS, ids=lambda target: target.platform_tag)
+@pytest.mark.parametrize(
+    ("dll", "reason"),
+    [
+        ("python37.dll", "tie the wheel to one Python"),
+        ("libgcc_s_seh-1.dll", "link it statically"),
+        ("libwinpthread-1.dll", "link it statically"),
+        ("VCRUNTIME140.dll", "a bare Windows does not have"),
+        ("unknown.dll", "not among the DLLs"),
+    ],
+)
+def test_an_import_that_not_every_windows_has_is_found(
+    target: Target, dll: str, reason: str, build: Build, header: Path, tmp_path: Path
+) -> None:
+    library = import_library(tmp_path, target, dll, "foreign")
+    source = "int foreign(void);\nint (*keep)(void) = foreign;\n"
+    path = Wheel(build(target, source=source, options=(library,)), tag=f"py3-none-{target.platform_tag}").write(
+        tmp_path
+    )
+    found = only(findings(path, header, target))
+    assert f"it imports {dll}: " in found and reason in found
+
+
+@needs_mingw
+def test_mingws_own_shared_runtime_is_found(build: Build, header: Path, tmp_path: Path) -> None:
+    """The way it happens: something unwinds, and nobody said -static-libgcc."""
+    source = "void *_Unwind_GetCFA(void *);\nvoid *keep(void *frame) { return _Unwind_GetCFA(frame); }"
+    data = build(X86, source=source, options=("-shared-libgcc",))
+    found = only(findings(Wheel(data, tag="py3-none-win32").write(tmp_path), header, X86))
+    assert "it imports libgcc_s" in found and "link it statically" in found
+
+
+@needs_mingw
+def test_a_delayed_import_is_found(build: Build, header: Path, tmp_path: Path) -> None:
+    """mingw's ld does not fill in the directory of delayed imports, so the test points it at one made by hand."""
+    data = with_delayed_import(
+        build(source='char room[256] __attribute__((section(".data"))) = "ROOM";'), b"python37.dll"
+    )
+    found = only(findings(Wheel(data).write(tmp_path), header))
+    assert "it imports python37.dll" in found
+
+
+@needs_mingw
+def test_a_library_that_is_not_stripped_is_found(build: Build, header: Path, tmp_path: Path) -> None:
+    found = findings(Wheel(build(strip=False)).write(tmp_path), header, private_folders=())
+    assert len(found) == 2
+    assert "it is not stripped: " in found[0] and "symbols" in found[0]
+    assert "it is not stripped: debug sections " in found[1]
+
+
+@needs_mingw
+@pytest.mark.parametrize(
+    ("option", "flag"), [("-Wl,--disable-nxcompat", "NX_COMPAT"), ("-Wl,--disable-dynamicbase", "DYNAMIC_BASE")]
+)
+def test_a_library_without_protection_is_found(
+    option: str, flag: str, build: Build, header: Path, tmp_path: Path
+) -> None:
+    found = findings(Wheel(build(options=(option,))).write(tmp_path), header)
+    assert any(f"it lacks the flag {flag}" in line for line in found), found
+
+
+@needs_mingw
+def test_a_section_that_can_be_written_and_run_is_found(build: Build, header: Path, tmp_path: Path) -> None:
+    source = '__attribute__((section(".wild,\\"wx\\"#"))) int wild = 1;'
+    found = findings(Wheel(build(source=source)).write(tmp_path), header)
+    assert only(found).endswith("its section .wild can be written and run")
+
+
+@needs_mingw
+@pytest.mark.parametrize("text", ['"/home/somebody/project/src/lib.rs"', 'L"/home/somebody/project/src/lib.rs"'])
+def test_a_path_of_the_building_machine_in_the_library_is_found(
+    text: str, build: Build, header: Path, tmp_path: Path
+) -> None:
+    kind = "unsigned short" if text.startswith("L") else "char"
+    data = build(
+        source=f"const {kind} leak[] = {text}; const void *keep(void); const void *keep(void) {{ return leak; }}"
+    )
+    found = only(findings(Wheel(data).write(tmp_path), header))
+    assert (
+        found.startswith("glean_py/glean_core.dll: it holds a path of the machine")
+        and "/home/somebody/project" in found
+    )
+
+
+@needs_mingw
+def test_a_path_of_the_checkout_in_a_source_is_found(
+    build: Build, header: Path, tmp_path: Path, checkout: Path
+) -> None:
+    files = {**PACKAGE_FILES, "glean_py/__init__.py": f"here = '{checkout}/glean_py'\n".encode()}
+    path = Wheel(build(), files=files).write(tmp_path)
+    found = only(findings(path, header, private_folders=None))
+    assert found.startswith("glean_py/__init__.py: it holds a path of the machine that built it")
+
+
+@needs_mingw
+def test_everything_wrong_is_reported_at_once(build: Build, header: Path, tmp_path: Path) -> None:
+    path = Wheel(
+        build(X86, source="__declspec(dllexport) int extra(void) { return 1; }", strip=False),
+        tag="py3-none-linux_x86_64",
+        metadata=METADATA.replace("cffi", "other"),
+        record=lambda rows: rows[1:],
+        files={**PACKAGE_FILES, "stray": b""},
+    ).write(tmp_path)
+    found = "\n".join(findings(path, header))
+    for part in ("file name", "stray", "RECORD", "METADATA", "i386", "not stripped", "extra"):
+        assert part in found
+
+
+# --- changing bytes of a library --------------------------------------------------------------------------------------
+
+
+def edited(
+    data: bytes,
+    *,
+    machine: Callable[[int], int] = lambda value: value,
+    characteristics: Callable[[int], int] = lambda value: value,
+) -> bytes:
+    """Return a library with other fields in its file header (Microsoft, "PE Format": machine +4, characteristics +22)."""
+    changed = bytearray(data)
+    start = struct.unpack_from("<I", data, 0x3C)[0]
+    for offset, change in ((4, machine), (22, characteristics)):
+        struct.pack_into("<H", changed, start + offset, change(struct.unpack_from("<H", data, start + offset)[0]))
+    return bytes(changed)
+
+
+def with_delayed_import(data: bytes, dll: bytes) -> bytes:
+    """Return a 64-bit library whose directory of delayed imports names a DLL, written where its source left room."""
+    pefile = pytest.importorskip("pefile")
+    library = pefile.PE(data=data, fast_load=True)
+    room = data.index(b"ROOM")
+    address = library.get_rva_from_offset(room)
+    changed = bytearray(data)
+    # One descriptor (attributes, name, module, addresses, names, bound, unload, time), an empty one, the name, the tables.
+    name, table, entry = address + 64, address + 96, address + 128
+    struct.pack_into("<8I", changed, room, 1, name, table, table, table, 0, 0, 0)
+    changed[room + 32 : room + 64] = bytes(32)
+    changed[room + 64 : room + 64 + len(dll) + 1] = dll + b"\0"
+    struct.pack_into("<QQ", changed, room + 96, entry, 0)
+    changed[room + 128 : room + 138] = b"\0\0Py_Main\0"
+    optional = library.OPTIONAL_HEADER.get_file_offset()
+    struct.pack_into("<II", changed, optional + 112 + 13 * 8, address, 64)
+    return bytes(changed)

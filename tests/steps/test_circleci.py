@@ -1,0 +1,146 @@
+""".circleci/config.yml: valid, one command a job, and each command names something that exists."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+yaml = pytest.importorskip("yaml", reason="PyYAML is not here: run it from the tool environment")
+
+JOBS = {"lint", "tests", "build_windows", "test_windows", "bench"}
+ALLOWED_STEPS = {"checkout", "restore_cache", "run", "save_cache", "store_artifacts"}
+CACHE_KEYS = ("glean_core/Cargo.lock", "glean_steps/pins.toml", "requirements/tools.txt")
+
+
+@pytest.fixture(scope="module")
+def path() -> Path:
+    return Path(__file__).resolve().parents[2] / ".circleci" / "config.yml"
+
+
+@pytest.fixture(scope="module")
+def config(path: Path) -> dict[str, Any]:
+    loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def steps(config: dict[str, Any], job: str) -> list[tuple[str, Any]]:
+    """Return a job's steps as (kind, settings), with the config's own commands written out."""
+    found: list[tuple[str, Any]] = []
+    for step in config["jobs"][job]["steps"]:
+        kind, settings = next(iter(step.items())) if isinstance(step, dict) else (step, None)
+        inner = config["commands"][kind]["steps"] if kind in config["commands"] else [{kind: settings}]
+        found.extend(next(iter(each.items())) for each in inner)
+    return found
+
+
+def command(config: dict[str, Any], job: str) -> list[str]:
+    """Return the words of a job's one command."""
+    commands = [settings for kind, settings in steps(config, job) if kind == "run"]
+    assert len(commands) == 1, f"{job} has {len(commands)} commands"
+    line = commands[0] if isinstance(commands[0], str) else commands[0]["command"]
+    assert "\n" not in line.strip(), f"the command of {job} has several lines"
+    return shlex.split(line)
+
+
+def ask(checkout: Path, *arguments: str) -> Any:
+    """Return what a program of the tool environment prints as JSON."""
+    argv = [sys.executable, "-B", "-m", *arguments]
+    done = subprocess.run(argv, cwd=checkout, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def sessions() -> set[str]:
+    """The names of nox's sessions, asked of nox itself."""
+    listed = ask(Path(__file__).resolve().parents[2], "nox", "--list", "--json")
+    return {name for each in listed for name in (each["session"], each["name"])}
+
+
+@pytest.fixture(scope="module")
+def tasks() -> set[str]:
+    """The names of invoke's tasks, asked of invoke itself."""
+    listed = ask(Path(__file__).resolve().parents[2], "invoke", "--list", "--list-format=json")
+    return {name for each in listed["tasks"] for name in (each["name"], *each["aliases"])}
+
+
+def test_the_published_schema_accepts_it(path: Path) -> None:
+    """The schema lies inside check-jsonschema; proxies that lead nowhere prove that nobody is asked for it."""
+    pytest.importorskip("check_jsonschema", reason="check-jsonschema is not here: run it from the tool environment")
+    nowhere = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+    argv = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.circle-ci", str(path)]
+    env = {**os.environ, **nowhere}
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, env=env, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_has_the_jobs_that_it_is_for(config: dict[str, Any]) -> None:
+    assert set(config["jobs"]) == JOBS
+    used = {job for workflow in config["workflows"].values() for job in workflow["jobs"]}
+    assert used == JOBS
+
+
+def test_only_the_nightly_workflow_measures(config: dict[str, Any]) -> None:
+    with_bench = [name for name, workflow in config["workflows"].items() if "bench" in workflow["jobs"]]
+    assert with_bench == ["nightly"]
+    assert config["workflows"]["nightly"]["triggers"][0]["schedule"]["cron"]
+
+
+@pytest.mark.parametrize("job", sorted(JOBS))
+def test_a_job_is_a_checkout_its_caches_and_one_command(config: dict[str, Any], job: str) -> None:
+    kinds = [kind for kind, _ in steps(config, job)]
+    assert set(kinds) <= ALLOWED_STEPS
+    assert [kind for kind in kinds if kind != "store_artifacts"] == ["checkout", "restore_cache", "run", "save_cache"]
+
+
+@pytest.mark.parametrize("job", sorted(JOBS))
+def test_a_command_starts_the_tool_environment(config: dict[str, Any], job: str) -> None:
+    assert command(config, job)[:2] == ["python3", "bootstrap.py"]
+    assert command(config, job)[2] in ("nox", "invoke")
+
+
+@pytest.mark.parametrize("job", sorted(JOBS))
+def test_a_command_names_a_session_or_task_that_exists(
+    config: dict[str, Any], job: str, request: pytest.FixtureRequest
+) -> None:
+    words = command(config, job)[2:]
+    if words[0] == "nox":
+        assert words[1] in ("-s", "--session")
+        assert words[2] in request.getfixturevalue("sessions")
+    else:
+        assert words[1] in request.getfixturevalue("tasks")
+
+
+@pytest.mark.parametrize("job", sorted(JOBS))
+def test_caches_belong_to_what_shapes_them(config: dict[str, Any], job: str) -> None:
+    settings = dict(steps(config, job))
+    key = settings["save_cache"]["key"]
+    assert all(f'{{{{ checksum "{name}" }}}}' in key for name in CACHE_KEYS)
+    assert settings["restore_cache"]["keys"][0] == key
+    assert all(key.startswith(prefix) for prefix in settings["restore_cache"]["keys"])
+    environment = config["executors"][config["jobs"][job]["executor"]]["environment"]
+    assert environment["GLEAN_CACHE"] in settings["save_cache"]["paths"]
+    assert environment["CI"] == "true"
+
+
+def test_what_a_cache_key_is_made_of_exists(checkout: Path) -> None:
+    """A checksum of a file that is not there ends the job."""
+    assert [name for name in CACHE_KEYS if not (checkout / name).is_file()] == []
+
+
+def test_the_wheels_are_kept(config: dict[str, Any]) -> None:
+    assert {"path": "dist"} in [
+        settings for kind, settings in steps(config, "build_windows") if kind == "store_artifacts"
+    ]
+
+
+def test_each_job_has_an_executor_that_exists(config: dict[str, Any]) -> None:
+    assert {job["executor"] for job in config["jobs"].values()} <= set(config["executors"])
