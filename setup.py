@@ -94,7 +94,7 @@ def build_native_library() -> Path:
     """Build the library for this machine and return the file that cargo names."""
     program = os.environ.get("CARGO", "cargo")
     command = [program, "build", "--release", "--locked", "--manifest-path", str(CRATE / "Cargo.toml")]
-    command += ["--lib", "--message-format", "json-render-diagnostics"]
+    command += ["--package", "glean_core_cdylib", "--message-format", "json-render-diagnostics"]
     try:
         finished = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=str(ROOT))
     except FileNotFoundError:
@@ -110,7 +110,7 @@ def build_native_library() -> Path:
             for file in message["filenames"]:
                 if Path(file).suffix in PACKAGED_NAMES:
                     return Path(file)
-    raise SystemExit('error: cargo built no shared library; glean_core/Cargo.toml needs crate-type = ["cdylib", "rlib"]')
+    raise SystemExit('error: cargo built no shared library; glean_core/cdylib/Cargo.toml needs crate-type = ["cdylib"]')
 
 
 def write_declarations(target: Path) -> None:

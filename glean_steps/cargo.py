@@ -23,6 +23,7 @@ from glean_steps.workspace import Workspace
 FETCH_S = 900.0
 BUILD_S = 3600.0
 TEST_S = 3600.0
+_PACKAGE = "glean_core_cdylib"
 _SEPARATOR = "\x1f"
 
 # By container format of the library: no DLL of the compiler beside it, and the same bytes on every day.
@@ -160,8 +161,8 @@ test_crate.__test__ = False  # type: ignore[attr-defined]
 
 
 def _build_argv(rust: Rust, target: Optional[Target], ws: Workspace) -> List[object]:
-    """Return the cargo call for the library alone: asked for the rlib as well, cargo would leave out the LTO."""
-    argv: List[object] = [rust.cargo, "rustc", "--lib", "--crate-type", "cdylib", "--release", *_common_arguments(ws)]
+    """Return the cargo call for the shared library alone."""
+    argv: List[object] = [rust.cargo, "build", "--package", _PACKAGE, "--release", *_common_arguments(ws)]
     argv += ["--target-dir", target_dir(target, ws=ws)]
     return argv if target is None else [*argv, "--target", target.triple]
 
@@ -175,7 +176,7 @@ def _artifact(library: Path, name: str) -> Path:
         raise MissingArtifactError(
             f"no {library.name} after building for {name}",
             why=f"cargo succeeded but {library} does not exist",
-            fix='check that glean_core/Cargo.toml has name = "glean_core" and crate-type = ["cdylib", "rlib"]',
+            fix='check that glean_core/cdylib/Cargo.toml has [lib] name = "glean_core" and crate-type = ["cdylib"]',
         )
     return library
 

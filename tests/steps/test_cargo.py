@@ -35,7 +35,7 @@ class Cargo:
         words = [str(word) for word in argv]
         self.calls.append(words)
         self.envs.append(dict(options.get("env") or {}))
-        if "rustc" in words and self._leaves_library:
+        if "build" in words and self._leaves_library:
             folder = Path(words[words.index("--target-dir") + 1])
             if "--target" in words:
                 folder /= words[words.index("--target") + 1]
@@ -156,7 +156,7 @@ def test_a_library_is_built_locked_and_alone(ws: Workspace) -> None:
     library = cargo.build_library(AMD64, ws=ws, run=run)
     assert library.is_file() and library.name == "glean_core.dll"
     [call] = run.calls
-    assert call[:5] == ["/rust/bin/cargo", "rustc", "--lib", "--crate-type", "cdylib"]
+    assert call[:4] == ["/rust/bin/cargo", "build", "--package", "glean_core_cdylib"]
     assert {"--release", "--locked"} < set(call)
     assert "--offline" not in call
     assert run.envs[0]["RUSTC"] == "/rust/bin/rustc"
@@ -232,12 +232,33 @@ MANIFEST = """[package]
 name = "glean_core"
 version = "0.0.0"
 edition = "2024"
-[lib]
-crate-type = ["cdylib", "rlib"]
+[workspace]
+members = ["cdylib"]
 [profile.release]
 lto = "fat"
 codegen-units = 1
 strip = true
+"""
+CDYLIB = """[package]
+name = "glean_core_cdylib"
+version = "0.0.0"
+edition = "2024"
+[lib]
+name = "glean_core"
+crate-type = ["cdylib"]
+[dependencies]
+core_library = { package = "glean_core", path = ".." }
+"""
+LOCK = """version = 4
+
+[[package]]
+name = "glean_core"
+version = "0.0.0"
+
+[[package]]
+name = "glean_core_cdylib"
+version = "0.0.0"
+dependencies = ["glean_core"]
 """
 
 
@@ -252,7 +273,10 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Wor
         (made.crate / "src").mkdir(parents=True)
         (made.crate / "src" / "lib.rs").write_text(LIBRARY)
         (made.crate / "Cargo.toml").write_text(MANIFEST)
-        (made.crate / "Cargo.lock").write_text('version = 4\n\n[[package]]\nname = "glean_core"\nversion = "0.0.0"\n')
+        (made.crate / "cdylib" / "src").mkdir(parents=True)
+        (made.crate / "cdylib" / "src" / "lib.rs").write_text("pub use core_library::*;\n")
+        (made.crate / "cdylib" / "Cargo.toml").write_text(CDYLIB)
+        (made.crate / "Cargo.lock").write_text(LOCK)
         return made
 
     return make
