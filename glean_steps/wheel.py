@@ -9,7 +9,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from glean_steps import archive, report, runner, targets, workspace
+from glean_steps import archive, fetch, report, runner, system, targets, toolchain, workspace
 from glean_steps.errors import AuditError, MissingArtifactError
 from glean_steps.targets import Target
 
@@ -155,6 +155,8 @@ def native_wheel(ws: workspace.Workspace, *, python: Path | None = None, run: ru
         path = folder / str(stamp.facts().get("name"))
         report.skip(path.name)
         return path
+    rust = toolchain.host_rust(ws, run=run)
+    system.require([system.C_COMPILER], run=run)
     with report.step("Build the native wheel"):
         with workspace.new_folder(folder) as temporary:
             own = [] if python is not None else ["--no-build-isolation"]
@@ -165,6 +167,9 @@ def native_wheel(ws: workspace.Workspace, *, python: Path | None = None, run: ru
                     {
                         **{target.mingw_variable: None for target in targets.TARGETS},
                         "GLEAN_CORE_LIBRARY": None,
+                        "CARGO": str(rust.cargo),
+                        "RUSTC": str(rust.rustc),
+                        **({"CARGO_NET_OFFLINE": "true"} if fetch.is_offline() else {}),
                         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
                         "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", EPOCH),
                     }

@@ -17,7 +17,7 @@ from typing import Any, Callable
 
 import pytest
 
-from glean_steps import runner, targets, wheel
+from glean_steps import runner, system, targets, toolchain, wheel
 from glean_steps.errors import AuditError, CommandFailedError, MissingArtifactError
 from glean_steps.workspace import Workspace
 
@@ -300,6 +300,14 @@ def test_a_tagged_name_keeps_name_version_and_build(name: str, tagged: str) -> N
 def test_what_is_no_wheels_name_cannot_be_tagged(name: str) -> None:
     with pytest.raises(AuditError, match="not a wheel's file name"):
         wheel.tagged_name(name, X64)
+
+
+@pytest.fixture(autouse=True)
+def a_compiler_that_needs_no_looking_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the call of pip is recorded here; finding a compiler is test_toolchain.py's."""
+    programs = [Path("/rust/bin") / name for name in ("cargo", "rustc", "rustdoc")]
+    monkeypatch.setattr(toolchain, "host_rust", lambda *_, **__: toolchain.Rust(*programs, None, "test", "1.90"))
+    monkeypatch.setattr(system, "require", lambda *_, **__: None)
 
 
 def test_a_native_wheel_is_built_once_until_something_changes(checkout_of_its_own: Workspace) -> None:
