@@ -1,10 +1,16 @@
 # Usage, in a mount namespace of its own: sh enter_root.sh ROOT FOLDER PROGRAM ARGUMENTS...
 # Runs a program inside the system at ROOT, in FOLDER, with this machine's data folders at the same paths as outside. The
-# mounts vanish with the namespace, so nothing has to be undone.
+# mounts vanish with the last program in the namespace.
 set -e
 root=$1
 folder=$2
 shift 2
+
+# Nothing mounted here may reach the machine's own namespace. Inside a chroot there is no mount at / to say that of, and the
+# mounts are as private as whoever made the chroot left them. They must not be taken away afterwards: Wine's daemons outlive
+# the program that started them.
+mount --make-rprivate / 2>/dev/null || true
+
 for entry in /*; do
   case "$entry" in
     /bin | /sbin | /lib | /lib32 | /lib64 | /libx32 | /usr | /etc | /var | /boot | /lost+found | /snap) continue ;;
@@ -13,4 +19,5 @@ for entry in /*; do
   mkdir -p "$root$entry"
   mount --rbind "$entry" "$root$entry"
 done
+
 exec chroot "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$folder" "$@"

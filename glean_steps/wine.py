@@ -94,7 +94,7 @@ class Provider:
         """Return the command line that starts `command` where this Wine lives."""
         if self.root is None:
             return list(command)
-        return ["unshare", "--mount", "--propagation", "private", "--", "sh", _ENTER, self.root, cwd, *command]
+        return ["unshare", "--mount", "--propagation", "unchanged", "--", "sh", _ENTER, self.root, cwd, *command]
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def provider_for(target: Target, ws: Workspace, *, run: runner.Run = runner.run)
         try:
             found = attempt(ws, run)
         except StepError as error:
-            lacks.append(f"{attempt.__name__.strip('_').replace('_', ' ')}: {error.what} ({error.why or error.fix})")
+            lacks.append(f"{_first_line(attempt.__doc__)} {error.what} ({error.why or error.fix}){_last_words(error)}")
             continue
         if found is not None:
             return found
@@ -215,7 +215,16 @@ def provider_for(target: Target, ws: Workspace, *, run: runner.Run = runner.run)
     )
 
 
+def _first_line(text: Optional[str]) -> str:
+    return (text or "").strip().split("\n", 1)[0]
+
+
+def _last_words(error: StepError) -> str:
+    return ": " + " ".join(error.tail[-3:]) if isinstance(error, CommandFailedError) else ""
+
+
 def _machine_wine(ws: Workspace, run: runner.Run) -> Optional[Provider]:
+    """This machine's Wine."""
     system.require([system.WINE], run=run)
     return Provider("this machine's Wine", _version(run, []))
 
@@ -353,7 +362,8 @@ def ensure_prefix(target: Target, ws: Workspace, *, run: runner.Run = runner.run
     if (prefix / ".complete").exists() and (prefix / "system.reg").exists():
         return provider, prefix
     with report.step(f"make a Wine prefix for {target.arch} ({provider.version}, {provider.name})"):
-        for old in prefix.parent.glob(f"{target.arch}-*"):
+        # Other keys, and what a killed run left unfinished: its programs still write there.
+        for old in [*prefix.parent.glob(f"{target.arch}-*"), *prefix.parent.glob(f".{target.arch}-*.part")]:
             end_prefix(old)
             shutil.rmtree(old, ignore_errors=True)
         with workspace.new_folder(prefix) as new:
@@ -433,7 +443,10 @@ def _build_shim(target: Target, dll: Path, run: runner.Run) -> None:
     source.write_text(_SHIM_C)
     definition.write_text(_SHIM_DEF)
     run(
-        [target.linker, "-shared", "-s", "-O2", "-static-libgcc", "-o", dll, source, definition, "-ladvapi32"],
+        [
+            *(target.linker, "-shared", "-s", "-O2", "-static-libgcc", "-Wl,--enable-stdcall-fixup"),
+            *("-o", dll, source, definition, "-ladvapi32"),
+        ],
         timeout_s=120,
     )
     source.unlink()
