@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
-from glean_steps import report, runner, workspace
+from glean_steps import pins, report, runner, workspace
 from glean_steps.errors import Interrupted, SettingError, StepError
 from glean_steps.targets import TARGETS, Target, find_target, target_for_arch
 from glean_steps.workspace import Stamp, Workspace
@@ -59,6 +59,7 @@ def build_windows(
 ) -> List[Built]:
     """Cross-build, pack, retag, audit and prove the Windows wheels, and leave them in dist/; print the closing table."""
     ws = ws or workspace.here()
+    pins.find_python(python)  # A version that there is none of is told at once, not after waiting for the lock.
     with workspace.checkout_lock(ws):
         built = make_wheels(targets, ws, python=python)
     _wheel_table(built, ws)
@@ -105,8 +106,10 @@ def _make(
     from glean_steps import cargo, prove, system, toolchain, windows_python, wine
 
     clock = _Clock()
-    # All that is missing is named, or installed, at once, not one package after the other.
-    system.require([system.C_COMPILER, *[system.mingw(target) for target in targets], system.WINE])
+    # All that is missing is named, or installed, at once, not one package after the other. Whoever has no Rust at all gets
+    # the one that comes with sources, since those can serve every target.
+    rust = [system.RUST_SOURCES] if system.missing([system.RUST]) else []
+    system.require([system.C_COMPILER, *rust, *[system.mingw(target) for target in targets], system.WINE])
     with clock.measure("toolchain"):
         toolchain.prepare(targets, ws)
     with clock.measure("cargo"), report.step(f"cross-compile {_names(targets)}"):
@@ -237,8 +240,9 @@ def build(target: Optional[str], *, ws: Optional[Workspace] = None) -> None:
     from glean_steps import cargo
 
     ws = ws or workspace.here()
+    chosen = _chosen(target)
     with workspace.checkout_lock(ws):
-        for library in cargo.build_libraries(_chosen(target), ws=ws).values():
+        for library in cargo.build_libraries(chosen, ws=ws).values():
             print(f"{library}  {report.human_size(library.stat().st_size)}")
 
 
@@ -286,8 +290,9 @@ def audit(target: Optional[str], path: Optional[str], *, ws: Optional[Workspace]
             )
         print("\n".join(auditing.report_lines(audit_wheel(Path(path).resolve(), chosen[0], ws))))
         return
+    wanted = _chosen(target)
     with workspace.checkout_lock(ws):
-        for one in _chosen(target):
+        for one in wanted:
             found = sorted(ws.dist.glob(f"*-{one.platform_tag}.whl"), key=lambda file: file.stat().st_mtime)
             if not found:
                 found = [wheel.pack_and_retag(cargo.build_libraries([one], ws=ws)[one.triple], one, ws=ws)]
@@ -308,6 +313,7 @@ def wine_setup(python: Optional[str], arch: Optional[str], *, ws: Optional[Works
 
     ws = ws or workspace.here()
     target = target_for_arch(arch or TARGETS[0].arch)
+    pins.find_python(python)
     with workspace.checkout_lock(ws):
         provider, prefix = wine.ensure_prefix(target, ws)
         found = windows_python.choose(python, target, ws)
@@ -325,6 +331,7 @@ def wine_run(
 
     ws = ws or workspace.here()
     target = target_for_arch(arch or TARGETS[0].arch)
+    pins.find_python(python)
     with workspace.checkout_lock(ws), wine.session(target, ws) as warm:
         found = windows_python.choose(python, target, ws)
         wheels = sorted(ws.dist.glob(f"*-{target.platform_tag}.whl"), key=lambda file: file.stat().st_mtime)
