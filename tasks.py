@@ -87,7 +87,9 @@ def wine_setup(context: Context, python: Optional[str] = None, arch: Optional[st
 def wine_run(context: Context, python: Optional[str] = None, arch: Optional[str] = None) -> None:
     """Run Windows Python with the arguments after `--`; the exit status is Python's."""
     with pipelines.exit_codes():
-        raise SystemExit(pipelines.wine_run(python, arch, sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []))
+        raise SystemExit(
+            pipelines.wine_run(python, arch, sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else [])
+        )
 
 
 @task(name="wine-test", help=_help("python", "arch"))
@@ -107,9 +109,16 @@ def env(context: Context, target: Optional[str] = None) -> None:
         pipelines.print_env(target)
 
 
-@task(help={"write": "write what changed; without it changes are only printed"})
+@task
+def header(context: Context) -> None:
+    """Write glean_core/include/glean.h anew from the Rust sources."""
+    with pipelines.exit_codes():
+        pipelines.write_header()
+
+
+@task(help={"write": "write newer versions of pip to pins.toml; without it they are only printed"})
 def pins(context: Context, write: bool = False) -> None:
-    """Check every pin against its server, and renew the pins of pip and of the runtime wheels."""
+    """Check every pin against its server, and offer newer versions of pip."""
     from glean_steps import renew
 
     with pipelines.exit_codes():

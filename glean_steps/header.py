@@ -77,7 +77,7 @@ def check(ws: Optional[Workspace] = None, *, run: Run = runner.run) -> None:
             raise HeaderDriftError(
                 f"{path.relative_to(ws.root)} is not what cbindgen makes of the sources",
                 why="\n" + "\n".join(_difference(found, wanted)),
-                fix="run `invoke header` and commit the result",
+                fix="write it anew and commit it: python3 bootstrap.py invoke header",
             )
         stamp.write(key, files=[path])
 

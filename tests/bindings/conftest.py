@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any, Dict
 
 import pytest
 
@@ -28,14 +29,14 @@ def read_pings(folder="pending_pings", data_dir=None):
 def describe(identifier="test.metric", pings=("custom",), **changes):
     """Return the description of a metric."""
     category, _, name = identifier.rpartition(".")
-    fields = {"lifetime": Lifetime.PING, "disabled": False}
+    fields: Dict[str, Any] = {"lifetime": Lifetime.PING, "disabled": False}
     fields.update(changes)
     return CommonMetricData(category=category, name=name, send_in_pings=list(pings), **fields)
 
 
 def make_ping(name="custom", **changes):
     """Return a registered ping."""
-    fields = {
+    fields: Dict[str, Any] = {
         "include_client_id": True,
         "send_if_empty": False,
         "precise_timestamps": True,

@@ -57,7 +57,12 @@ def test_threads_lose_no_count(ping):
     import threading
 
     counter = CounterMetricType(describe())
-    threads = [threading.Thread(target=lambda: [counter.add() for _ in range(500)]) for _ in range(4)]
+
+    def count():
+        for _ in range(500):
+            counter.add()
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
