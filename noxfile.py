@@ -26,7 +26,7 @@ nox.needs_version = ">=2024.3.2"
 
 @nox.session
 def build_windows(session: nox.Session) -> None:
-    """Build, audit and prove the Windows wheels; they are in dist/ afterwards. `-- --python 3.13` proves under another."""
+    """Build, audit and prove the Windows wheels; they are in dist/ then. `-- --python 3.13` proves under another."""
     with pipelines.exit_codes():
         pipelines.build_windows(python=_option(session, "--python"))
 
@@ -76,11 +76,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure against peers in the same run and write docs/benchmarks.md."""
+    """Measure against peers in the same run and write docs/benchmarks.md. `-- --rounds 3 --only 1,2 --cold` chooses."""
     from glean_steps import bench as benchmarks
 
     with pipelines.exit_codes():
-        benchmarks.run_all()
+        benchmarks.run_all(session.posargs)
 
 
 def _option(session: nox.Session, name: str) -> str | None:

@@ -158,7 +158,9 @@ class BuildWithLibrary(build_py):
         library = find_library()
         name = PACKAGED_NAMES.get(library.suffix)
         if name is None:
-            raise SystemExit(f"error: {library} is no shared library: its name ends with none of {list(PACKAGED_NAMES)}")
+            raise SystemExit(
+                f"error: {library} is no shared library: its name ends with none of {list(PACKAGED_NAMES)}"
+            )
         package = Path(self.build_lib) / "glean_py"
         for other in PACKAGED_NAMES.values():
             if (package / other).exists():

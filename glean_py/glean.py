@@ -38,7 +38,7 @@ class Glean:
     _initialized: bool = False
     _init_lock = threading.RLock()
     _configuration: Optional[Configuration] = None
-    _data_dir: Optional["Path"] = None
+    _data_dir: Optional[Path] = None
     # Whether the data directory is a temporary one of ours, to be removed by `_reset`.
     _destroy_data_dir: bool = False
     _testing_mode: bool = False
@@ -50,7 +50,7 @@ class Glean:
         application_version: str,
         upload_enabled: bool,
         configuration: Optional[Configuration] = None,
-        data_dir: Optional["Path"] = None,
+        data_dir: Optional[Path] = None,
         application_build_id: Optional[str] = None,
         log_level: Optional[int] = None,
     ) -> None:
@@ -119,7 +119,7 @@ class Glean:
         return cls._initialized
 
     @_ClassProperty
-    def configuration(cls) -> Configuration:  # noqa: N805 - a property of the class
+    def configuration(cls) -> Configuration:
         """The configuration in use.
 
         Raises:

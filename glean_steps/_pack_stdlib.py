@@ -1,7 +1,7 @@
 """Packs the pure-Python standard library of the interpreter that runs it, as the embeddable zips of python.org hold it.
 
-Run as a script by a CPython of the wanted minor version (3.7 or later): `python _pack_stdlib.py OUT.zip`. Imports nothing of
-this package, because that interpreter knows nothing of it.
+Run as a script by a CPython of the wanted minor version (3.7 or later): `python _pack_stdlib.py OUT.zip`. Imports
+nothing of this package, because that interpreter knows nothing of it.
 """
 
 import importlib.util
@@ -27,14 +27,14 @@ LEFT_OUT = {
 }
 
 
-def pyc(source, name):
+def pyc(source: bytes, name: str) -> bytes:
     """Return the bytes of a compiled module that is never compared with its source (PEP 552, unchecked hash)."""
     code = compile(source, name, "exec", dont_inherit=True)
     flags = (0b01).to_bytes(4, "little")
     return importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + marshal.dumps(code)
 
 
-def main(out):
+def main(out: str) -> None:
     stdlib = sysconfig.get_path("stdlib")
     count = 0
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
@@ -61,4 +61,4 @@ def main(out):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    main(sys.argv[1])

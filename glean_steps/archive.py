@@ -1,8 +1,8 @@
 """Zip archives from elsewhere: what is inside is looked at before anything is written, and counted while it is read.
 
-The headers of an archive are claims. `safe_members` refuses claims that would be dangerous or ambiguous to follow (APPNOTE
-6.3.10 describes them); reading a member refuses the archive as soon as its bytes differ from what was claimed, so that no
-limit can be passed by lying about a size.
+The headers of an archive are claims. `safe_members` refuses claims that would be dangerous or ambiguous to follow
+(APPNOTE 6.3.10 describes them); reading a member refuses the archive as soon as its bytes differ from what was claimed,
+so that no limit can be passed by lying about a size.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Limits:
     Attributes:
         members: number of entries. The largest archive in use (panda3d's wheel) has 811.
         total_bytes: sum of all unpacked sizes. That wheel has 0.2 GB.
-        ratio: unpacked to packed size of one member. Source text reaches 30, tables of zeros reach 100, deflate ends at 1032.
+        ratio: unpacked to packed size of one member. Source text reaches 30, tables of zeros 100, deflate ends at 1032.
         ratio_from_bytes: members smaller than this may have any ratio; they cannot do harm.
     """
 
@@ -62,10 +62,10 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u0
 def safe_members(path: Path, *, limits: Limits = LIMITS) -> list[zipfile.ZipInfo]:
     """Return the members of a zip archive, in the order of its directory, after checking every header.
 
-    Refused are: what is no whole zip archive; names that leave the folder, are absolute, hold a drive, a backslash, a NUL
-    or what Windows cannot store; two members that would be one file, also on a disk that ignores case; a member below one
-    that is a file; symlinks, devices and other special files; encrypted or patched members; compression other than
-    deflate; bytes before, between and after what the directory lists; local headers that disagree with it; bombs.
+    Refused are: what is no whole zip archive; names that leave the folder, are absolute, hold a drive, a backslash, a
+    NUL or what Windows cannot store; two members that would be one file, also on a disk that ignores case; a member
+    below one that is a file; symlinks, devices and other special files; encrypted or patched members; compression other
+    than deflate; bytes before, between and after what the directory lists; local headers that disagree with it; bombs.
 
     Raises:
         MissingArtifactError: there is no such file.

@@ -184,7 +184,7 @@ def report_lines(audited: AuditReport) -> list[str]:
 
 
 def expected_files(ws: workspace.Workspace, target: Target) -> frozenset[str]:
-    """Return the names of the package's files in a wheel for `target`: its Python sources, the cffi module, the library."""
+    """Return the names of the package's files in a wheel for `target`: Python sources, the cffi module, the library."""
     root = ws.root / PACKAGE
     sources = {
         f"{PACKAGE}/{file.relative_to(root).as_posix()}"
@@ -357,7 +357,7 @@ def _check_core_metadata(case: _Case) -> None:
 
 
 def _private_folders() -> tuple[str, ...]:
-    """Return the usual private folders and this machine's: home, checkout, caches. A folder right below / is too common."""
+    """Return the usual private folders and this machine's: home, checkout, caches; what is right below / is common."""
     own = [str(Path.home()), str(workspace.here().root), str(workspace.cache_dir()), os.environ.get("CARGO_HOME", "")]
     return (*PRIVATE_FOLDERS, *(f"{folder}/" for folder in own if folder.count("/") > 1))
 
@@ -435,7 +435,7 @@ def _check_stripped(case: _Case, name: str, library: Any) -> None:
     symbols = library.FILE_HEADER.NumberOfSymbols
     if symbols or library.FILE_HEADER.PointerToSymbolTable:
         case.find(name, f"it is not stripped: {symbols:,} symbols")
-    # A name of more than eight characters is written /<offset into the symbol table's strings>; mingw only uses it to debug.
+    # A name of more than eight characters is written /<offset into the symbol table's strings>; mingw has it to debug.
     names = [_section_name(section) for section in library.sections]
     debug = [section for section in names if section.startswith((".debug", ".zdebug", ".stab", "/"))]
     if debug:

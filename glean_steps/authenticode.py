@@ -6,7 +6,7 @@ import re
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Sequence
+from typing import List, Sequence
 
 from glean_steps import archive, runner, system
 from glean_steps.errors import MissingToolError, WrongHashError
@@ -37,8 +37,8 @@ def check_signature(program: Path, *, run: runner.Run = runner.run) -> None:
     """Check one program's Authenticode signature: whole, by the Python Software Foundation, chained to a known root.
 
     Certificates are judged at the time that the signature's timestamp names, since they expire after a few years while
-    released files stay as they are. The timestamping authorities of those years are no longer in any bundle, so the time
-    itself is taken on trust; the digest and the chain are not.
+    released files stay as they are. The timestamping authorities of those years are no longer in any bundle, so the
+    time itself is taken on trust; the digest and the chain are not.
 
     Raises:
         WrongHashError: it is not so; says what osslsigncode found.
@@ -51,18 +51,36 @@ def check_signature(program: Path, *, run: runner.Run = runner.run) -> None:
         )
     moment = _signing_time(program, bundle, run)
     done = run(
-        ["osslsigncode", "verify", "-ignore-timestamp", "-ignore-crl", "-time", moment, "-CAfile", bundle, "-in", program],
+        [
+            "osslsigncode",
+            "verify",
+            "-ignore-timestamp",
+            "-ignore-crl",
+            "-time",
+            moment,
+            "-CAfile",
+            bundle,
+            "-in",
+            program,
+        ],
         timeout_s=60,
         check=False,
         quiet=True,
     )
-    subjects = re.findall(r"Subject: .*O=([^/]*)", done.stdout)
-    if done.status != 0 or "Succeeded" not in done.stdout or SIGNER not in [name.strip() for name in subjects]:
+    if done.status != 0 or "Succeeded" not in done.stdout or set(_signers(done.stdout)) != {SIGNER}:
         raise WrongHashError(
             f"{program.name} has no valid signature of the {SIGNER}",
             why="; ".join(line.strip() for line in done.stdout.splitlines() if _tells(line)) or "it is not signed",
             fix="do not use it; choose a Python whose SHA-256 is pinned",
         )
+
+
+def _signers(shown: str) -> List[str]:
+    """Return the organisation of each signature's own certificate; those of its chain may be called anything."""
+    subjects = re.findall(r"Signer's certificate:\s+-+\s+Signer #\d+:\s+Subject: (.*)", shown)
+    return [
+        next((part[2:].strip() for part in subject.split("/") if part.startswith("O=")), "") for subject in subjects
+    ]
 
 
 def _signing_time(program: Path, bundle: str, run: runner.Run) -> int:
@@ -74,7 +92,7 @@ def _signing_time(program: Path, bundle: str, run: runner.Run) -> int:
     found = re.search(r"Timestamp time: (\w{3}) +(\d+) (\d\d:\d\d:\d\d) (\d{4}) GMT", shown)
     if found is None:
         raise WrongHashError(
-            f"{program.name} has no timestamped signature",
+            f"{program.name} has no valid signature of the {SIGNER}",
             why="; ".join(line.strip() for line in shown.splitlines() if _tells(line)) or "it is not signed",
             fix="do not use it; choose a Python whose SHA-256 is pinned",
         )

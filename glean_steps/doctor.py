@@ -307,7 +307,7 @@ def _from_zip(row: PythonRow, target: Target, machine: Machine) -> Part:
     try:
         windows_python._refuse_known_unreachable(download.url, machine.ws)
     except DownloadError:
-        return Part("", why=f"{host} was out of reach within the last hour")
+        return Part("", why=f"{host} was out of reach within the last ten minutes")
     return Part(f"zip, if {host} is in reach", missing=signed)
 
 

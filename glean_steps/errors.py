@@ -84,9 +84,7 @@ class CommandFailedError(StepError):
 
     exit_code = 19
 
-    def __init__(
-        self, what: str, *, why: str = "", fix: str = "", status: int = 1, tail: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, what: str, *, why: str = "", fix: str = "", status: int = 1, tail: Sequence[str] = ()) -> None:
         super().__init__(what, why=why, fix=fix)
         self.status = status
         self.tail = list(tail)

@@ -1,13 +1,14 @@
 """Downloads: retried where that can heal, continued where the server allows it, verified before they get a name.
 
-The cache holds `downloads/<sha256>/<file name>`: nothing gets there that was not verified, and what is there is verified
-again whenever it is used.
+The cache holds `downloads/<sha256>/<file name>`: nothing gets there that was not verified, and what is there is
+verified again whenever it is used.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ class Patience:
 
 
 def patience() -> Patience:
-    """Return the default patience; GLEAN_FETCH_TIMEOUT replaces the deadline of a connection and of a read (seconds)."""
+    """Return the default patience; GLEAN_FETCH_TIMEOUT replaces the deadline of a connection and a read (seconds)."""
     setting = os.environ.get("GLEAN_FETCH_TIMEOUT")
     if not setting:
         return Patience()
@@ -70,7 +71,9 @@ def patience() -> Patience:
         seconds = 0.0
     if not 0 < seconds < float("inf"):  # Not a number is neither.
         raise SettingError(
-            f"GLEAN_FETCH_TIMEOUT={setting!r} cannot be used", why="it is not a positive number of seconds", fix="unset it"
+            f"GLEAN_FETCH_TIMEOUT={setting!r} cannot be used",
+            why="it is not a positive number of seconds",
+            fix="unset it",
         )
     return Patience(connect_s=seconds, read_s=seconds)
 
@@ -227,12 +230,16 @@ def _attempt(download: Download, part: Path, patient: Patience, limit: float) ->
             f"could not fetch {download.name}", why=str(error), fix="give the mirror as an http or https URL"
         ) from error
     except requests.exceptions.RequestException as error:
+        if _is_unknown_host(error):
+            raise DownloadError(
+                f"could not fetch {download.name}",
+                why=f"{download.url}: {_short(error)}",
+                fix="check the network, or name a mirror (see `Mirrors` in README.md)",
+            ) from error
         raise _Retry(_short(error)) from error
 
 
-def _receive(
-    response: "object", download: Download, part: Path, have: int, total: Optional[int], limit: float
-) -> None:
+def _receive(response: object, download: Download, part: Path, have: int, total: Optional[int], limit: float) -> None:
     """Write a response's body to `part`, from offset `have` on."""
     progress = report.Progress(download.name, total, start_bytes=have)
     done = have
@@ -259,6 +266,18 @@ def _receive(
         progress.close()
     if total is not None and done < total:
         raise _Retry(f"the connection ended after {done} of {total} bytes")
+
+
+def _is_unknown_host(error: BaseException) -> bool:
+    """Return whether a name has no address, which another attempt does not heal; a name server that is busy is not that."""
+    seen: Optional[BaseException] = error
+    while seen is not None:
+        if isinstance(seen, socket.gaierror):
+            return seen.errno == socket.EAI_NONAME
+        inner = seen.args[0] if seen.args and isinstance(seen.args[0], BaseException) else None
+        reason = getattr(seen, "reason", None)
+        seen = reason if isinstance(reason, BaseException) else seen.__cause__ or seen.__context__ or inner
+    return False
 
 
 def _short(error: Exception) -> str:

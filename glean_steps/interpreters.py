@@ -1,4 +1,4 @@
-"""The CPythons of this machine: each runs the Python tests, and one can lend its standard library to a Windows Python."""
+"""The CPythons of this machine: each runs the Python tests, and one can lend its library to a Windows Python."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def find_all(*, run: runner.Run = runner.run) -> Dict[str, CPython]:
     return dict(sorted(found.items(), key=lambda item: _order(item[0])))
 
 
-def _order(minor: str) -> "tuple[int, str]":
+def _order(minor: str) -> tuple[int, str]:
     return (int(minor.split(".")[1].rstrip("t")), minor)
 
 
@@ -69,7 +69,12 @@ def _candidates() -> List[Path]:
         os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv"),
     ]
     patterns = [f"{home}/versions/*/bin" for home in homes]
-    patterns += [os.path.expanduser("~/.local/share/uv/python/*/bin"), "/opt/python/*/bin", "/usr/local/bin", "/usr/bin"]
+    patterns += [
+        os.path.expanduser("~/.local/share/uv/python/*/bin"),
+        "/opt/python/*/bin",
+        "/usr/local/bin",
+        "/usr/bin",
+    ]
     programs: List[Path] = []
     for minor in minors:
         name = f"python{minor}"

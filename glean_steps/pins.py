@@ -89,13 +89,18 @@ def load(path: Path = PINS) -> Pins:
         with open(path, "rb") as stream:
             raw: Dict[str, Any] = tomllib.load(stream)
         rows = tuple(_row(item, raw) for item in raw["python"])
+        tested = tuple((item["version"], item["arch"]) for item in raw.get("tested", []))
+        mirrors = {name: raw["mirrors"][name] for name in ("python", "get_pip")}
+        return Pins(raw["default_python"], mirrors, rows, tested, raw)
     except (ValueError, KeyError, TypeError) as error:
-        raise SettingError(f"cannot read {path}", why=f"{type(error).__name__}: {error}", fix="restore it from git") from error
-    tested = tuple((item["version"], item["arch"]) for item in raw.get("tested", []))
-    return Pins(raw["default_python"], raw["mirrors"], rows, tested, raw)
+        raise SettingError(
+            f"cannot read {path}", why=f"{type(error).__name__}: {error}", fix="restore it from git"
+        ) from error
 
 
 def _row(item: Mapping[str, Any], raw: Mapping[str, Any]) -> PythonRow:
+    if not isinstance(item["version"], str):
+        raise TypeError(f"version = {item['version']} of a [[python]] is not a text")
     runtime = item.get("runtime", {})
     pip = item["pip"]
     get_pip = item.get("get_pip")

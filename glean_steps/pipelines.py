@@ -57,7 +57,7 @@ class Built:
 def build_windows(
     targets: Sequence[Target] = TARGETS, *, python: Optional[str] = None, ws: Optional[Workspace] = None
 ) -> List[Built]:
-    """Cross-build, pack, retag, audit and prove the Windows wheels, and leave them in dist/; print the closing table."""
+    """Cross-build, pack, retag, audit and prove the Windows wheels into dist/; print the closing table."""
     ws = ws or workspace.here()
     pins.find_python(python)  # A version that there is none of is told at once, not after waiting for the lock.
     with workspace.checkout_lock(ws):
@@ -74,7 +74,9 @@ def make_wheels(targets: Sequence[Target], ws: Workspace, *, python: Optional[st
     for target in targets:
         facts = stamps[target].facts()
         path = ws.dist / str(facts.get("name"))
-        if stamps[target].is_current(_wheel_key(target, ws, python, sources)) and workspace.file_sha256(path) == facts.get("sha256"):
+        if stamps[target].is_current(_wheel_key(target, ws, python, sources)) and workspace.file_sha256(
+            path
+        ) == facts.get("sha256"):
             report.skip(path.name, "up to date: built, audited and proven")
         else:
             pending.append(target)
@@ -86,7 +88,7 @@ def make_wheels(targets: Sequence[Target], ws: Workspace, *, python: Optional[st
 
 
 def _wheel_key(target: Target, ws: Workspace, python: Optional[str], sources: str) -> str:
-    """Return the key over everything that shapes a proven wheel: sources, steps, compilers, Wine, the Python asked for."""
+    """Return the key over everything that shapes a proven wheel: sources, steps, compilers, Wine, Python asked for."""
     from glean_steps import toolchain, wine
 
     return workspace.fingerprint(
@@ -106,8 +108,8 @@ def _make(
     from glean_steps import cargo, prove, system, toolchain, windows_python, wine
 
     clock = _Clock()
-    # All that is missing is named, or installed, at once, not one package after the other. Whoever has no Rust at all gets
-    # the one that comes with sources, since those can serve every target.
+    # All that is missing is named, or installed, at once, not one package after the other. Whoever has no Rust at all
+    # gets the one that comes with sources, since those can serve every target.
     rust = [system.RUST_SOURCES] if system.missing([system.RUST]) else []
     system.require([system.C_COMPILER, *rust, *[system.mingw(target) for target in targets], system.WINE])
     with clock.measure("toolchain"):
@@ -326,7 +328,7 @@ def wine_setup(python: Optional[str], arch: Optional[str], *, ws: Optional[Works
 def wine_run(
     python: Optional[str], arch: Optional[str], arguments: Sequence[str], *, ws: Optional[Workspace] = None
 ) -> int:
-    """Run Windows Python with arguments; return its exit status. The wheel from dist/, if there is one, is installed."""
+    """Run Windows Python with arguments; return its exit status. The wheel in dist/, if there is one, is installed."""
     from glean_steps import prove, windows_python, wine
 
     ws = ws or workspace.here()
@@ -353,6 +355,16 @@ def print_env(target: Optional[str], *, ws: Optional[Workspace] = None) -> None:
     from glean_steps import cargo
 
     print(cargo.print_env(find_target(target or TARGETS[0].triple), ws=ws or workspace.here()), end="")
+
+
+def write_header(*, ws: Optional[Workspace] = None) -> None:
+    """Write glean.h anew; print where it is."""
+    from glean_steps import header
+
+    ws = ws or workspace.here()
+    with workspace.checkout_lock(ws):
+        header.write(ws)
+    print(ws.crate / "include" / "glean.h")
 
 
 def clean(*, cache: bool = False, ws: Optional[Workspace] = None) -> None:

@@ -135,7 +135,9 @@ def check(shown: Mapping[str, Any], wheel: Path, target: Target, python: Windows
     from jsonschema import Draft202012Validator
 
     findings = [
-        f"ping {'/'.join(str(part) for part in error.absolute_path) or 'body'}: {error.message}"
+        f"ping {'/'.join(str(part) for part in error.absolute_path) or 'body'}: "
+        # Of a value that has to be another one, the validator tells only the other one.
+        + (f"{error.instance!r} is not {error.validator_value!r}" if error.validator == "const" else error.message)
         for error in Draft202012Validator(PING_SCHEMA).iter_errors(shown.get("ping"))
     ]
     expected = {"pointer_bits": target.pointer_bits, "python": python.version, "version": wheel.name.split("-")[1]}

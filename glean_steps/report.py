@@ -19,7 +19,9 @@ _times: Dict[str, float] = {}
 
 def say(text: str) -> None:
     """Print one line of progress to standard error."""
-    print(text, file=sys.stderr, flush=True)
+    # In one write, since steps that run at the same time would mix up text and line end.
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 def command(argv: Sequence[str]) -> None:
@@ -94,7 +96,9 @@ def human_size(size_bytes: int) -> str:
     """Return a size for a person, in decimal units as registries print them."""
     if size_bytes < 1_000_000:
         return f"{size_bytes / 1000:.1f} kB"
-    return f"{size_bytes / 1_000_000:.2f} MB"
+    if size_bytes < 1_000_000_000:
+        return f"{size_bytes / 1_000_000:.2f} MB"
+    return f"{size_bytes / 1_000_000_000:.2f} GB"
 
 
 class Progress:

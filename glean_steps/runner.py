@@ -250,7 +250,7 @@ def _reader(pipe: IO[bytes], output: _Output, *, keep: bool, to: Optional[TextIO
     return thread
 
 
-def _end_group(process: "subprocess.Popen[bytes]") -> None:
+def _end_group(process: subprocess.Popen[bytes]) -> None:
     """End a program with its whole process group: SIGTERM, then SIGKILL after a grace period."""
     _signal_group(process.pid, signal.SIGTERM)
     try:

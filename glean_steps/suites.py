@@ -95,6 +95,7 @@ def run_windows(
 ) -> List[LaneResult]:
     """Run the lanes under Wine alone, for the given Python or for the usual ones; print the table, raise on failure."""
     ws = ws or workspace.here()
+    pins.find_python(python)  # A version that there is none of is told at once, not as a lane that failed.
     with workspace.checkout_lock(ws):
         results = windows_lanes(ws, python=python, targets=targets)
     return finish(results)
@@ -117,7 +118,8 @@ def finish(results: Sequence[LaneResult]) -> List[LaneResult]:
     table.print()
     ran = [result for result in results if not result.not_run]
     print(
-        f"\n{sum(r.passed for r in ran)} passed, {sum(r.failed for r in ran)} failed, {sum(r.skipped for r in ran)} skipped",
+        f"\n{sum(r.passed for r in ran)} passed, {sum(r.failed for r in ran)} failed, "
+        f"{sum(r.skipped for r in ran)} skipped",
         flush=True,
     )
     failed = [result.lane for result in ran if result.failed]
@@ -140,7 +142,9 @@ def _lane(name: str, run_it: Callable[[], LaneResult]) -> LaneResult:
     except Interrupted:
         raise
     except _NOT_HERE as error:
-        result = LaneResult(name, not_run=_one_line(f"{error.what}: {error.why}" if error.why else error.what), fix=error.fix)
+        result = LaneResult(
+            name, not_run=_one_line(f"{error.what}: {error.why}" if error.why else error.what), fix=error.fix
+        )
     except StepError as error:
         report.say(str(error))
         result = LaneResult(name, failed=1, notes=[_one_line(str(error))])
@@ -183,10 +187,7 @@ def python_lanes(ws: Workspace) -> List[LaneResult]:
     except StepError as error:
         kind = {"not_run": _one_line(error.what)} if isinstance(error, _NOT_HERE) else {"failed": 1}
         report.say(str(error))
-        return [
-            LaneResult(f"Python, native {minor}", notes=[_one_line(str(error))], **kind)  # type: ignore[arg-type]
-            for minor in found
-        ]
+        return [LaneResult(f"Python, native {minor}", notes=[_one_line(str(error))], **kind) for minor in found]
     for minor in [f"3.{number}" for number in range(interpreters.OLDEST[1], interpreters.NEWEST[1] + 1)]:
         if minor not in found:
             results.append(
@@ -201,7 +202,9 @@ def python_lanes(ws: Workspace) -> List[LaneResult]:
         if isinstance(outcome, StepError):
             report.say(str(outcome))
             results.append(
-                LaneResult(f"Python, native {python.version}", not_run=_one_line(outcome.what), fix=_one_line(outcome.fix))
+                LaneResult(
+                    f"Python, native {python.version}", not_run=_one_line(outcome.what), fix=_one_line(outcome.fix)
+                )
                 if isinstance(outcome, _NOT_HERE)
                 else LaneResult(f"Python, native {python.version}", failed=1, notes=[_one_line(str(outcome))])
             )
@@ -222,7 +225,7 @@ def _native_suite(program: Path, ws: Workspace) -> LaneResult:
         )
 
 
-def _make_environments(pythons: Sequence[CPython], packed: Path, ws: Workspace) -> Dict[str, "Path | StepError"]:
+def _make_environments(pythons: Sequence[CPython], packed: Path, ws: Workspace) -> Dict[str, Path | StepError]:
     """Return a Python with the wheel and the test dependencies installed for each CPython, or what went wrong."""
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         waiting = {python.minor: pool.submit(_environment, python, packed, ws) for python in pythons}
@@ -233,7 +236,7 @@ def _make_environments(pythons: Sequence[CPython], packed: Path, ws: Workspace) 
             raise
 
 
-def _environment(python: CPython, packed: Path, ws: Workspace) -> "Path | StepError":
+def _environment(python: CPython, packed: Path, ws: Workspace) -> Path | StepError:
     home = ws.state / "venvs" / python.minor
     program = home / "bin" / "python"
     requirements = ws.root / "requirements" / "tests.txt"
@@ -284,7 +287,8 @@ def _pip(program: Path, arguments: Sequence[object]) -> None:
 
 def _suite_env() -> Dict[str, str]:
     """Return an environment in which the checkout cannot be imported by accident."""
-    return runner.child_env({"PYTHONPATH": None, "PYTHONHOME": None, "VIRTUAL_ENV": None, "PYTHONDONTWRITEBYTECODE": None})
+    ours = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "VIRTUAL_ENV")
+    return runner.child_env({name: None for name in ours})
 
 
 # --- lanes under Wine -------------------------------------------------------------------------------------------------
@@ -300,7 +304,8 @@ def windows_lanes(
     for target in targets:
         # One target that cannot be built here must not keep the other from being tested.
         try:
-            wheels.update({target: built.path for built in pipelines.make_wheels([target], ws, python=python)})
+            (built,) = pipelines.make_wheels([target], ws, python=python)
+            wheels[target] = built.path
         except Interrupted:
             raise
         except StepError as error:
@@ -310,8 +315,8 @@ def windows_lanes(
     for target, version in _windows_rows(targets, python):
         name = f"Python, Wine {version or pins.load().default_python} {target.arch}"
         if target in broken:
-            error = broken[target]
-            results.append(_lane(name, lambda error=error: _raise(error)))  # type: ignore[misc]
+            reason = broken[target]
+            results.append(_lane(name, lambda reason=reason: _raise(reason)))  # type: ignore[misc]
             continue
         seen: List[str] = []
         result = _lane(name, lambda: _python_wine(version, target, wheels[target], ws, seen))  # noqa: B023
@@ -454,7 +459,7 @@ def _count_cargo(done: runner.Completed) -> LaneResult:
         result.passed += counts.get("passed", 0)
         result.failed += counts.get("failed", 0)
         result.skipped += counts.get("ignored", 0)
-    result.notes += [f"failed: {name}" for name in re.findall(r"^test (\S+) \.\.\. FAILED", done.stdout, re.MULTILINE)]
+    result.notes += [f"failed: {name}" for name in re.findall(r"^test (.+) \.\.\. FAILED", done.stdout, re.MULTILINE)]
     if done.status != 0 and result.failed == 0:
         result.failed = 1
         result.notes.append(f"cargo test ended with exit status {done.status}: " + _one_line(done.stdout[-400:]))

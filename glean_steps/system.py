@@ -416,5 +416,7 @@ def _version(program: Path, run: Run) -> str:
     except MissingToolError:
         return ""
     lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    # Wine prints a hint about its 32-bit half first.
-    return next((line for line in lines if re.search(r"\d+\.\d", line)), "") if done.status == 0 else ""
+    if done.status != 0:
+        return ""
+    # Wine prints a hint about its 32-bit half first; mingw's version has no dot.
+    return next((line for line in lines if re.search(r"\d+\.\d", line)), lines[0] if lines else "")

@@ -15,8 +15,8 @@ from glean_steps.targets import Target
 
 PYTHON_TAG, ABI_TAG = "py3", "none"
 
-# The caller's SOURCE_DATE_EPOCH, else the first moment that a zip archive can hold: no clock and no commit in a wheel, so
-# the same sources give the same bytes wherever and whenever they are packed.
+# The caller's SOURCE_DATE_EPOCH, else the first moment that a zip archive can hold: no clock and no commit in a wheel,
+# so the same sources give the same bytes wherever and whenever they are packed.
 EPOCH = "315532800"
 
 # What a PEP 517 front end does, in one process: call the backend with the checkout off sys.path, so that a build cannot

@@ -1,8 +1,8 @@
 """A real Windows CPython: unpacked, site opened, pip bootstrapped into it, test dependencies installed offline.
 
-Two providers, tried in this order: the embeddable zip of python.org (or a mirror), and where that server is out of reach
-the signed runtime of the same minor version, as a wheel of the package index carries it, with the pure-Python standard
-library of a CPython of this machine. Both give the same layout.
+Two providers, tried in this order: the embeddable zip of python.org (or a mirror), and where that server is out of
+reach the signed runtime of the same minor version, as a wheel of the package index carries it, with the pure-Python
+standard library of a CPython of this machine. Both give the same layout.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ class WindowsPython:
 # --- the interpreter --------------------------------------------------------------------------------------------------
 
 
-def obtain_archive(row: PythonRow, target: Target, ws: Workspace, *, run: runner.Run = runner.run) -> Tuple[Path, str, str]:
+def obtain_archive(
+    row: PythonRow, target: Target, ws: Workspace, *, run: runner.Run = runner.run
+) -> Tuple[Path, str, str]:
     """Return a verified archive with the embeddable layout, its exact Python version, and the provider's name.
 
     Raises:
@@ -134,8 +136,10 @@ def _refuse_known_unreachable(url: str, ws: Workspace) -> None:
     """Raise at once when the same server was out of reach a short while ago: waiting again would only cost time."""
     stamp = Stamp(ws.state / "stamps" / f"unreachable-{workspace.fingerprint(urlsplit(url).netloc)[:12]}.json")
     now = workspace.now()
-    if stamp.is_current("unreachable") and 0 <= now - float(stamp.facts().get("at", 0.0)) < 3600:
-        raise DownloadError(f"could not fetch {url.rsplit('/', 1)[-1]}", why=f"{url} was out of reach within the last hour")
+    if stamp.is_current("unreachable") and 0 <= now - float(stamp.facts().get("at", 0.0)) < 600:
+        raise DownloadError(
+            f"could not fetch {url.rsplit('/', 1)[-1]}", why=f"{url} was out of reach within the last ten minutes"
+        )
 
 
 def _remember_unreachable(url: str, error: DownloadError, ws: Workspace) -> None:
@@ -209,8 +213,12 @@ def _rebuild(
         with zipfile.ZipFile(wheel) as carrier:
             for member in archive.safe_members(wheel):
                 folder, _, name = member.filename.rpartition("/")
-                # Test modules and Tcl are no part of an embeddable zip; the free-threaded twins belong to another Python.
-                if folder != "deploy_libs" or ".cp" in name or name.lower().startswith(("tcl", "tk", "_tkinter", "_test")):
+                # Test modules and Tcl are no part of an embeddable zip; free-threaded twins belong to another Python.
+                if (
+                    folder != "deploy_libs"
+                    or ".cp" in name
+                    or name.lower().startswith(("tcl", "tk", "_tkinter", "_test"))
+                ):
                     continue
                 (scratch / name).write_bytes(carrier.read(member))
         library = scratch / f"python{row.digits}.dll"
@@ -236,7 +244,9 @@ def _rebuild(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def download_wheel(pin: WheelPin, row: PythonRow, target: Target, ws: Workspace, *, run: runner.Run = runner.run) -> Path:
+def download_wheel(
+    pin: WheelPin, row: PythonRow, target: Target, ws: Workspace, *, run: runner.Run = runner.run
+) -> Path:
     """Return a hash-pinned wheel of the package index from the cache, downloading it for the row's Windows tags."""
     requirement = f"{pin.project}=={pin.version} --hash=sha256:{pin.sha256}\n"
     folder = ws.cache / "wheels" / pin.sha256
@@ -344,7 +354,14 @@ def ensure(row: PythonRow, target: Target, ws: Workspace, *, run: runner.Run = r
     home = ws.state / "python" / f"{row.version}-{target.arch}"
     stamp = Stamp(ws.state / "stamps" / f"python-{row.version}-{target.arch}.json")
     key = workspace.fingerprint(
-        _RECIPE, row.version, dict(row.sha256), row.pip.sha256, _requirements_file(ws), _PACKER, _LAUNCHER_C, _SITECUSTOMIZE
+        _RECIPE,
+        row.version,
+        dict(row.sha256),
+        row.pip.sha256,
+        _requirements_file(ws),
+        _PACKER,
+        _LAUNCHER_C,
+        _SITECUSTOMIZE,
     )
     facts = stamp.facts()
     if facts and stamp.is_current(key):
@@ -360,15 +377,18 @@ def ensure(row: PythonRow, target: Target, ws: Workspace, *, run: runner.Run = r
             open_site(home / f"python{row.digits}._pth")
             workspace.write_text(home / "Lib" / "site-packages" / "sitecustomize.py", _SITECUSTOMIZE)
             python = WindowsPython(version, target.arch, home, provider)
-            how = bootstrap_pip(python, row, target, ws, warm, run=run)
-            pip_install(python, warm, wheels)
-        files = [python.executable, home / f"python{row.digits}._pth", home / "Lib" / "site-packages" / "pip" / "__init__.py"]
+            how = bootstrap_pip(python, row, target, ws, warm, wheels, run=run)
+        files = [
+            python.executable,
+            home / f"python{row.digits}._pth",
+            home / "Lib" / "site-packages" / "pip" / "__init__.py",
+        ]
         stamp.write(key, files=files, facts={"version": version, "provider": provider, "pip": how})
     return python
 
 
 def open_site(pth: Path) -> None:
-    """Let site run, so that site-packages counts: uncomment or append `import site`, once, whatever the line ends are."""
+    """Let site run, so that site-packages counts: uncomment or append `import site` once, whatever the line ends."""
     lines = pth.read_bytes().decode("utf-8").splitlines()
     if "import site" in [line.strip() for line in lines]:
         return
@@ -379,11 +399,19 @@ def open_site(pth: Path) -> None:
 
 
 def bootstrap_pip(
-    python: WindowsPython, row: PythonRow, target: Target, ws: Workspace, warm: Wine, *, run: runner.Run = runner.run
+    python: WindowsPython,
+    row: PythonRow,
+    target: Target,
+    ws: Workspace,
+    warm: Wine,
+    wheels: Sequence[Path] = (),
+    *,
+    run: runner.Run = runner.run,
 ) -> str:
     """Put pip into a Windows Python by that Python's own get-pip, else by the pinned pip wheel; return which.
 
-    The pip that comes in is the pinned one either way, from a wheel that was fetched and verified on this machine.
+    The pip that comes in is the pinned one either way, from a wheel that was fetched and verified on this machine. The
+    `wheels` are installed with it: under Wine, starting pip a second time costs more than what it then does.
     """
     wheel = download_wheel(row.pip, row, target, ws, run=run)
     script = python.home / "bootstrap_packages.py"
@@ -413,6 +441,8 @@ def bootstrap_pip(
                 python.executable,
                 script.name,
                 *arguments,
+                *[wine.windows_path(path) for path in wheels],
+                "--no-deps",
                 *_PIP_OFFLINE,
                 "--find-links",
                 wine.windows_path(wheel.parent),
@@ -427,7 +457,13 @@ def bootstrap_pip(
     return how
 
 
-_PIP_OFFLINE = ("--no-index", "--no-compile", "--no-warn-script-location", "--disable-pip-version-check", "--no-cache-dir")
+_PIP_OFFLINE = (
+    "--no-index",
+    "--no-compile",
+    "--no-warn-script-location",
+    "--disable-pip-version-check",
+    "--no-cache-dir",
+)
 # The host pip's settings name folders and hosts that mean nothing to an offline installation under Wine.
 _PIP_ENV: Dict[str, Optional[str]] = {name: None for name in os.environ if name.startswith("PIP_")}
 
@@ -503,8 +539,8 @@ def select_requirements(text: str, row: PythonRow) -> str:
         "extra": "",
     }
     selected = []
-    for line in text.replace("\\\n", " ").splitlines():
-        line = line.split("#", 1)[0].strip()
+    for joined in text.replace("\\\n", " ").splitlines():
+        line = joined.split("#", 1)[0].strip()
         if not line:
             continue
         head, *options = line.split(" --hash=")

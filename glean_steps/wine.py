@@ -1,7 +1,7 @@
 """Wine: which one runs an architecture, a prefix of the project's own, and a warm session in it.
 
-A prefix lives in the checkout's state folder, named by a key over everything that shapes it. Every program in it inherits
-WINEPREFIX, which is how the whole tree of a prefix is found and ended, Wine's own daemons included.
+A prefix lives in the checkout's state folder, named by a key over everything that shapes it. Every program in it
+inherits WINEPREFIX, which is how the whole tree of a prefix is found and ended, Wine's own daemons included.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ ROOT_TIMEOUT_S = 1200.0
 END_TIMEOUT_S = 10.0
 _RECIPE = 3  # Raise it when what this module does to a prefix changes.
 
-# No offers to download Mono or Gecko, no menu entries, no debugger. Without WMI, because the query that platform.uname() of
-# Python 3.12 and later asks first ends in a function that Wine 8 lacks and never returns; refused, it ends.
+# No offers to download Mono or Gecko, no menu entries, no debugger. Without WMI, because the query that
+# platform.uname() of Python 3.12 and later asks first ends in a function that Wine 8 lacks and never returns; refused,
+# it ends.
 _OVERRIDES = "mscoree,mshtml,wbemprox=;winemenubuilder.exe,winedbg.exe=d"
 
 # Nothing may ever wait for a click: no crash dialog, no desktop to draw one on, no debugger. Windows 10 is what current
@@ -147,7 +148,7 @@ class Wine:
         return prefix_env(self.prefix, self.target, changes)
 
     def env_changes(self) -> Dict[str, str]:
-        """Return the variables that put a program into this prefix, for a program of this machine that starts others."""
+        """Return the variables of this prefix, for a program of this machine that starts others."""
         return _prefix_changes(self.prefix, self.target)
 
 
@@ -167,9 +168,7 @@ def _prefix_changes(prefix: Path, target: Target) -> Dict[str, str]:
     }
 
 
-def prefix_env(
-    prefix: Path, target: Target, changes: Optional[Mapping[str, Optional[str]]] = None
-) -> Dict[str, str]:
+def prefix_env(prefix: Path, target: Target, changes: Optional[Mapping[str, Optional[str]]] = None) -> Dict[str, str]:
     """Return the whole environment of a program in a prefix."""
     return runner.child_env(
         {
@@ -178,6 +177,7 @@ def prefix_env(
             "PYTHONPATH": None,
             "PYTHONHOME": None,
             "PYTHONDONTWRITEBYTECODE": None,
+            "PYTHONPYCACHEPREFIX": None,
             "VIRTUAL_ENV": None,
             **(changes or {}),
         }
@@ -244,8 +244,8 @@ def _multiarch_wine32(ws: Workspace, run: runner.Run) -> Optional[Provider]:
     key = workspace.fingerprint(system.os_release(), _boot_id())
     if failed.is_current(key):
         return None
-    # An architecture that is already enabled is the owner's wish; one that would have to be enabled only for this is not
-    # kept when the distribution's two halves cannot be installed together.
+    # An architecture that is already enabled is the owner's wish; one that would have to be enabled only for this is
+    # not kept when the distribution's two halves cannot be installed together.
     architectures = run(["dpkg", "--print-foreign-architectures"], timeout_s=30, quiet=True).stdout.split()
     added = "i386" not in architectures
     report.say("32-bit Windows programs need wine32; trying the distribution's package for i386")
@@ -488,7 +488,7 @@ def end_prefix(prefix: Path) -> None:
     if not processes(prefix):
         return
     limit = time.monotonic() + END_TIMEOUT_S
-    # SIGINT asks a wineserver to end its clients and itself, as `wineserver -k` does, without finding its program again.
+    # SIGINT asks a wineserver to end its clients and itself, as `wineserver -k` does, without its program.
     for pid in processes(prefix):
         _signal(pid, signal.SIGINT if _is_server(pid) else signal.SIGTERM)
     while processes(prefix):

@@ -108,7 +108,10 @@ def lock(path: Path, what: str) -> Iterator[None]:
 
 def checkout_lock(workspace: Workspace) -> ContextManager[None]:
     """Hold the lock that lets one run at a time write to this checkout."""
-    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.name == "__main__.py" else program.name
+    # On one line, however many an argument has: it is read in the middle of a sentence.
+    words = " ".join([name, *sys.argv[1:]]).split()
     return lock(workspace.state / "lock", " ".join(words))
 
 
@@ -185,7 +188,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; rename it to `path`, replacing what was there, when the block succeeds."""
+    """Yield a temporary folder beside `path`; rename it to `path`, in place of what was there, at the end."""
     with _disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent, f".{path.name}.")

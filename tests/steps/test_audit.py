@@ -47,7 +47,8 @@ const uint8_t *glean_two(const char *text,
 SOURCE = """\
 #include <stdint.h>
 __declspec(dllexport) int32_t glean_one(int32_t value) { return value + 1; }
-__declspec(dllexport) const uint8_t *glean_two(const char *text, void (*done)(int32_t)) { (void)done; return (void *)text; }
+__declspec(dllexport) const uint8_t *glean_two(const char *text, void (*done)(int32_t))
+{ (void)done; return (void *)text; }
 """
 
 METADATA = """\
@@ -602,7 +603,7 @@ def edited(
     machine: Callable[[int], int] = lambda value: value,
     characteristics: Callable[[int], int] = lambda value: value,
 ) -> bytes:
-    """Return a library with other fields in its file header (Microsoft, "PE Format": machine +4, characteristics +22)."""
+    """Return a library with other header fields (Microsoft, "PE Format": machine +4, characteristics +22)."""
     changed = bytearray(data)
     start = struct.unpack_from("<I", data, 0x3C)[0]
     for offset, change in ((4, machine), (22, characteristics)):
@@ -617,7 +618,7 @@ def with_delayed_import(data: bytes, dll: bytes) -> bytes:
     room = data.index(b"ROOM")
     address = library.get_rva_from_offset(room)
     changed = bytearray(data)
-    # One descriptor (attributes, name, module, addresses, names, bound, unload, time), an empty one, the name, the tables.
+    # A descriptor (attributes, name, module, addresses, names, bound, unload, time), an empty one, name, tables.
     name, table, entry = address + 64, address + 96, address + 128
     struct.pack_into("<8I", changed, room, 1, name, table, table, table, 0, 0, 0)
     changed[room + 32 : room + 64] = bytes(32)

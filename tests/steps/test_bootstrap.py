@@ -44,7 +44,7 @@ def bootstrap(project: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def start(project: Path, *argv: str, **env: str) -> "subprocess.CompletedProcess[str]":
+def start(project: Path, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "bootstrap.py", *argv],
         cwd=project,
@@ -52,6 +52,7 @@ def start(project: Path, *argv: str, **env: str) -> "subprocess.CompletedProcess
         capture_output=True,
         text=True,
         timeout=120,
+        check=False,
     )
 
 

@@ -205,7 +205,7 @@ def test_a_server_that_never_heals_is_given_up_on_and_each_attempt_told(server: 
     with pytest.raises(DownloadError) as caught:
         fetch.fetch(wanted(server), cache, patient=QUICK)
     assert len(server.requests) == QUICK.attempts
-    assert caught.value.why.count("HTTP 500") == QUICK.attempts
+    assert f"{QUICK.attempts} attempts: HTTP 500" in caught.value.why
     assert server.url in caught.value.why
     assert not place(wanted(server), cache).exists()
 
@@ -484,3 +484,16 @@ def test_a_patience_that_cannot_be_used_is_refused(value: str, monkeypatch: pyte
     monkeypatch.setenv("GLEAN_FETCH_TIMEOUT", value)
     with pytest.raises(SettingError, match="GLEAN_FETCH_TIMEOUT"):
         fetch.patience()
+
+
+def test_a_name_that_has_no_address_is_not_asked_for_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`.invalid` never resolves (RFC 2606); a real look-up says so, wherever a name server answers at all."""
+    try:
+        socket.getaddrinfo("nowhere.invalid", 80)
+    except socket.gaierror as error:
+        if error.errno != socket.EAI_NONAME:
+            pytest.skip(f"no name server answers here: {error}")
+    unknown = fetch.Download("file.bin", "http://nowhere.invalid/file.bin", "0" * 64)
+    with pytest.raises(DownloadError, match=r"could not fetch file\.bin"):
+        fetch.fetch(unknown, tmp_path)
+    assert "attempt" not in capsys.readouterr().err

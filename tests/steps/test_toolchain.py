@@ -60,7 +60,7 @@ class FakeRust:
             raise CommandFailedError("it failed", status=status, tail=[text])
         return Completed(words, status, text, 0.0)
 
-    def _answer(self, words: List[str]) -> "tuple[int, str]":
+    def _answer(self, words: List[str]) -> tuple[int, str]:
         name = Path(words[0]).name
         if name == "rustc" and "-vV" in words:
             return 0, f"rustc {self.version}\nhost: {HOST}\nrelease: {self.version}\n"

@@ -23,8 +23,8 @@ from glean_steps.workspace import Workspace
 
 X64, X86 = targets.find_target("win_amd64"), targets.find_target("win32")
 
-# What the project's own setup.py does, as small as it can be: the library comes from GLEAN_CORE_LIBRARY, the platform tag is
-# this machine's, and the folders are of this process alone.
+# What the project's own setup.py does, as small as it can be: the library comes from GLEAN_CORE_LIBRARY, the platform
+# tag is this machine's, and the folders are of this process alone.
 SETUP = """\
 import os, shutil, tempfile
 from setuptools import setup
@@ -56,7 +56,11 @@ scratch = tempfile.mkdtemp()
 setup(
     distclass=BinaryDistribution,
     cmdclass={"bdist_wheel": Wheel, "build_py": Build},
-    options={"build": {"build_base": scratch}, "egg_info": {"egg_base": scratch}, "bdist_wheel": {"bdist_dir": scratch + "/b"}},
+    options={
+        "build": {"build_base": scratch},
+        "egg_info": {"egg_base": scratch},
+        "bdist_wheel": {"bdist_dir": scratch + "/b"},
+    },
 )
 """
 
@@ -305,8 +309,9 @@ def test_what_is_no_wheels_name_cannot_be_tagged(name: str) -> None:
 @pytest.fixture(autouse=True)
 def a_compiler_that_needs_no_looking_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the call of pip is recorded here; finding a compiler is test_toolchain.py's."""
-    programs = [Path("/rust/bin") / name for name in ("cargo", "rustc", "rustdoc")]
-    monkeypatch.setattr(toolchain, "host_rust", lambda *_, **__: toolchain.Rust(*programs, None, "test", "1.90"))
+    cargo, rustc, rustdoc = (Path("/rust/bin") / name for name in ("cargo", "rustc", "rustdoc"))
+    rust = toolchain.Rust(cargo, rustc, rustdoc, None, "test", "1.90")
+    monkeypatch.setattr(toolchain, "host_rust", lambda *_, **__: rust)
     monkeypatch.setattr(system, "require", lambda *_, **__: None)
 
 

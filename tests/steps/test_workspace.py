@@ -112,7 +112,7 @@ def test_a_lock_is_not_inherited_by_programs_that_outlive_its_holder(start: Star
     code = HOLD.replace(
         '    print("held"',
         "    import subprocess\n"
-        '    daemon = subprocess.Popen(["sleep", "600"], start_new_session=True, stdout=subprocess.DEVNULL, stderr=-3)\n'
+        '    daemon = subprocess.Popen(["sleep", "600"], start_new_session=True, stdout=-3, stderr=-3)\n'
         '    print(daemon.pid, flush=True)\n    print("held"',
     )
     holder = start(code, tmp_path / "lock")
@@ -295,7 +295,7 @@ def test_a_fingerprint_changes_with_whatever_shapes_a_result(tmp_path: Path) -> 
         lambda: (folder / "a.py").write_text("b"),
         lambda: (folder / "sub/new.rs").write_text(""),
         lambda: (folder / "a.py").rename(folder / "c.py"),
-        lambda: (folder / "c.py").unlink(),
+        (folder / "c.py").unlink,
         lambda: (tmp_path / "single").write_text(""),
         lambda: (tmp_path / "single").write_text("x"),
     ]
