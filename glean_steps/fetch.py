@@ -269,7 +269,7 @@ def _receive(response: object, download: Download, part: Path, have: int, total:
 
 
 def _is_unknown_host(error: BaseException) -> bool:
-    """Return whether a name has no address, which another attempt does not heal; a name server that is busy is not that."""
+    """Return whether a name has no address, which no other attempt heals; a name server that is busy is not that."""
     seen: Optional[BaseException] = error
     while seen is not None:
         if isinstance(seen, socket.gaierror):

@@ -13,7 +13,7 @@ import sys
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ContextManager, Dict, List, Optional, Sequence, Tuple
+from typing import ContextManager, Dict, List, Literal, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 from glean_steps import archive, authenticode, fetch, interpreters, pins, report, runner, system, wine, workspace
@@ -30,7 +30,7 @@ from glean_steps.wine import Wine
 from glean_steps.workspace import Stamp, Workspace
 
 PIP_TIMEOUT_S = 600.0
-_RECIPE = 4  # Raise it when what this module makes changes.
+_RECIPE = 5  # Raise it when what this module makes changes.
 _PACKER = Path(__file__).with_name("_pack_stdlib.py")
 _SUMS = "SHA256SUMS"
 
@@ -377,7 +377,8 @@ def ensure(row: PythonRow, target: Target, ws: Workspace, *, run: runner.Run = r
             open_site(home / f"python{row.digits}._pth")
             workspace.write_text(home / "Lib" / "site-packages" / "sitecustomize.py", _SITECUSTOMIZE)
             python = WindowsPython(version, target.arch, home, provider)
-            how = bootstrap_pip(python, row, target, ws, warm, wheels, run=run)
+            how = bootstrap_pip(python, row, target, ws, warm, run=run)
+            lay_out(python, wheels)
         files = [
             python.executable,
             home / f"python{row.digits}._pth",
@@ -404,14 +405,12 @@ def bootstrap_pip(
     target: Target,
     ws: Workspace,
     warm: Wine,
-    wheels: Sequence[Path] = (),
     *,
     run: runner.Run = runner.run,
 ) -> str:
     """Put pip into a Windows Python by that Python's own get-pip, else by the pinned pip wheel; return which.
 
-    The pip that comes in is the pinned one either way, from a wheel that was fetched and verified on this machine. The
-    `wheels` are installed with it: under Wine, starting pip a second time costs more than what it then does.
+    The pip that comes in is the pinned one either way, from a wheel that was fetched and verified on this machine.
     """
     wheel = download_wheel(row.pip, row, target, ws, run=run)
     script = python.home / "bootstrap_packages.py"
@@ -441,7 +440,6 @@ def bootstrap_pip(
                 python.executable,
                 script.name,
                 *arguments,
-                *[wine.windows_path(path) for path in wheels],
                 "--no-deps",
                 *_PIP_OFFLINE,
                 "--find-links",
@@ -456,6 +454,38 @@ def bootstrap_pip(
         script.unlink(missing_ok=True)
     return how
 
+
+def lay_out(python: WindowsPython, wheels: Sequence[Path]) -> None:
+    """Install wheels of test dependencies from this machine, as Windows pip would: files, RECORD, launchers.
+
+    That takes a tenth of the time that pip takes for it under Wine. The wheels under test are never installed this way.
+    """
+    from installer import install
+    from installer.destinations import SchemeDictionaryDestination
+    from installer.sources import WheelFile
+    from installer.utils import get_launcher_kind
+
+    scheme = {
+        "purelib": str(python.home / "Lib" / "site-packages"),
+        "platlib": str(python.home / "Lib" / "site-packages"),
+        "headers": str(python.home / "Include"),
+        "scripts": str(python.home / "Scripts"),
+        "data": str(python.home),
+    }
+    for path in wheels:
+        archive.safe_members(path)
+        destination = SchemeDictionaryDestination(
+            scheme,
+            interpreter=wine.windows_path(python.executable),
+            script_kind=_LAUNCHERS.get(python.arch, get_launcher_kind()),
+            overwrite_existing=True,
+        )
+        with WheelFile.open(path) as source:
+            install(source=source, destination=destination, additional_metadata={"INSTALLER": b"glean-steps"})
+
+
+# The launchers that `installer` carries, by architecture.
+_LAUNCHERS: Dict[str, Literal["win-amd64", "win-ia32"]] = {"amd64": "win-amd64", "win32": "win-ia32"}
 
 _PIP_OFFLINE = (
     "--no-index",

@@ -25,12 +25,14 @@ from glean_steps.workspace import Stamp, Workspace
 PREFIX_TIMEOUT_S = 300.0
 ROOT_TIMEOUT_S = 1200.0
 END_TIMEOUT_S = 10.0
-_RECIPE = 3  # Raise it when what this module does to a prefix changes.
+_RECIPE = 4  # Raise it when what this module does to a prefix changes.
 
 # No offers to download Mono or Gecko, no menu entries, no debugger. Without WMI, because the query that
 # platform.uname() of Python 3.12 and later asks first ends in a function that Wine 8 lacks and never returns; refused,
 # it ends.
-_OVERRIDES = "mscoree,mshtml,wbemprox=;winemenubuilder.exe,winedbg.exe=d"
+# Without the mount manager, because every stat and open asks it for the volume's serial number, through two processes:
+# the Python suite takes a third less time without. What is lost is st_dev, which is 0 then.
+_OVERRIDES = "mscoree,mshtml,wbemprox=;winemenubuilder.exe,winedbg.exe,mountmgr.sys=d"
 
 # Nothing may ever wait for a click: no crash dialog, no desktop to draw one on, no debugger. Windows 10 is what current
 # CPython wants, and old Wines pretend to be Windows 7.
@@ -351,7 +353,9 @@ _PROVIDERS: Dict[str, Tuple[Callable[[Workspace, runner.Run], Optional[Provider]
 
 def prefix_key(provider: Provider, target: Target) -> str:
     """Return the key over everything that shapes a prefix."""
-    return workspace.fingerprint(_RECIPE, provider.version, provider.name, target.triple, _REGISTRY, _SHIM_C)[:12]
+    return workspace.fingerprint(
+        _RECIPE, provider.version, provider.name, target.triple, _OVERRIDES, _REGISTRY, _SHIM_C
+    )[:12]
 
 
 def ensure_prefix(target: Target, ws: Workspace, *, run: runner.Run = runner.run) -> Tuple[Provider, Path]:

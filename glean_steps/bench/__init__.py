@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 import traceback
 from contextlib import ExitStack, contextmanager
@@ -209,9 +210,15 @@ def _machine() -> Dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "machine": f"{_processor()}, {os.cpu_count()} cores, {report.human_size(memory)} of memory",
-        "system": f"{system.os_release().get('PRETTY_NAME', platform.system())}, kernel {platform.release()}",
+        "system": f"{system.os_release().get('PRETTY_NAME', platform.system())}, kernel {_kernel()}",
         "load when it began": " ".join(f"{each:.2f}" for each in load) + " (1, 5 and 15 minutes)",
     }
+
+
+def _kernel() -> str:
+    """Return the kernel's version without what its builder appended."""
+    found = re.match(r"[\d.]+\d", platform.release())
+    return found.group(0) if found else platform.system()
 
 
 def _processor() -> str:

@@ -136,13 +136,13 @@ def _one_line_changed(place: Place, needed: Set[str]) -> Iterator[Dict[str, Side
 
     def build_and_audit() -> float:
         argv = [sys.executable, "-c", _BUILD_AND_AUDIT, copy.root]
-        env = runner.child_env({"CARGO_TARGET_DIR": None})
+        env = runner.child_env({"CARGO_TARGET_DIR": None, "PYTHONDONTWRITEBYTECODE": None})
         return stopwatch.run(argv, timeout_s=COMMAND_S, cwd=copy.root, env=env).seconds
 
     def build_and_prove() -> float:
         # This process's tool environment serves the copy too; bootstrap.py would make the copy one of its own.
         argv = [sys.executable, "-m", "nox", "-s", "build_windows"]
-        env = runner.child_env({"CARGO_TARGET_DIR": None})
+        env = runner.child_env({"CARGO_TARGET_DIR": None, "PYTHONDONTWRITEBYTECODE": None})
         return stopwatch.run(argv, timeout_s=COMMAND_S, cwd=copy.root, env=env).seconds
 
     folder = place.scratch / "cargo"
@@ -295,8 +295,8 @@ GROUPS: Tuple[Group, ...] = (
         notes=(
             (
                 "1",
-                "ours is the whole process as typed; maturin is its two calls, one per target, offline, with bindings "
-                "cffi and a target folder of its own.",
+                "ours is the whole process as typed, with Python's compiled modules kept as they are by default; "
+                "maturin is its two calls, one per target, offline, with bindings cffi and a target folder of its own.",
             ),
         ),
     ),
@@ -311,23 +311,35 @@ GROUPS: Tuple[Group, ...] = (
                 "cargo once",
                 goal=1.15,
             ),
-            Row("2.1", "the same", "the same as two calls, one after the other", "both wheels", "cargo twice"),
+            Row(
+                "2.1",
+                "both wheels as in row 2",
+                "the same as two calls, one after the other",
+                "both wheels",
+                "cargo twice",
+            ),
             Row(
                 "2.2",
-                "the same",
-                "two `cargo rustc --crate-type cdylib`, one after the other",
+                "both wheels as in row 2",
+                "two `cargo build --package glean_core_cdylib`, one after the other",
                 "both wheels",
                 "cdylib twice",
             ),
-            Row("2.3", "the same with the proof under Wine", "as in row 2", "both wheels, proven", "cargo once"),
+            Row(
+                "2.3",
+                "both wheels as in row 2, proven under Wine too",
+                "as in row 2",
+                "both wheels, proven",
+                "cargo once",
+            ),
         ),
         _one_line_changed,
         notes=(
             (
                 "2",
-                "ours builds the cdylib alone (`cargo rustc --lib --crate-type cdylib`), both targets at once; the "
-                "bare build makes the rlib too, as the crate says. Row 2.2 compares with what ours asks cargo for. All "
-                "have the same environment, the same changed line and a warm target folder of their own.",
+                "ours builds the shared library's package alone, both targets at once; the bare build makes the "
+                "crate's rlib for itself, too. Row 2.2 compares with what ours asks cargo for. All have the same environment, "
+                "the same changed line and a warm target folder of their own.",
             ),
         ),
     ),
@@ -344,8 +356,8 @@ GROUPS: Tuple[Group, ...] = (
             ),
             Row(
                 "3.1",
-                "the same",
-                "the same recipe with pip's own cache warm",
+                "Windows Python as in row 3",
+                "the recipe of row 3 with pip's own cache warm",
                 "set-up",
                 "literal recipe, pip cache",
             ),
@@ -359,7 +371,13 @@ GROUPS: Tuple[Group, ...] = (
             ),
         ),
         _windows_python,
-        notes=(("3", _GET_PIP_NOTE), ("4", "ours is the whole process as typed; the peer is that of row 3.")),
+        notes=(
+            ("3", _GET_PIP_NOTE),
+            (
+                "4",
+                "ours is the whole process as typed, as in row 1; the peer is that of row 3.",
+            ),
+        ),
     ),
     Group(
         "Python suite",
@@ -406,12 +424,12 @@ GROUPS: Tuple[Group, ...] = (
 def versions(ws: Workspace) -> Dict[str, str]:
     """Return the versions of everything that takes part."""
     rust = toolchain.prepare(TARGETS, ws)[TARGETS[0].triple]
-    provider, _ = wine.ensure_prefix(TARGETS[0], ws)
+    wine_here, _ = wine.ensure_prefix(TARGETS[0], ws)
     linker = runner.run([TARGETS[0].linker, "-dumpfullversion"], timeout_s=30, quiet=True, echo=False).stdout.strip()
     return {
-        "Rust": f"{rust.version}, {rust.provider.split(' already in ')[0].split(' built in ')[0]}",
+        "Rust": rust.version,
         "mingw": f"gcc {linker}",
-        "Wine": provider.version,
+        "Wine": wine_here.version,
         "Windows Python": peers.default_row().version,
         "Python of the steps": sys.version.split()[0],
         "maturin": peers.pinned_version("maturin", ws),

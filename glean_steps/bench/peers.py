@@ -151,7 +151,7 @@ def run_maturin(folder: Path, program: Path, ws: Workspace) -> float:
 
 
 def bare_cargo_once(folder: Path, ws: Workspace) -> float:
-    """Run one `cargo build --release` for all targets, cdylib and rlib as the crate says; return its seconds."""
+    """Run one `cargo build --release` for all targets and both packages of the workspace; return its seconds."""
     rusts = toolchain.prepare(TARGETS, ws)
     if len({rust.rustc for rust in rusts.values()}) > 1:
         raise MissingToolError("one call cannot build all targets", why="two compilers build them here")
@@ -171,12 +171,12 @@ def bare_cargo_per_target(folder: Path, ws: Workspace, *, library_alone: bool) -
     """Run one cargo call per target, one after the other; return the seconds of all.
 
     Args:
-        library_alone: build the cdylib alone, as our recipe does, and not the rlib too.
+        library_alone: build the shared library's package, as our recipe does, and not the crate's rlib for itself too.
     """
     rusts = toolchain.prepare(TARGETS, ws)
     seconds = 0.0
     for target in TARGETS:
-        verb = ["rustc", "--lib", "--crate-type", "cdylib"] if library_alone else ["build"]
+        verb = ["build", "--package", "glean_core_cdylib"] if library_alone else ["build"]
         argv: List[object] = [rusts[target.triple].cargo, *verb, *_cargo_options(folder, ws), "--target", target.triple]
         env = runner.child_env({**cargo.cross_env(target, ws=ws), "CARGO_TARGET_DIR": None})
         seconds += _compiled(stopwatch.run(argv, timeout_s=BUILD_S, cwd=ws.crate, env=env))

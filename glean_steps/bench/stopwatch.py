@@ -72,11 +72,20 @@ def call(work: Callable[[], object]) -> float:
 
 
 def typed_env(changes: Optional[Mapping[str, Optional[str]]] = None) -> Dict[str, str]:
-    """Return the environment of somebody who types a command: that of this process before it entered the tools."""
+    """Return the environment of somebody who types a command: that of this process before it entered the tools.
+
+    Python's own default counts, which keeps compiled modules for the next start; a machine may be set up otherwise.
+    """
     scripts = os.path.dirname(sys.executable)
     paths = [path for path in os.environ.get("PATH", os.defpath).split(os.pathsep) if path != scripts]
     return runner.child_env(
-        {"PATH": os.pathsep.join(paths), "VIRTUAL_ENV": None, "GLEAN_BOOTSTRAP_PID": None, **(changes or {})}
+        {
+            "PATH": os.pathsep.join(paths),
+            "VIRTUAL_ENV": None,
+            "GLEAN_BOOTSTRAP_PID": None,
+            "PYTHONDONTWRITEBYTECODE": None,
+            **(changes or {}),
+        }
     )
 
 

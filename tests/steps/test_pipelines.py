@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ AMD64, WIN32 = TARGETS
 
 # --- exit codes -------------------------------------------------------------------------------------------------------
 
-KINDS = [
+KINDS: list[type[StepError]] = [
     kind
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, StepError) and kind is not Interrupted
@@ -67,6 +68,19 @@ def test_a_defect_and_an_exit_pass_through(error: BaseException) -> None:
     with pytest.raises(type(error)) as caught, pipelines.exit_codes():
         raise error
     assert caught.value is error
+
+
+def test_every_test_and_code_that_the_documentation_names_exists(checkout: Path) -> None:
+    text = (checkout / "docs" / "when-things-go-wrong.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", text)
+    missing = [
+        f"{file}::{test}"
+        for file, test in named
+        if f"\ndef {test}(" not in (checkout / "tests" / "steps" / file).read_text(encoding="utf-8")
+    ]
+    assert named and missing == []
+    codes = {int(code) for code in re.findall(r"^\|[^|]*\| (\d+) \|", text, re.MULTILINE)}
+    assert codes and codes <= {kind.exit_code for kind in KINDS} | {Interrupted.exit_code}
 
 
 # --- single steps -----------------------------------------------------------------------------------------------------
