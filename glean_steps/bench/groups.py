@@ -338,8 +338,8 @@ GROUPS: Tuple[Group, ...] = (
             (
                 "2",
                 "ours builds the shared library's package alone, both targets at once; the bare build makes the "
-                "crate's rlib for itself, too. Row 2.2 compares with what ours asks cargo for. All have the same environment, "
-                "the same changed line and a warm target folder of their own.",
+                "crate's rlib for itself, too. Row 2.2 compares with what ours asks cargo for. All "
+                "have the same environment, the same changed line and a warm target folder of their own.",
             ),
         ),
     ),
