@@ -14,6 +14,7 @@ from glean_steps import authenticode, system
 from glean_steps.errors import MissingToolError, WrongHashError
 
 SIGNER = authenticode.SIGNER
+LIBRARY = f"python{windows.PYTHON.digits}.dll"
 
 
 @pytest.fixture(autouse=True)
@@ -25,15 +26,15 @@ def _tools() -> None:
 
 @pytest.fixture(scope="module")
 def packed() -> Path:
-    """The rebuilt Python 3.7.9 for amd64, which any run on a machine like this one has made."""
+    """The rebuilt Python for amd64, which any run on a machine like this one has made."""
     return windows.rebuilt_python()
 
 
 @pytest.fixture
 def dll(packed: Path, tmp_path: Path) -> Path:
-    """The real python37.dll, signed by the Python Software Foundation."""
+    """The real library, signed by the Python Software Foundation."""
     with zipfile.ZipFile(packed) as opened:
-        return Path(opened.extract("python37.dll", tmp_path))
+        return Path(opened.extract(LIBRARY, tmp_path))
 
 
 @pytest.fixture
@@ -146,11 +147,11 @@ def test_a_valid_signature_of_somebody_else_is_refused(sign: Signer, subject: st
 
 
 def test_the_parts_of_an_archive_are_checked_by_name(packed: Path) -> None:
-    authenticode.check_python(packed, ["python37.dll", "_ssl.pyd"])
+    authenticode.check_python(packed, [LIBRARY, "_ssl.pyd"])
     with pytest.raises(WrongHashError, match=r"python\.exe"):
-        authenticode.check_python(packed, ["python37.dll", "python.exe"])
-    with pytest.raises(WrongHashError, match=r"has no python38\.dll"):
-        authenticode.check_python(packed, ["python38.dll"])
+        authenticode.check_python(packed, [LIBRARY, "python.exe"])
+    with pytest.raises(WrongHashError, match=r"has no python30\.dll"):
+        authenticode.check_python(packed, ["python30.dll"])
 
 
 def test_without_certificates_it_says_what_brings_them(dll: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,7 +188,7 @@ def test_a_right_wheel_is_proven_and_hands_back_its_ping(built: windows.Built, t
         proof = prove.prove(path, target, python, running, ws)
     assert proof.ping["metrics"]["string"] == {"proof.string": "Grüße, 世界"}
     assert proof.ping["client_info"]["os"] == "Windows"
-    assert proof.python == f"Python 3.7.9 {target.arch}" and proof.wine.startswith("wine-")
+    assert proof.python == f"Python {windows.PYTHON.version} {target.arch}" and proof.wine.startswith("wine-")
     again = json_ping(running.prefix)
     assert again == [], "the proof's data folder was to be removed"
 

@@ -69,7 +69,7 @@ def test_a_path_with_spaces_and_letters_outside_ascii_builds_and_proves_both_whe
     assert " " in ws.root.name and not ws.root.name.isascii()
     assert len(hashes(ws)) == 2 and every_file_in_dist_is_a_whole_wheel(ws)
     for target in TARGETS:
-        assert f"Python 3.7.9 {target.arch}" in built.first.out
+        assert f"Python {windows.PYTHON.version} {target.arch}" in built.first.out
     assert built.first.out.count("by this run") == 2
     assert all(digest in built.first.out for digest in hashes(ws).values())
 
@@ -84,17 +84,22 @@ def test_a_fresh_checkout_with_a_warm_cache_needs_no_network_at_all(built: windo
     )
     assert "Network is unreachable" in done.stderr, "such a namespace was to have no network"
     assert built.first.status == 0 and "up to date" not in built.first.out
-    for step in ("cross-compile", "make a Wine prefix for win32", "Windows Python 3.7.9 amd64 with pip", "prove "):
+    for step in (
+        "cross-compile",
+        "make a Wine prefix for win32",
+        f"Windows Python {windows.PYTHON.version} amd64 with pip",
+        "prove ",
+    ):
         assert f"== {step}" in built.first.err
 
 
 def test_offline_with_an_empty_cache_names_the_file_it_lacks(own: windows.Checkout, tmp_path: Path) -> None:
     done = own.run(
-        *("invoke", "wine-setup", "--python", "3.11"),
+        *("invoke", "wine-setup", "--python", "3.8"),
         env={"GLEAN_OFFLINE": "1", "GLEAN_CACHE": str(tmp_path / "empty")},
     )
     assert done.status == 21, done.err
-    assert "python-3.11.9-embed-amd64.zip" in done.err and "GLEAN_OFFLINE" in done.err
+    assert "python-3.8.10-embed-amd64.zip" in done.err and "GLEAN_OFFLINE" in done.err
 
 
 # --- what fails -------------------------------------------------------------------------------------------------------
@@ -191,7 +196,7 @@ def start_in_prefix(own: windows.Checkout) -> windows.Running:
 
 
 def start_in_proof(own: windows.Checkout) -> windows.Running:
-    make_again(own.ws, "wheel-win_amd64", "installed-3.7.9-amd64")
+    make_again(own.ws, "wheel-win_amd64", f"installed-{windows.PYTHON.version}-amd64")
     started = own.start("nox", "-s", "build_windows")
     started.until("== prove")
     assert windows.until(lambda: any("python.exe" in line for line in windows.left_behind()))
@@ -262,15 +267,17 @@ def test_failing_tests_under_wine_fail_their_lanes_and_the_command_with_26(own: 
     python.write_text("def test_wrong() -> None:\n    assert 'what was said' == 'last'\n")
     rust.write_text('#[test]\nfn wrong() {\n    panic!("said by Rust");\n}\n')
     quicker = {"CARGO_PROFILE_DEV_DEBUG": "0", "CARGO_INCREMENTAL": "0"}
-    done = own.run("nox", "-s", "test_windows", "--", "--arch", "amd64", "--python", "3.7", env=quicker)
+    done = own.run(
+        "nox", "-s", "test_windows", "--", "--arch", "amd64", "--python", windows.PYTHON.version, env=quicker
+    )
     assert done.status == 26, done.err
     rows = [line for line in done.out.splitlines() if ", Wine " in line and "  " in line]
     assert [(line.partition("  ")[0], line.split()[-1]) for line in rows] == [
         ("Rust, Wine amd64", "FAILED"),
-        ("Python, Wine 3.7.9 amd64", "FAILED"),
+        (f"Python, Wine {windows.PYTHON.version} amd64", "FAILED"),
     ]
     assert "Rust, Wine amd64: failed: wrong" in done.out
-    assert "Python, Wine 3.7.9 amd64: failed: tests.bindings.test_wrong::test_wrong" in done.out
+    assert f"Python, Wine {windows.PYTHON.version} amd64: failed: tests.bindings.test_wrong::test_wrong" in done.out
     assert "what was said" in done.err and "said by Rust" in done.err
     assert "2 of 2 lanes failed" in done.err
 

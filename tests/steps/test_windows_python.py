@@ -30,8 +30,9 @@ from glean_steps.pins import PythonRow, WheelPin
 from glean_steps.workspace import Workspace
 
 AMD64, WIN32 = windows.AMD64, windows.WIN32
-ROW = pins.find_python("3.7.9")
-ZIP = "python-3.7.9-embed-amd64.zip"
+ROW = windows.PYTHON
+VERSION = ROW.version
+ZIP = f"python-{VERSION}-embed-amd64.zip"
 
 # What takes get-pip's place, whose server cannot be asked from everywhere: it takes the same arguments and does with
 # them what the real one does with the pip that it carries inside.
@@ -174,27 +175,27 @@ Pin = Callable[..., PythonRow]
 
 @pytest.fixture
 def pin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pin:
-    """Write a pins.toml of the test's own with one row, 3.7.9, and let the steps read that one."""
+    """Write a pins.toml of the test's own with one row and let the steps read that one."""
     original = pins.load
 
     def write(
         sha256: str = "", *, md5: str = "", get_pip: str = "", runtime: str = "", pip: WheelPin = ROW.pip
     ) -> PythonRow:
         rows = [
-            'default_python = "3.7.9"',
+            f'default_python = "{VERSION}"',
             *('[mirrors]\npython = "http://192.0.2.1/"', 'get_pip = "http://192.0.2.1/"'),
             '[runtime]\nproject = "panda3d"\nversion = "1.10.16"',
-            '[[python]]\nversion = "3.7.9"',
+            f'[[python]]\nversion = "{VERSION}"',
             *([f'sha256.amd64 = "{sha256}"'] if sha256 else []),
             *([f'md5.amd64 = "{md5}"'] if md5 else []),
-            *([f'runtime.version = "3.7.9"\nruntime.amd64 = "{runtime}"'] if runtime else []),
+            *([f'runtime.version = "{VERSION}"\nruntime.amd64 = "{runtime}"'] if runtime else []),
             *([f'get_pip.path = "pip/3.7/get-pip.py"\nget_pip.sha256 = "{get_pip}"'] if get_pip else []),
             f'pip.version = "{pip.version}"\npip.sha256 = "{pip.sha256}"',
         ]
         table = tmp_path / "pins.toml"
         table.write_text("\n".join(rows) + "\n")
         monkeypatch.setattr(pins, "load", lambda: original(table))
-        return pins.find_python("3.7.9", original(table))
+        return pins.find_python(VERSION, original(table))
 
     return write
 
@@ -231,14 +232,14 @@ def test_an_embeddable_zip_with_a_stand_in_for_get_pip_becomes_a_python_that_run
 ) -> None:
     """From a server to a Python under Wine: verified, unpacked, site opened, pip in it, dependencies in it."""
     row = pin(
-        mirror.put(f"python/3.7.9/{ZIP}", rebuilt.read_bytes()),
+        mirror.put(f"python/{VERSION}/{ZIP}", rebuilt.read_bytes()),
         get_pip=mirror.put("pip/3.7/get-pip.py", GET_PIP_STAND_IN.encode()),
     )
     python = windows_python.ensure(row, AMD64, borrowed)
-    assert (python.version, python.provider) == ("3.7.9", "embeddable zip")
-    assert mirror.asked == [f"/python/3.7.9/{ZIP}", "/pip/3.7/get-pip.py"]
-    assert (python.home / "get-pip-was-here").read_text() == "pip==24.0"
-    assert "import site" in (python.home / "python37._pth").read_text().splitlines()
+    assert (python.version, python.provider) == (VERSION, "embeddable zip")
+    assert mirror.asked == [f"/python/{VERSION}/{ZIP}", "/pip/3.7/get-pip.py"]
+    assert (python.home / "get-pip-was-here").read_text() == f"pip=={ROW.pip.version}"
+    assert "import site" in (python.home / f"python{ROW.digits}._pth").read_text().splitlines()
     assert not (python.home / "bootstrap_packages.py").exists()
     with wine.session(AMD64, borrowed) as warm:
         said = warm.run(
@@ -250,7 +251,7 @@ def test_an_embeddable_zip_with_a_stand_in_for_get_pip_becomes_a_python_that_run
             timeout_s=120,
             split_stderr=True,
         ).stdout
-    assert said.startswith("3.7.9 ") and " 24.0 " in said and "site-packages" in said
+    assert said.startswith(f"{VERSION} ") and f" {ROW.pip.version} " in said and "site-packages" in said
     # Up to date: neither server nor Wine is asked again; and what was made before is open already.
     assert windows_python.ensure(row, AMD64, borrowed) == python
     assert len(mirror.asked) == 2
@@ -260,7 +261,7 @@ def test_a_zip_with_another_hash_shows_both_and_is_not_replaced_by_another_sourc
     ws: Workspace, mirror: Mirror, pin: Pin
 ) -> None:
     """A server that hands out something else is no server that is out of reach."""
-    found = mirror.put(f"python/3.7.9/{ZIP}", b"something else")
+    found = mirror.put(f"python/{VERSION}/{ZIP}", b"something else")
     wanted = "12" * 32
     with pytest.raises(WrongHashError) as caught:
         windows_python.obtain_archive(pin(wanted, runtime="34" * 32), AMD64, ws)
@@ -272,9 +273,9 @@ def test_a_zip_with_another_hash_shows_both_and_is_not_replaced_by_another_sourc
 def test_a_hostile_zip_with_the_right_hash_writes_nothing(borrowed: Workspace, mirror: Mirror, pin: Pin) -> None:
     packed = mirror.folder / "hostile.zip"
     with zipfile.ZipFile(packed, "w") as out:
-        out.writestr("python37._pth", "python37.zip\n")
+        out.writestr(f"python{ROW.digits}._pth", f"python{ROW.digits}.zip\n")
         out.writestr("../../../evil.exe", "MZ")
-    row = pin(mirror.put(f"python/3.7.9/{ZIP}", packed.read_bytes()))
+    row = pin(mirror.put(f"python/{VERSION}/{ZIP}", packed.read_bytes()))
     with pytest.raises(UnsafeArchiveError, match=ZIP) as caught:
         windows_python.ensure(row, AMD64, borrowed)
     assert caught.value.exit_code == 17 and "../../../evil.exe" in caught.value.why
@@ -291,11 +292,11 @@ def test_a_python_without_any_hash_is_refused_and_its_server_not_asked(ws: Works
 def test_a_weak_hash_counts_only_with_the_signature_of_what_is_inside(
     ws: Workspace, mirror: Mirror, pin: Pin, rebuilt: Path
 ) -> None:
-    """The rebuilt archive has the signed python37.dll, but a python.exe that nobody signed."""
+    """The rebuilt archive has the signed DLL, but a python.exe that nobody signed."""
     if shutil.which("osslsigncode") is None:
         pytest.skip("no osslsigncode on this machine")
     content = rebuilt.read_bytes()
-    mirror.put(f"python/3.7.9/{ZIP}", content)
+    mirror.put(f"python/{VERSION}/{ZIP}", content)
     with pytest.raises(WrongHashError, match=r"python\.exe has no valid signature"):
         windows_python.obtain_archive(pin(md5=hashlib.md5(content).hexdigest()), AMD64, ws)
 
@@ -312,7 +313,7 @@ def test_where_the_server_fails_the_runtime_wheel_is_tried_and_both_reasons_are_
     with pytest.raises(DownloadError, match="no Windows Python") as caught:
         windows_python.obtain_archive(pin("12" * 32, runtime="34" * 32), AMD64, ws)
     assert caught.value.exit_code == 15
-    assert ZIP in caught.value.why and "no CPython 3.7 on this machine" in caught.value.why
+    assert ZIP in caught.value.why and f"no CPython {ROW.minor} on this machine" in caught.value.why
     assert "GLEAN_PYTHON_MIRROR" in caught.value.fix
     remembered = list((ws.state / "stamps").glob("unreachable-*")) if (ws.state / "stamps").exists() else []
     assert bool(remembered) == (answer == "closed port"), "a server that answers is in reach"
@@ -359,7 +360,7 @@ def damaged_cache(tmp_path: Path, rebuilt: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("GLEAN_OFFLINE", "1")
     root = tmp_path / "checkout"
     root.mkdir()
-    return Workspace(root, windows.borrowed_cache(tmp_path / "cache", "rebuilt-pythons/python-3.7.9-amd64*"))
+    return Workspace(root, windows.borrowed_cache(tmp_path / "cache", f"rebuilt-pythons/python-{VERSION}-amd64*"))
 
 
 def test_a_rebuilt_archive_is_found_again_without_network_or_host_python(
@@ -367,7 +368,7 @@ def test_a_rebuilt_archive_is_found_again_without_network_or_host_python(
 ) -> None:
     monkeypatch.setattr(interpreters, "find_all", lambda run: pytest.fail("a host Python was looked for"))
     path, version, provider = windows_python.obtain_archive(ROW, AMD64, damaged_cache)
-    assert (path.name, version) == (rebuilt.name, "3.7.9") and provider.startswith("rebuilt from panda3d ")
+    assert (path.name, version) == (rebuilt.name, VERSION) and provider.startswith("rebuilt from panda3d ")
 
 
 @pytest.mark.slow
@@ -375,8 +376,8 @@ def test_a_rebuilt_archive_is_found_again_without_network_or_host_python(
 def test_a_damaged_rebuilt_archive_is_noticed_and_made_again(
     damaged_cache: Workspace, rebuilt: Path, damage: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    if "3.7" not in interpreters.find_all():
-        pytest.skip("no CPython 3.7 on this machine, whose standard library it needs")
+    if ROW.minor not in interpreters.find_all():
+        pytest.skip(f"no CPython {ROW.minor} on this machine, whose standard library it needs")
     path = damaged_cache.cache / "rebuilt-pythons" / rebuilt.name
     content = bytearray(path.read_bytes())
     if damage == "a byte":
@@ -387,13 +388,13 @@ def test_a_damaged_rebuilt_archive_is_noticed_and_made_again(
     else:
         path.with_suffix(".sha256").unlink()
     again, version, _ = windows_python.obtain_archive(ROW, AMD64, damaged_cache)
-    assert version == "3.7.9" and again == path
+    assert version == VERSION and again == path
     with zipfile.ZipFile(again) as new, zipfile.ZipFile(rebuilt) as old:
         assert new.testzip() is None
         assert [member.filename for member in new.infolist()] == [member.filename for member in old.infolist()]
-        assert new.read("python37.dll") == old.read("python37.dll")
+        assert new.read(f"python{ROW.digits}.dll") == old.read(f"python{ROW.digits}.dll")
     err = capfd.readouterr().err
-    assert "rebuild Windows Python 3.7.9 amd64" in err
+    assert f"rebuild Windows Python {VERSION} amd64" in err
     assert damage == "no hash" or "is damaged; it will be made again" in err
 
 
@@ -402,7 +403,7 @@ def test_a_runtime_wheel_without_the_library_is_told(ws: Workspace, tmp_path: Pa
     with zipfile.ZipFile(wheel, "w") as out:
         out.writestr("deploy_libs/other.dll", "MZ")
     host = interpreters.CPython("3.7.16", False, Path("python3.7"), tmp_path)
-    with pytest.raises(MissingToolError, match=r"carries no python37\.dll"):
+    with pytest.raises(MissingToolError, match=rf"carries no python{ROW.digits}\.dll"):
         windows_python._rebuild(wheel, ROW, AMD64, host, tmp_path / "out.zip", runner.run)
     assert not (tmp_path / "out.parts").exists()
 

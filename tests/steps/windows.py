@@ -293,11 +293,25 @@ def borrowed_cache(folder: Path, *copied: str) -> Path:
     return folder
 
 
+def _rebuilt(row: pins.PythonRow) -> Path | None:
+    return windows_python._remembered_rebuild(row, AMD64, Workspace(ROOT, CACHE))
+
+
+def _row() -> pins.PythonRow:
+    """Return the Windows Python that this machine rebuilt in its pinned version: the default one, else the first."""
+    rows = [pins.find_python(), *pins.load().pythons]
+    return next((row for row in rows if row.version == row.runtime_version and _rebuilt(row)), rows[0])
+
+
+# What the tests work with where a Python is needed.
+PYTHON = _row()
+
+
 def rebuilt_python() -> Path:
-    """Return the archive of Python 3.7.9 for amd64 that was rebuilt into the user's cache; skip where there is none."""
-    found = windows_python._remembered_rebuild(pins.find_python("3.7.9"), AMD64, Workspace(ROOT, CACHE))
+    """Return the archive of that Python for amd64 that was rebuilt into the user's cache; skip where there is none."""
+    found = _rebuilt(PYTHON)
     if found is None:
-        pytest.skip("the cache has no rebuilt Python 3.7.9, as where its server is in reach")
+        pytest.skip(f"the cache has no rebuilt Python {PYTHON.version}, as where its server is in reach")
     return found
 
 
