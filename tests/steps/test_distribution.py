@@ -28,6 +28,7 @@ def start(*arguments: object, cwd: Path, **changes: str) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         timeout=900,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
 
