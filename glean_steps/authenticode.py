@@ -49,6 +49,12 @@ def check_signature(program: Path, *, run: runner.Run = runner.run) -> None:
         raise MissingToolError(
             "no certificate bundle", why="none of " + ", ".join(_BUNDLES), fix="apt-get install -y ca-certificates"
         )
+    if not is_usable(run=run):
+        raise MissingToolError(
+            "this osslsigncode is too old",
+            why="it has no -ignore-crl, so it would ask servers for lists while checking",
+            fix="install osslsigncode 2.8 or later (Debian 12 has it in its backports)",
+        )
     moment = _signing_time(program, bundle, run)
     done = run(
         [
@@ -73,6 +79,12 @@ def check_signature(program: Path, *, run: runner.Run = runner.run) -> None:
             why="; ".join(line.strip() for line in done.stdout.splitlines() if _tells(line)) or "it is not signed",
             fix="do not use it; choose a Python whose SHA-256 is pinned",
         )
+
+
+def is_usable(*, run: runner.Run = runner.run) -> bool:
+    """Return whether this machine's osslsigncode has what a check needs; Debian 12's own 2.5 has not."""
+    shown = run(["osslsigncode", "verify", "--help"], timeout_s=60, check=False, quiet=True, echo=False).stdout
+    return "-ignore-crl" in shown
 
 
 def _signers(shown: str) -> List[str]:

@@ -121,7 +121,8 @@ def _embeddable_zip(row: PythonRow, target: Target, ws: Workspace, run: runner.R
         )
     path = fetch.cached(download, ws.cache)
     if path is None:
-        _refuse_known_unreachable(download.url, ws)
+        if not fetch.is_offline():
+            _refuse_known_unreachable(download.url, ws)
         try:
             path = fetch.fetch(download, ws.cache)
         except DownloadError as error:

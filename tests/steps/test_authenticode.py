@@ -19,9 +19,9 @@ LIBRARY = f"python{windows.PYTHON.digits}.dll"
 
 @pytest.fixture(autouse=True)
 def _tools() -> None:
-    for program in ("osslsigncode", "openssl"):
-        if shutil.which(program) is None:
-            pytest.skip(f"no {program} on this machine")
+    windows.need_osslsigncode()
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl on this machine")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import threading
 import zipfile
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 import windows
 
-from glean_steps import interpreters, pins, runner, windows_python, wine, workspace
+from glean_steps import authenticode, interpreters, pins, runner, windows_python, wine, workspace
 from glean_steps.errors import (
     CommandFailedError,
     DownloadError,
@@ -284,17 +285,29 @@ def test_a_hostile_zip_with_the_right_hash_writes_nothing(borrowed: Workspace, m
 
 
 def test_a_python_without_any_hash_is_refused_and_its_server_not_asked(ws: Workspace, mirror: Mirror, pin: Pin) -> None:
-    with pytest.raises(DownloadError, match=r"no Windows Python 3\.7\.9 for amd64") as caught:
+    with pytest.raises(DownloadError, match=f"no Windows Python {re.escape(VERSION)} for amd64") as caught:
         windows_python.obtain_archive(pin(), AMD64, ws)
     assert "what cannot be verified is refused" in caught.value.why and mirror.asked == []
+
+
+def test_an_osslsigncode_that_is_too_old_checks_nothing(
+    ws: Workspace, mirror: Mirror, pin: Pin, rebuilt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in for the old program's help, which lists no -ignore-crl."""
+    monkeypatch.setattr(authenticode.system, "require", lambda *_, **__: None)
+    monkeypatch.setattr(authenticode, "is_usable", lambda **_: False)
+    content = rebuilt.read_bytes()
+    mirror.put(f"python/{VERSION}/{ZIP}", content)
+    with pytest.raises(DownloadError, match="no Windows Python") as caught:
+        windows_python.obtain_archive(pin(md5=hashlib.md5(content).hexdigest()), AMD64, ws)
+    assert "osslsigncode is too old" in caught.value.why
 
 
 def test_a_weak_hash_counts_only_with_the_signature_of_what_is_inside(
     ws: Workspace, mirror: Mirror, pin: Pin, rebuilt: Path
 ) -> None:
     """The rebuilt archive has the signed DLL, but a python.exe that nobody signed."""
-    if shutil.which("osslsigncode") is None:
-        pytest.skip("no osslsigncode on this machine")
+    windows.need_osslsigncode()
     content = rebuilt.read_bytes()
     mirror.put(f"python/{VERSION}/{ZIP}", content)
     with pytest.raises(WrongHashError, match=r"python\.exe has no valid signature"):
