@@ -205,8 +205,6 @@ def test_functions_are_read_from_a_header_and_nothing_else_is() -> None:
 
 def test_the_projects_own_header_declares_functions(checkout: Path) -> None:
     path = checkout / "glean_core/include/glean.h"
-    if not path.exists():
-        pytest.skip("no glean.h in this checkout yet: invoke build makes it")
     declared = audit.declared_functions(path.read_text())
     assert {"glean_initialize", "glean_counter_add"} <= declared
     assert all(name.startswith("glean_") for name in declared)
