@@ -8,7 +8,12 @@
 /*
  Version of this interface. A binding made for another version must not be used.
  */
-#define GLEAN_ABI_VERSION 1
+#define GLEAN_ABI_VERSION 2
+
+/*
+ Added to a status while log messages wait for `glean_log_next`.
+ */
+#define GLEAN_LOGGED 256
 
 /*
  The call did what it says.
@@ -61,14 +66,9 @@
 #define GLEAN_IO 9
 
 /*
- Another process owns the data directory.
+ Another process holds the data directory for too long.
  */
 #define GLEAN_LOCKED 10
-
-/*
- The process was forked from one that runs Glean; nothing is recorded in it.
- */
-#define GLEAN_FORKED 11
 
 /*
  An error inside the library; nothing else is affected.
@@ -93,162 +93,6 @@ typedef struct {
    */
   uint64_t len;
 } GleanBuffer;
-
-/*
- A text inside a struct: UTF-8 bytes without a terminator, NUL being a character like any other.
- */
-typedef struct {
-  /*
-   Address of the first byte; NULL means "no text" where that is allowed, and else an empty one if `len` is 0.
-   */
-  const uint8_t *data;
-  /*
-   Number of bytes.
-   */
-  uint64_t len;
-} GleanString;
-
-/*
- What [`glean_initialize`] is told; borrowed for the call.
- */
-typedef struct {
-  /*
-   The directory for everything Glean keeps; created with its parents.
-   */
-  GleanString data_dir;
-  /*
-   Id of the application; must not be empty.
-   */
-  GleanString application_id;
-  /*
-   `client_info.app_display_version`.
-   */
-  GleanString app_display_version;
-  /*
-   `client_info.app_build`.
-   */
-  GleanString app_build;
-  /*
-   `client_info.app_channel`; NULL data for none.
-   */
-  GleanString channel;
-  /*
-   `client_info.architecture`.
-   */
-  GleanString architecture;
-  /*
-   `client_info.os_version`.
-   */
-  GleanString os_version;
-  /*
-   Tag added to every ping that has a client id; NULL data for none.
-   */
-  GleanString experimentation_id;
-  /*
-   1 if anything is recorded and sent.
-   */
-  uint8_t collection_enabled;
-  /*
-   1 if the pings `baseline`, `metrics`, `events` and `health` start enabled.
-   */
-  uint8_t enable_internal_pings;
-} GleanConfiguration;
-
-/*
- What all metrics have in common; borrowed for the call.
- */
-typedef struct {
-  /*
-   First part of the identifier; may be empty.
-   */
-  GleanString category;
-  /*
-   Last part of the identifier.
-   */
-  GleanString name;
-  /*
-   The label of one metric of a labeled one; NULL data for none.
-   */
-  GleanString label;
-  /*
-   Names of the pings the metric is sent in.
-   */
-  const GleanString *send_in_pings;
-  /*
-   Number of names in `send_in_pings`.
-   */
-  uint64_t send_in_pings_len;
-  /*
-   0 until the ping is collected, 1 until the next start, 2 until collection is switched off.
-   */
-  int32_t lifetime;
-  /*
-   1 if nothing is recorded.
-   */
-  uint8_t disabled;
-  /*
-   1 if the metric belongs to a session.
-   */
-  uint8_t in_session;
-} GleanCommonMetricData;
-
-/*
- What a ping is; borrowed for the call.
- */
-typedef struct {
-  /*
-   Name of the ping.
-   */
-  GleanString name;
-  /*
-   Names of pings that are submitted right after this one.
-   */
-  const GleanString *schedules_pings;
-  /*
-   Number of names in `schedules_pings`.
-   */
-  uint64_t schedules_pings_len;
-  /*
-   The reasons this ping may be submitted for.
-   */
-  const GleanString *reason_codes;
-  /*
-   Number of texts in `reason_codes`.
-   */
-  uint64_t reason_codes_len;
-  /*
-   What an uploader has to be able to do to send this ping.
-   */
-  const GleanString *uploader_capabilities;
-  /*
-   Number of texts in `uploader_capabilities`.
-   */
-  uint64_t uploader_capabilities_len;
-  /*
-   1 if `client_info` has the client id.
-   */
-  uint8_t include_client_id;
-  /*
-   1 if the ping is sent without any metric.
-   */
-  uint8_t send_if_empty;
-  /*
-   1 if times have milliseconds, 0 if they end with the minute.
-   */
-  uint8_t precise_timestamps;
-  /*
-   1 if the ping has `ping_info` and `client_info`.
-   */
-  uint8_t include_info_sections;
-  /*
-   1 if the ping is enabled from the start.
-   */
-  uint8_t enabled;
-  /*
-   1 if the ping is off while collection is off.
-   */
-  uint8_t follows_collection_enabled;
-} GleanPingDefinition;
 
 /*
  Writes `GLEAN_ABI_VERSION` as the library was built with. Works in any process and before anything else.
@@ -278,37 +122,6 @@ int32_t glean_version(GleanBuffer *out_version);
 int32_t glean_last_error(GleanBuffer *out_message);
 
 /*
- Starts Glean and runs the calls that waited for it.
-
- After `GLEAN_LOCKED`, `GLEAN_IO` or `GLEAN_INVALID_ARGUMENT` Glean is off until [`glean_reset`]: recording does
- nothing and returns `GLEAN_NOT_INITIALIZED`. `GLEAN_ALREADY_INITIALIZED` changes nothing.
-
- # Safety
-
- `configuration` is NULL or valid for reads, and so are the texts in it.
- */
-int32_t glean_initialize(const GleanConfiguration *configuration);
-
-/*
- Ends Glean: everything is on the disk, later calls do nothing and return `GLEAN_NOT_INITIALIZED`.
-
- `GLEAN_NOT_INITIALIZED` if it doesn't run; calls that waited for it are dropped.
- */
-int32_t glean_shutdown(void);
-
-/*
- Ends Glean like [`glean_shutdown`] and makes [`glean_initialize`] possible again. Handles stay valid.
- */
-int32_t glean_reset(void);
-
-/*
- Switches collection on (1) or off (0); off removes what was recorded and submits a `deletion-request`.
-
- `GLEAN_NOT_INITIALIZED` if Glean doesn't run: nothing is remembered.
- */
-int32_t glean_set_collection_enabled(uint8_t enabled);
-
-/*
  Sets the lowest level of log messages that are kept: 10 debug, 20 info (at start), 30 warning, 40 error.
  */
 int32_t glean_log_set_level(int32_t level);
@@ -334,45 +147,33 @@ int32_t glean_log_pending(const uint32_t **out_address);
 int32_t glean_log_next(int32_t *out_level, GleanBuffer *out_message);
 
 /*
- Makes a boolean metric and writes its handle, to be released with `glean_boolean_destroy`.
+ The user began to use the application.
+ */
+int32_t glean_handle_client_active(void);
+
+/*
+ The user stopped using the application.
+ */
+int32_t glean_handle_client_inactive(void);
+
+/*
+ Starts a session, if the application is in charge of them.
+ */
+int32_t glean_session_start(void);
+
+/*
+ Ends the session, if the application is in charge of them. `reason` is NULL for none.
 
  # Safety
 
- `meta` is NULL or valid for reads, and so is what it points to; `out_handle` is NULL or valid for a write.
+ `reason` is NULL or valid for reads of `len` bytes.
  */
-int32_t glean_boolean_new(const GleanCommonMetricData *meta, uint64_t *out_handle);
+int32_t glean_session_end(const uint8_t *reason, uint64_t len);
 
 /*
- Stores true (anything but 0) or false (0).
+ Sets the boolean; any number but 0 is true.
  */
 int32_t glean_boolean_set(uint64_t handle, uint8_t value);
-
-/*
- Writes the value stored for a ping, or for the first ping of the metric if `ping_name` is NULL; `GLEAN_NO_VALUE` if
- nothing is stored. It is 0 or 1.
-
- # Safety
-
- `ping_name` is NULL or valid for reads of `ping_name_len` bytes; `out_value` is NULL or valid for a write.
- */
-int32_t glean_boolean_test_get_value(uint64_t handle,
-                                     const uint8_t *ping_name,
-                                     uint64_t ping_name_len,
-                                     uint8_t *out_value);
-
-/*
- Writes the number of errors of one kind, as counted in the `metrics` ping.
-
- # Safety
-
- `out_count` is NULL or valid for a write.
- */
-int32_t glean_boolean_test_get_num_recorded_errors(uint64_t handle, int32_t error, int32_t *out_count);
-
-/*
- Releases the handle; what was recorded stays.
- */
-int32_t glean_boolean_destroy(uint64_t handle);
 
 /*
  Frees the bytes of a buffer and empties it, so that a second call does nothing. NULL is allowed.
@@ -384,175 +185,561 @@ int32_t glean_boolean_destroy(uint64_t handle);
 int32_t glean_buffer_free(GleanBuffer *buffer);
 
 /*
- Makes a counter and writes its handle, to be released with `glean_counter_destroy`.
-
- # Safety
-
- `meta` is NULL or valid for reads, and so is what it points to; `out_handle` is NULL or valid for a write.
- */
-int32_t glean_counter_new(const GleanCommonMetricData *meta, uint64_t *out_handle);
-
-/*
- Adds `amount`; the sum saturates at 2147483647. Zero changes nothing, a negative amount is recorded as an error.
+ Adds to the counter. Zero does nothing; a negative amount is recorded as an invalid value.
  */
 int32_t glean_counter_add(uint64_t handle, int32_t amount);
 
 /*
- Writes the value stored for a ping, or for the first ping of the metric if `ping_name` is NULL; `GLEAN_NO_VALUE` if
- nothing is stored.
+ Adds samples; those that aren't accepted are counted as errors.
 
  # Safety
 
- `ping_name` is NULL or valid for reads of `ping_name_len` bytes; `out_value` is NULL or valid for a write.
+ `samples` is NULL or valid for reads of `count` numbers.
  */
-int32_t glean_counter_test_get_value(uint64_t handle,
-                                     const uint8_t *ping_name,
-                                     uint64_t ping_name_len,
-                                     int32_t *out_value);
+int32_t glean_custom_distribution_accumulate_samples(uint64_t handle, const int64_t *samples, uint64_t count);
 
 /*
- Writes the number of errors of one kind, as counted in the `metrics` ping.
+ Adds a sample; if it isn't accepted, that is counted as an error.
+ */
+int32_t glean_custom_distribution_accumulate_single_sample(uint64_t handle, int64_t sample);
+
+/*
+ Sets a point in time by the calendar and the clock there. What no calendar has is recorded as an invalid value.
+
+ `offset_seconds` is what to add to UTC to get local time.
+ */
+int32_t glean_datetime_set(uint64_t handle,
+                           int32_t year,
+                           uint32_t month,
+                           uint32_t day,
+                           uint32_t hour,
+                           uint32_t minute,
+                           uint32_t second,
+                           uint32_t nanos,
+                           int32_t offset_seconds);
+
+/*
+ Sets the present local time.
+ */
+int32_t glean_datetime_set_now(uint64_t handle);
+
+/*
+ Sets the tag sent as `X-Debug-ID`; writes whether it is one: 1 to 20 of `A`–`Z`, `a`–`z`, `0`–`9`, `-`.
+
+ # Safety
+
+ `tag` is NULL or valid for reads of `len` bytes, `out_accepted` is NULL or valid for a write.
+ */
+int32_t glean_set_debug_view_tag(const uint8_t *tag, uint64_t len, uint8_t *out_accepted);
+
+/*
+ Writes that tag; `GLEAN_NO_VALUE` if there is none.
+
+ # Safety
+
+ `out_tag` is NULL or valid for a write.
+ */
+int32_t glean_get_debug_view_tag(GleanBuffer *out_tag);
+
+/*
+ Sets the tags sent as `X-Source-Tags` from a JSON array; writes whether all of them are tags.
+
+ # Safety
+
+ `tags` is NULL or valid for reads of `len` bytes, `out_accepted` is NULL or valid for a write.
+ */
+int32_t glean_set_source_tags(const uint8_t *tags, uint64_t len, uint8_t *out_accepted);
+
+/*
+ Sets whether pings are logged when they are uploaded.
+ */
+int32_t glean_set_log_pings(uint8_t enabled);
+
+/*
+ Writes whether they are.
+
+ # Safety
+
+ `out_enabled` is NULL or valid for a write.
+ */
+int32_t glean_get_log_pings(uint8_t *out_enabled);
+
+/*
+ Adds to the counter and to the rates that list it; an amount that isn't positive is recorded as an invalid value.
+ */
+int32_t glean_denominator_add(uint64_t handle, int32_t amount);
+
+/*
+ Writes the handle of the counter with this key and category. It is to be destroyed like any other.
+
+ # Safety
+
+ `key` is NULL or valid for reads of `key_len` bytes, `category` likewise, `out_handle` is NULL or valid for a write.
+ */
+int32_t glean_dual_labeled_counter_get(uint64_t handle,
+                                       const uint8_t *key,
+                                       uint64_t key_len,
+                                       const uint8_t *category,
+                                       uint64_t category_len,
+                                       uint64_t *out_handle);
+
+/*
+ Records an event. `extra` is a JSON object of strings; NULL for none.
+
+ An extra that the metric doesn't allow is recorded as an invalid value, and the event is dropped.
+
+ # Safety
+
+ `extra` is NULL or valid for reads of `len` bytes.
+ */
+int32_t glean_event_record(uint64_t handle, const uint8_t *extra, uint64_t len);
+
+/*
+ Starts or replaces an experiment. `extra` is a JSON object of strings; NULL for none.
+
+ # Safety
+
+ `id` is NULL or valid for reads of `id_len` bytes; `branch` and `extra` likewise.
+ */
+int32_t glean_set_experiment_active(const uint8_t *id,
+                                    uint64_t id_len,
+                                    const uint8_t *branch,
+                                    uint64_t branch_len,
+                                    const uint8_t *extra,
+                                    uint64_t extra_len);
+
+/*
+ Ends an experiment.
+
+ # Safety
+
+ `id` is NULL or valid for reads of `len` bytes.
+ */
+int32_t glean_set_experiment_inactive(const uint8_t *id, uint64_t len);
+
+/*
+ Writes branch and extra of an experiment as JSON; `GLEAN_NO_VALUE` if it isn't active.
+
+ # Safety
+
+ `id` is NULL or valid for reads of `len` bytes, `out_data` is NULL or valid for a write.
+ */
+int32_t glean_test_get_experiment_data(const uint8_t *id, uint64_t len, GleanBuffer *out_data);
+
+/*
+ Sets the tag that every ping with a client id carries.
+
+ # Safety
+
+ `id` is NULL or valid for reads of `len` bytes.
+ */
+int32_t glean_set_experimentation_id(const uint8_t *id, uint64_t len);
+
+/*
+ Writes that tag; `GLEAN_NO_VALUE` if there is none.
+
+ # Safety
+
+ `out_id` is NULL or valid for a write.
+ */
+int32_t glean_test_get_experimentation_id(GleanBuffer *out_id);
+
+/*
+ Sets those fields of attribution that are given, from a JSON object.
+
+ # Safety
+
+ `fields` is NULL or valid for reads of `len` bytes.
+ */
+int32_t glean_update_attribution(const uint8_t *fields, uint64_t len);
+
+/*
+ Removes all fields of attribution.
+ */
+int32_t glean_clear_attribution(void);
+
+/*
+ Writes the fields of attribution that are set, as a JSON object.
+
+ # Safety
+
+ `out_fields` is NULL or valid for a write.
+ */
+int32_t glean_test_get_attribution(GleanBuffer *out_fields);
+
+/*
+ Sets those fields of distribution that are given, from a JSON object.
+
+ # Safety
+
+ `fields` is NULL or valid for reads of `len` bytes.
+ */
+int32_t glean_update_distribution(const uint8_t *fields, uint64_t len);
+
+/*
+ Removes all fields of distribution.
+ */
+int32_t glean_clear_distribution(void);
+
+/*
+ Writes the fields of distribution that are set, as a JSON object.
+
+ # Safety
+
+ `out_fields` is NULL or valid for a write.
+ */
+int32_t glean_test_get_distribution(GleanBuffer *out_fields);
+
+/*
+ Writes the handle of the metric with this label. It is to be destroyed like any other.
+
+ # Safety
+
+ `label` is NULL or valid for reads of `len` bytes, `out_handle` is NULL or valid for a write.
+ */
+int32_t glean_labeled_get(uint64_t handle, const uint8_t *label, uint64_t len, uint64_t *out_handle);
+
+/*
+ Starts Glean with a JSON description and runs the calls that waited for it. What is slow happens after it returned.
+
+ After `GLEAN_IO` or `GLEAN_INVALID_ARGUMENT` Glean is off until [`glean_reset`]: recording does nothing and returns
+ `GLEAN_NOT_INITIALIZED`. `GLEAN_ALREADY_INITIALIZED` changes nothing.
+
+ # Safety
+
+ `settings` is NULL or valid for reads of `len` bytes.
+ */
+int32_t glean_initialize(const uint8_t *settings, uint64_t len);
+
+/*
+ Ends Glean: what was asked for is done, later calls do nothing and return `GLEAN_NOT_INITIALIZED`.
+
+ `GLEAN_NOT_INITIALIZED` if it doesn't run; calls that waited for it are dropped.
+ */
+int32_t glean_shutdown(void);
+
+/*
+ Ends Glean as the end of its process does, and makes [`glean_initialize`] possible again. Handles stay valid.
+ */
+int32_t glean_reset(void);
+
+/*
+ Sets whether every call is carried out before it returns, for tests.
+ */
+int32_t glean_set_test_mode(uint8_t enabled);
+
+/*
+ Carries out everything that was called so far, before it returns.
+ */
+int32_t glean_fold(void);
+
+/*
+ Does nothing: what was recorded is kept already. It is there for programs that ask for it.
+ */
+int32_t glean_persist_ping_lifetime_data(void);
+
+/*
+ Switches collection on (1) or off (0); off removes what was recorded and submits a `deletion-request`.
+
+ `GLEAN_NOT_INITIALIZED` if Glean doesn't run: nothing is remembered.
+ */
+int32_t glean_set_collection_enabled(uint8_t enabled);
+
+/*
+ Sets the flag that makes the next start send a ping about an unclean end.
+ */
+int32_t glean_set_dirty_flag(uint8_t dirty);
+
+/*
+ Sets `client_info.app_channel`.
+
+ # Safety
+
+ `channel` is NULL or valid for reads of `len` bytes.
+ */
+int32_t glean_set_app_channel(const uint8_t *channel, uint64_t len);
+
+/*
+ Merges settings from a server, as JSON. An empty text changes nothing; what isn't valid is logged and changes nothing.
+
+ # Safety
+
+ `knobs` is NULL or valid for reads of `len` bytes.
+ */
+int32_t glean_apply_server_knobs_config(const uint8_t *knobs, uint64_t len);
+
+/*
+ Adds a size in the unit of the metric; if it isn't accepted, that is counted as an error.
+ */
+int32_t glean_memory_distribution_accumulate(uint64_t handle, int64_t sample);
+
+/*
+ Adds sizes in the unit of the metric; those that aren't accepted are counted as errors.
+
+ # Safety
+
+ `samples` is NULL or valid for reads of `count` numbers.
+ */
+int32_t glean_memory_distribution_accumulate_samples(uint64_t handle, const int64_t *samples, uint64_t count);
+
+/*
+ Makes a metric from its JSON description and writes its handle.
+
+ # Safety
+
+ `definition` is NULL or valid for reads of `len` bytes, `out_handle` is NULL or valid for a write.
+ */
+int32_t glean_metric_new(const uint8_t *definition, uint64_t len, uint64_t *out_handle);
+
+/*
+ Gives the handle of a metric back. What was recorded stays.
+ */
+int32_t glean_metric_destroy(uint64_t handle);
+
+/*
+ Writes what is stored for a metric in a ping, as JSON; the first ping of the metric if `ping` is NULL.
+
+ # Safety
+
+ `ping` is NULL or valid for reads of `len` bytes, `out_value` is NULL or valid for a write.
+ */
+int32_t glean_metric_test_get_value(uint64_t handle, const uint8_t *ping, uint64_t len, GleanBuffer *out_value);
+
+/*
+ Writes how many errors of a kind (0 to 3) a metric has in the ping `metrics`.
 
  # Safety
 
  `out_count` is NULL or valid for a write.
  */
-int32_t glean_counter_test_get_num_recorded_errors(uint64_t handle, int32_t error, int32_t *out_count);
+int32_t glean_metric_test_get_num_recorded_errors(uint64_t handle, int32_t error, int32_t *out_count);
 
 /*
- Releases the handle; what was recorded stays.
+ Adds to the numerator; a negative amount is recorded as an invalid value.
  */
-int32_t glean_counter_destroy(uint64_t handle);
+int32_t glean_numerator_add_to_numerator(uint64_t handle, int32_t amount);
 
 /*
- Makes a ping, registers it and writes its handle, to be released with `glean_ping_destroy`.
-
- A ping that was registered under the same name is replaced.
+ Sets the object from JSON text; what is none is recorded as an invalid value.
 
  # Safety
 
- `definition` is NULL or valid for reads, and so is what it points to; `out_handle` is NULL or valid for a write.
+ `text` is NULL or valid for reads of `len` bytes.
  */
-int32_t glean_ping_new(const GleanPingDefinition *definition, uint64_t *out_handle);
+int32_t glean_object_set(uint64_t handle, const uint8_t *text, uint64_t len);
 
 /*
- Submits a ping: what is stored for it is written to a file that waits for upload.
+ Records as an invalid value that something else than the object was to be set.
+ */
+int32_t glean_object_record_schema_error(uint64_t handle);
 
- `reason` is NULL or one of its reason codes; another one is logged and left out.
+/*
+ Makes a ping from its JSON description, registers it, and writes its handle. One of the same name is replaced.
 
  # Safety
 
- `reason` is NULL or valid for reads of `reason_len` bytes.
+ `definition` is NULL or valid for reads of `len` bytes, `out_handle` is NULL or valid for a write.
  */
-int32_t glean_ping_submit(uint64_t handle, const uint8_t *reason, uint64_t reason_len);
+int32_t glean_ping_new(const uint8_t *definition, uint64_t len, uint64_t *out_handle);
 
 /*
- Switches a ping on (1) or off (0); off removes its values and its files that wait for upload.
- */
-int32_t glean_ping_set_enabled(uint64_t handle, uint8_t enabled);
-
-/*
- Submits the ping registered under a name, for pings without a handle such as `metrics`.
-
- # Safety
-
- `name` and `reason` are NULL or valid for reads of as many bytes as their lengths say.
- */
-int32_t glean_submit_ping_by_name(const uint8_t *name, uint64_t name_len, const uint8_t *reason, uint64_t reason_len);
-
-/*
- Releases the handle; the ping stays registered.
+ Gives the handle of a ping back. The ping stays registered.
  */
 int32_t glean_ping_destroy(uint64_t handle);
 
 /*
- Makes a string metric and writes its handle, to be released with `glean_string_destroy`.
+ Submits a ping. `reason` is NULL for none; one that the ping doesn't list is logged and left out.
+
+ What was recorded before is in it, what is recorded after isn't. The file is written later.
 
  # Safety
 
- `meta` is NULL or valid for reads, and so is what it points to; `out_handle` is NULL or valid for a write.
+ `reason` is NULL or valid for reads of `len` bytes.
  */
-int32_t glean_string_new(const GleanCommonMetricData *meta, uint64_t *out_handle);
+int32_t glean_ping_submit(uint64_t handle, const uint8_t *reason, uint64_t len);
 
 /*
- Stores a text; more than 255 bytes are cut off and recorded as an error.
+ Switches a ping on or off. Off removes its values, and its files that wait for upload.
+ */
+int32_t glean_ping_set_enabled(uint64_t handle, uint8_t enabled);
+
+/*
+ Submits the ping of this name. An unknown name is logged.
 
  # Safety
 
- `value` is NULL or valid for reads of `value_len` bytes.
+ `name` is NULL or valid for reads of `name_len` bytes, `reason` likewise.
  */
-int32_t glean_string_set(uint64_t handle, const uint8_t *value, uint64_t value_len);
+int32_t glean_submit_ping_by_name(const uint8_t *name, uint64_t name_len, const uint8_t *reason, uint64_t reason_len);
 
 /*
- Writes the value stored for a ping, or for the first ping of the metric if `ping_name` is NULL; `GLEAN_NO_VALUE` if
- nothing is stored.
+ Submits the ping of this name before it returns, and writes whether there was something to send.
 
  # Safety
 
- `ping_name` is NULL or valid for reads of `ping_name_len` bytes; `out_value` is NULL or valid for a write.
+ `name` is NULL or valid for reads of `name_len` bytes, `reason` likewise; `out_submitted` is NULL or valid for a write.
  */
-int32_t glean_string_test_get_value(uint64_t handle,
-                                    const uint8_t *ping_name,
-                                    uint64_t ping_name_len,
-                                    GleanBuffer *out_value);
+int32_t glean_submit_ping_by_name_sync(const uint8_t *name,
+                                       uint64_t name_len,
+                                       const uint8_t *reason,
+                                       uint64_t reason_len,
+                                       uint8_t *out_submitted);
 
 /*
- Writes the number of errors of one kind, as counted in the `metrics` ping.
+ Writes the names of all registered pings as a JSON array.
 
  # Safety
 
- `out_count` is NULL or valid for a write.
+ `out_names` is NULL or valid for a write.
  */
-int32_t glean_string_test_get_num_recorded_errors(uint64_t handle, int32_t error, int32_t *out_count);
+int32_t glean_get_registered_ping_names(GleanBuffer *out_names);
 
 /*
- Releases the handle; what was recorded stays.
+ Sets the number; a negative one is recorded as an invalid value.
  */
-int32_t glean_string_destroy(uint64_t handle);
+int32_t glean_quantity_set(uint64_t handle, int64_t value);
 
 /*
- Makes a UUID metric and writes its handle, to be released with `glean_uuid_destroy`.
+ Adds to the numerator; a negative amount is recorded as an invalid value.
+ */
+int32_t glean_rate_add_to_numerator(uint64_t handle, int32_t amount);
+
+/*
+ Adds to the denominator; a negative amount is recorded as an invalid value.
+ */
+int32_t glean_rate_add_to_denominator(uint64_t handle, int32_t amount);
+
+/*
+ Sets the string. A longer one than the limit is cut and recorded as an overflow: 255 bytes.
 
  # Safety
 
- `meta` is NULL or valid for reads, and so is what it points to; `out_handle` is NULL or valid for a write.
+ `text` is NULL or valid for reads of `len` bytes.
  */
-int32_t glean_uuid_new(const GleanCommonMetricData *meta, uint64_t *out_handle);
+int32_t glean_string_set(uint64_t handle, const uint8_t *text, uint64_t len);
 
 /*
- Stores a UUID in one of its usual spellings; anything else is recorded as an error.
+ Adds a string, cut to 100 bytes. A full list is recorded as an invalid value.
 
  # Safety
 
- `value` is NULL or valid for reads of `value_len` bytes.
+ `text` is NULL or valid for reads of `len` bytes.
  */
-int32_t glean_uuid_set(uint64_t handle, const uint8_t *value, uint64_t value_len);
+int32_t glean_string_list_add(uint64_t handle, const uint8_t *text, uint64_t len);
 
 /*
- Writes the value stored for a ping, or for the first ping of the metric if `ping_name` is NULL; `GLEAN_NO_VALUE` if
- nothing is stored. It is lower-case and hyphenated.
+ Sets the list from a JSON array of strings: the first 100, each cut to 100 bytes.
 
  # Safety
 
- `ping_name` is NULL or valid for reads of `ping_name_len` bytes; `out_value` is NULL or valid for a write.
+ `list` is NULL or valid for reads of `len` bytes.
  */
-int32_t glean_uuid_test_get_value(uint64_t handle,
-                                  const uint8_t *ping_name,
-                                  uint64_t ping_name_len,
-                                  GleanBuffer *out_value);
+int32_t glean_string_list_set(uint64_t handle, const uint8_t *list, uint64_t len);
 
 /*
- Writes the number of errors of one kind, as counted in the `metrics` ping.
+ Sets whether each submitted ping is listed.
+ */
+int32_t glean_set_store_submitted_pings_enabled(uint8_t enabled);
+
+/*
+ Writes the list as a JSON array.
 
  # Safety
 
- `out_count` is NULL or valid for a write.
+ `out_pings` is NULL or valid for a write.
  */
-int32_t glean_uuid_test_get_num_recorded_errors(uint64_t handle, int32_t error, int32_t *out_count);
+int32_t glean_get_all_stored_submitted_pings(GleanBuffer *out_pings);
 
 /*
- Releases the handle; what was recorded stays.
+ Writes those of one name as a JSON array.
+
+ # Safety
+
+ `name` is NULL or valid for reads of `len` bytes, `out_pings` is NULL or valid for a write.
  */
-int32_t glean_uuid_destroy(uint64_t handle);
+int32_t glean_get_stored_submitted_pings_by_name(const uint8_t *name, uint64_t len, GleanBuffer *out_pings);
+
+/*
+ Empties the list.
+ */
+int32_t glean_clear_stored_submitted_pings(void);
+
+/*
+ Sets the text. A longer one than the limit is cut and recorded as an overflow: 200 KiB.
+
+ # Safety
+
+ `text` is NULL or valid for reads of `len` bytes.
+ */
+int32_t glean_text_set(uint64_t handle, const uint8_t *text, uint64_t len);
+
+/*
+ Starts to measure. If it does so already, that is recorded as an invalid state.
+ */
+int32_t glean_timespan_start(uint64_t handle);
+
+/*
+ Stops to measure and stores how long it was. If nothing is measured, that is recorded as an invalid state.
+ */
+int32_t glean_timespan_stop(uint64_t handle);
+
+/*
+ Stops to measure and stores nothing.
+ */
+int32_t glean_timespan_cancel(uint64_t handle);
+
+/*
+ Stores a duration in nanoseconds; a negative one is 0. While one is measured, that is recorded as an invalid state.
+ */
+int32_t glean_timespan_set_raw_nanos(uint64_t handle, int64_t nanos);
+
+/*
+ Starts to measure a duration and returns the id of that, or 0 if the handle is none of a metric.
+ */
+uint64_t glean_timing_distribution_start(uint64_t handle);
+
+/*
+ Stops to measure and adds the duration. An unknown id is recorded as an invalid state.
+ */
+int32_t glean_timing_distribution_stop_and_accumulate(uint64_t handle, uint64_t id);
+
+/*
+ Stops to measure and adds nothing.
+ */
+int32_t glean_timing_distribution_cancel(uint64_t handle, uint64_t id);
+
+/*
+ Adds durations in the unit of the metric; those that aren't accepted are counted as errors.
+
+ # Safety
+
+ `samples` is NULL or valid for reads of `count` numbers.
+ */
+int32_t glean_timing_distribution_accumulate_samples(uint64_t handle, const int64_t *samples, uint64_t count);
+
+/*
+ Adds a duration in the unit of the metric; if it isn't accepted, that is counted as an error.
+ */
+int32_t glean_timing_distribution_accumulate_single_sample(uint64_t handle, int64_t sample);
+
+/*
+ Sets the url. A longer one than the limit is cut and recorded as an overflow: 8 KiB; one without a scheme, or with `data:`, is recorded as an invalid value.
+
+ # Safety
+
+ `text` is NULL or valid for reads of `len` bytes.
+ */
+int32_t glean_url_set(uint64_t handle,
+                      const uint8_t *text,
+                      uint64_t len);
+
+/*
+ Sets the UUID from any of its spellings; anything else is recorded as an invalid value.
+
+ # Safety
+
+ `text` is NULL or valid for reads of `len` bytes.
+ */
+int32_t glean_uuid_set(uint64_t handle, const uint8_t *text, uint64_t len);
 
 #endif  /* GLEAN_H */

@@ -1,7 +1,9 @@
 //! What every metric has in common: its name, where it is sent, how long it lives.
 
+use serde::{Deserialize, Serialize};
+
 /// How long a value stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Lifetime {
     /// Until the ping it is sent in is collected.
@@ -17,13 +19,13 @@ impl Lifetime {
     pub(crate) const ALL: [Lifetime; 3] = [Lifetime::Ping, Lifetime::Application, Lifetime::User];
 
     /// Returns the lifetime with this number.
-    pub fn from_number(number: i32) -> Option<Lifetime> {
-        Lifetime::ALL.into_iter().find(|lifetime| *lifetime as i32 == number)
+    pub fn from_number(number: i64) -> Option<Lifetime> {
+        Lifetime::ALL.into_iter().find(|lifetime| *lifetime as i64 == number)
     }
 }
 
 /// The description of one metric, as its owner writes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommonMetricData {
     /// First part of the identifier; may be empty.
     pub category: String,
@@ -33,32 +35,27 @@ pub struct CommonMetricData {
     pub send_in_pings: Vec<String>,
     /// How long a value stays.
     pub lifetime: Lifetime,
-    /// A disabled metric records neither values nor errors.
+    /// A disabled metric records neither values nor errors, unless the server knobs say otherwise.
     pub disabled: bool,
-    /// The label, if this is one metric of a labeled one.
-    pub label: Option<String>,
     /// Whether the metric belongs to a session and is left out when the session isn't sampled.
     pub in_session: bool,
 }
 
 impl CommonMetricData {
+    /// Describes a metric of the core itself: `category.name` in these pings.
+    pub(crate) fn internal(category: &str, name: &str, lifetime: Lifetime, pings: &[&str]) -> CommonMetricData {
+        CommonMetricData {
+            category: category.to_owned(),
+            name: name.to_owned(),
+            send_in_pings: pings.iter().map(ToString::to_string).collect(),
+            lifetime,
+            disabled: false,
+            in_session: false,
+        }
+    }
+
     /// Returns `category.name`, or `name` without a category: the key of the metric in a ping.
     pub fn identifier(&self) -> String {
         if self.category.is_empty() { self.name.clone() } else { format!("{}.{}", self.category, self.name) }
-    }
-}
-
-/// [`CommonMetricData`] with its identifier put together once, as every recording call needs it.
-#[derive(Debug)]
-pub struct MetricMeta {
-    /// `category.name`, or `name` without a category.
-    pub identifier: String,
-    /// The description it was made from.
-    pub common: CommonMetricData,
-}
-
-impl From<CommonMetricData> for MetricMeta {
-    fn from(common: CommonMetricData) -> MetricMeta {
-        MetricMeta { identifier: common.identifier(), common }
     }
 }

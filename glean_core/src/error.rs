@@ -19,10 +19,15 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
-    /// Another process, or another instance in this one, owns the data directory.
+    /// Another process has held the data directory for too long.
     Locked {
         /// The lock file.
         path: PathBuf,
+    },
+    /// Too many calls wait to be folded, because nothing can be written.
+    Backlog {
+        /// The size of what waits.
+        bytes: u64,
     },
     /// The application id is empty.
     EmptyApplicationId,
@@ -46,9 +51,10 @@ impl fmt::Display for Error {
             Error::Io { action, path, source } => write!(f, "cannot {action} {}: {source}", path.display()),
             Error::Locked { path } => write!(
                 f,
-                "another process uses this data directory: {} is locked; give each process its own data_dir",
+                "another process holds {} for too long; it is tried again",
                 path.display()
             ),
+            Error::Backlog { bytes } => write!(f, "{bytes} bytes of calls wait for a disk that takes none"),
             Error::EmptyApplicationId => f.write_str("the application id is empty"),
             Error::NotInitialized => f.write_str("Glean isn't running: call initialize first (and not after shutdown)"),
             Error::AlreadyInitialized => f.write_str("Glean was initialized already; this call changes nothing"),

@@ -1,12 +1,15 @@
 //! Misuse of metrics, recorded as data: the labeled counters `glean.error.*`.
 
-use crate::common_metric_data::{Lifetime, MetricMeta};
-use crate::glean::{Glean, METRICS_PING};
-use crate::logging::log_at;
-use crate::storage::{Address, CLIENT_INFO_STORE, INTERNAL_STORE, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::common_metric_data::Lifetime;
+use crate::store::{Address, State, Value};
+
+/// Name of the built-in ping that carries all error counts.
+pub(crate) const METRICS_PING: &str = "metrics";
 
 /// What was wrong with a recording call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(i32)]
 pub enum ErrorType {
     /// The value isn't acceptable.
@@ -40,25 +43,14 @@ impl ErrorType {
     }
 }
 
-/// Counts one error of a metric, in every ping of the metric and in the `metrics` ping, and logs why.
-///
-/// The label is the identifier of the metric. The number of labels isn't limited: at most one per metric exists.
-pub fn record_error(glean: &mut Glean, meta: &MetricMeta, error: ErrorType, why: &str) {
-    log_at!(Warn, "{}: {why}", meta.identifier);
-    let mut stores: Vec<&str> = vec![METRICS_PING];
-    for store in &meta.common.send_in_pings {
-        if ![METRICS_PING, CLIENT_INFO_STORE, INTERNAL_STORE].contains(&store.as_str()) {
-            stores.push(store);
-        }
-    }
-    let address = Address { lifetime: Lifetime::Ping, identifier: error.identifier(), label: Some(&meta.identifier) };
-    glean.update_stores(&stores, address, |old| Some(Value::add_to_counter(old, 1)));
+/// Returns the address of the number of errors of one kind that a metric has.
+pub(crate) fn address(error: ErrorType, identifier: &str) -> Address<'_> {
+    Address { lifetime: Lifetime::Ping, identifier: error.identifier(), label: Some(identifier) }
 }
 
 /// Returns how many errors of one kind the metric has in the `metrics` ping.
-pub fn count_errors(glean: &Glean, meta: &MetricMeta, error: ErrorType) -> i32 {
-    let address = Address { lifetime: Lifetime::Ping, identifier: error.identifier(), label: Some(&meta.identifier) };
-    match glean.database().get(METRICS_PING, address) {
+pub fn count_errors(state: &State, identifier: &str, error: ErrorType) -> i32 {
+    match state.get(METRICS_PING, address(error, identifier)) {
         Some(Value::Counter(count)) => *count,
         _ => 0,
     }

@@ -1,7 +1,8 @@
 //! The core of Glean for Python: records metrics, keeps them on disk and turns them into ping files.
 //!
-//! [`Glean`] owns one data directory. [`global`] holds the one instance of a process together with the calls made before
-//! it exists. [`ffi`] is the C ABI over both; `include/glean.h` is generated from it.
+//! A call becomes an operation in a [`journal`], which survives the death of the process. The [`engine`] folds journals
+//! into what is [`store`]d, by a [`machine`] that knows what each operation means. [`process`] holds the one Glean of a
+//! process together, and [`ffi`] is the C ABI over it; `include/glean.h` is generated from that.
 //!
 //! Telemetry stays out of the host's way: misuse of a metric is recorded as data ([`error_recording`]), I/O trouble is a
 //! [`Result`] plus a log line ([`logging`]), and a panic is caught at the C boundary.
@@ -10,22 +11,28 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod common_metric_data;
+pub mod engine;
 pub mod error;
 pub mod error_recording;
+pub mod events;
+pub mod experiments;
 pub mod ffi;
-pub mod glean;
-pub mod global;
+pub mod handles;
+pub mod histogram;
+pub mod journal;
 pub mod logging;
+pub mod machine;
 pub mod metrics;
 pub mod ping;
-pub mod storage;
+pub mod process;
+pub mod store;
+pub mod text;
 pub mod time;
 
 pub use common_metric_data::{CommonMetricData, Lifetime};
 pub use error::{Error, Result};
 pub use error_recording::ErrorType;
-pub use glean::{Configuration, Glean};
-pub use ping::{PingDefinition, PingType};
+pub use ping::PingDefinition;
 
 /// Version of this crate, reported as `telemetry_sdk_build`.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");

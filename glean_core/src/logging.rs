@@ -67,6 +67,12 @@ pub fn pop() -> Option<(Level, String)> {
     message
 }
 
+/// Tells whether messages wait.
+#[inline]
+pub fn has_pending() -> bool {
+    PENDING.load(Ordering::Relaxed) != 0
+}
+
 /// Returns the number of waiting messages, at an address that stays valid and that C may read.
 pub fn pending() -> &'static AtomicU32 {
     &PENDING

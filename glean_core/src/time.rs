@@ -1,32 +1,94 @@
-//! Points in time with their UTC offset, and their spelling in pings.
+//! Points in time with their UTC offset, their spelling in pings, and the clocks that measure durations.
 
-use chrono::{DateTime, Datelike, FixedOffset, Local, Timelike, Utc};
+use chrono::{DateTime, Datelike, Local, NaiveDate, Timelike};
+use serde::{Deserialize, Serialize};
 
-/// The precision a time is written with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+const SECONDS_PER_DAY: i64 = 86_400;
+const MS_PER_MINUTE: i64 = 60_000;
+const NANOS_PER_SECOND: u32 = 1_000_000_000;
+const NANOS_PER_MS: u32 = 1_000_000;
+
+/// The precision a time is written with, and the unit of a duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum TimeUnit {
+    /// A fraction of 0, 3, 6 or 9 digits, as needed.
+    Nanosecond = 0,
+    /// Six digits of a second.
+    Microsecond = 1,
     /// Three digits of a second.
     Millisecond = 2,
     /// No fraction.
     Second = 3,
     /// Hours and minutes.
     Minute = 4,
+    /// Hours.
+    Hour = 5,
     /// The date only.
     Day = 6,
 }
 
 impl TimeUnit {
+    /// All units, in the order of their numbers.
+    pub(crate) const ALL: [TimeUnit; 7] = [
+        TimeUnit::Nanosecond,
+        TimeUnit::Microsecond,
+        TimeUnit::Millisecond,
+        TimeUnit::Second,
+        TimeUnit::Minute,
+        TimeUnit::Hour,
+        TimeUnit::Day,
+    ];
+
     /// Returns the unit with this number.
-    pub fn from_number(number: u8) -> Option<TimeUnit> {
-        [TimeUnit::Millisecond, TimeUnit::Second, TimeUnit::Minute, TimeUnit::Day]
-            .into_iter()
-            .find(|unit| *unit as u8 == number)
+    pub fn from_number(number: i64) -> Option<TimeUnit> {
+        TimeUnit::ALL.into_iter().find(|unit| *unit as i64 == number)
+    }
+
+    /// Returns the name that pings use, `nanosecond` to `day`.
+    pub fn name(self) -> &'static str {
+        match self {
+            TimeUnit::Nanosecond => "nanosecond",
+            TimeUnit::Microsecond => "microsecond",
+            TimeUnit::Millisecond => "millisecond",
+            TimeUnit::Second => "second",
+            TimeUnit::Minute => "minute",
+            TimeUnit::Hour => "hour",
+            TimeUnit::Day => "day",
+        }
+    }
+
+    /// Returns the nanoseconds of that many units; saturates.
+    pub fn to_nanos(self, units: u64) -> u64 {
+        units.saturating_mul(self.nanos())
+    }
+
+    /// Returns the nanoseconds of one unit.
+    fn nanos(self) -> u64 {
+        match self {
+            TimeUnit::Nanosecond => 1,
+            TimeUnit::Microsecond => 1_000,
+            TimeUnit::Millisecond => 1_000_000,
+            TimeUnit::Second => 1_000_000_000,
+            TimeUnit::Minute => 60_000_000_000,
+            TimeUnit::Hour => 3_600_000_000_000,
+            TimeUnit::Day => 86_400_000_000_000,
+        }
     }
 }
 
-/// A point in time and the offset of the clock on the wall there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Returns how many whole units fit into `nanos`; saturates.
+pub fn nanos_to_unit(nanos: u64, unit: TimeUnit) -> i64 {
+    i64::try_from(nanos / unit.nanos()).unwrap_or(i64::MAX)
+}
+
+/// Returns the last full minute up to a time, both in milliseconds since 1970.
+pub fn start_of_minute(unix_ms: i64) -> i64 {
+    unix_ms.saturating_sub(unix_ms.rem_euclid(MS_PER_MINUTE))
+}
+
+/// A point in time and the offset of the clock on the wall there, to the millisecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timestamp {
     /// Milliseconds since 1970-01-01T00:00:00 UTC.
     pub unix_ms: i64,
@@ -46,28 +108,410 @@ impl Timestamp {
         Timestamp { unix_ms: 0, offset_s: 0 }
     }
 
-    /// Writes the local time cut to `unit`, then the offset as `±HH:MM`.
+    /// Writes the local time cut to `unit`, then the offset, like [`LocalDatetime::to_text`].
     ///
     /// A time or an offset that no calendar holds is written as 1970-01-01 UTC.
     pub fn to_text(self, unit: TimeUnit) -> String {
-        let utc = DateTime::<Utc>::from_timestamp_millis(self.unix_ms).unwrap_or_default();
-        let offset = FixedOffset::east_opt(self.offset_s)
-            .unwrap_or_else(|| FixedOffset::east_opt(0).expect("zero is a valid offset"));
-        let local = utc.with_timezone(&offset);
-        let mut text = format!("{:04}-{:02}-{:02}", local.year(), local.month(), local.day());
-        if unit != TimeUnit::Day {
-            text += &format!("T{:02}:{:02}", local.hour(), local.minute());
+        self.local().to_text(unit)
+    }
+
+    /// Writes the local time like [`LocalDatetime::to_rfc3339_ms`]; nonsense as in [`to_text`](Timestamp::to_text).
+    pub fn to_rfc3339_ms(self) -> String {
+        self.local().to_rfc3339_ms()
+    }
+
+    fn local(self) -> LocalDatetime {
+        LocalDatetime::from_unix_ms(self.unix_ms, self.offset_s).unwrap_or_else(LocalDatetime::epoch)
+    }
+}
+
+/// What a calendar, a clock on the wall and a map show: local date and time to the nanosecond, and the UTC offset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalDatetime {
+    year: i32,
+    month: u8,
+    day: u8,
+    hour: u8,
+    minute: u8,
+    second: u8,
+    /// From 1,000,000,000 on it is the fraction of a leap second that follows `second`.
+    nanos: u32,
+    offset_seconds: i32,
+}
+
+impl LocalDatetime {
+    /// Puts a local time together.
+    ///
+    /// # Arguments
+    ///
+    /// * `nanos`: below 2,000,000,000; the second half stands for a leap second.
+    /// * `offset_seconds`: what to add to UTC to get local time, less than 24 hours either way.
+    ///
+    /// # Returns
+    ///
+    /// `None` if a number is out of range or the calendar doesn't have the date.
+    #[expect(clippy::too_many_arguments, reason = "these are the fields of the C function, in its order")]
+    pub fn new(
+        year: i32,
+        month: u32,
+        day: u32,
+        hour: u32,
+        minute: u32,
+        second: u32,
+        nanos: u32,
+        offset_seconds: i32,
+    ) -> Option<LocalDatetime> {
+        NaiveDate::from_ymd_opt(year, month, day)?;
+        let is_valid = hour < 24
+            && minute < 60
+            && second < 60
+            && nanos < 2 * NANOS_PER_SECOND
+            && i64::from(offset_seconds).abs() < SECONDS_PER_DAY;
+        let byte = |number: u32| u8::try_from(number).ok();
+        is_valid.then_some(LocalDatetime {
+            year,
+            month: byte(month)?,
+            day: byte(day)?,
+            hour: byte(hour)?,
+            minute: byte(minute)?,
+            second: byte(second)?,
+            nanos,
+            offset_seconds,
+        })
+    }
+
+    /// Returns the current time in the local time zone.
+    pub fn from_now() -> LocalDatetime {
+        let now = Local::now();
+        let offset_seconds = now.offset().local_minus_utc();
+        let (date, time) = (now.date_naive(), now.time());
+        LocalDatetime::new(
+            date.year(),
+            date.month(),
+            date.day(),
+            time.hour(),
+            time.minute(),
+            time.second(),
+            time.nanosecond(),
+            offset_seconds,
+        )
+        .unwrap_or_else(LocalDatetime::epoch)
+    }
+
+    /// Returns the local time that many milliseconds after 1970-01-01T00:00:00 UTC.
+    ///
+    /// `None` if no calendar holds it or the offset isn't below 24 hours.
+    pub fn from_unix_ms(unix_ms: i64, offset_seconds: i32) -> Option<LocalDatetime> {
+        let local_ms = unix_ms.checked_add(i64::from(offset_seconds) * 1000)?;
+        let local = DateTime::from_timestamp_millis(local_ms)?.naive_utc();
+        LocalDatetime::new(
+            local.year(),
+            local.month(),
+            local.day(),
+            local.hour(),
+            local.minute(),
+            local.second(),
+            local.nanosecond(),
+            offset_seconds,
+        )
+    }
+
+    /// Returns 1970-01-01T00:00:00+00:00.
+    pub fn epoch() -> LocalDatetime {
+        LocalDatetime { year: 1970, month: 1, day: 1, hour: 0, minute: 0, second: 0, nanos: 0, offset_seconds: 0 }
+    }
+
+    /// Returns milliseconds since 1970-01-01T00:00:00 UTC, rounded down.
+    pub fn unix_ms(&self) -> i64 {
+        // Only a damaged stored value has no date.
+        let date = NaiveDate::from_ymd_opt(self.year, self.month.into(), self.day.into()).unwrap_or_default();
+        let days = date.signed_duration_since(NaiveDate::default()).num_days();
+        let minutes = i64::from(self.hour) * 60 + i64::from(self.minute);
+        let local_s = days * SECONDS_PER_DAY + minutes * 60 + i64::from(self.second);
+        (local_s - i64::from(self.offset_seconds)) * 1000 + i64::from(self.nanos / NANOS_PER_MS)
+    }
+
+    /// Returns the seconds to add to UTC to get local time.
+    pub fn offset_seconds(&self) -> i32 {
+        self.offset_seconds
+    }
+
+    /// Returns the same time without what is smaller than a millisecond.
+    pub fn to_timestamp(&self) -> Timestamp {
+        Timestamp { unix_ms: self.unix_ms(), offset_s: self.offset_seconds }
+    }
+
+    /// Writes the time cut to `unit`, never rounded, then the offset as `±HH:MM`.
+    ///
+    /// An offset with seconds is rounded to the minute. A leap second is `:60`, or just the next second where no leap
+    /// second can be. Years outside 0 to 9999 have a sign.
+    pub fn to_text(&self, unit: TimeUnit) -> String {
+        self.local_text(unit) + &offset_text(self.offset_seconds)
+    }
+
+    /// Writes the time to the millisecond as in RFC 3339, with `Z` for UTC.
+    pub fn to_rfc3339_ms(&self) -> String {
+        match self.offset_seconds {
+            0 => self.local_text(TimeUnit::Millisecond) + "Z",
+            _ => self.to_text(TimeUnit::Millisecond),
         }
-        if unit == TimeUnit::Second || unit == TimeUnit::Millisecond {
-            text += &format!(":{:02}", local.second());
+    }
+
+    /// Writes the time cut to `unit`, without the offset.
+    fn local_text(&self, unit: TimeUnit) -> String {
+        let mut text = match self.year {
+            0..=9999 => format!("{:04}", self.year),
+            _ => format!("{:+05}", self.year),
+        };
+        text += &format!("-{:02}-{:02}", self.month, self.day);
+        if unit == TimeUnit::Day {
+            return text;
         }
-        if unit == TimeUnit::Millisecond {
-            text += &format!(".{:03}", local.timestamp_subsec_millis());
+        text += &format!("T{:02}", self.hour);
+        if unit == TimeUnit::Hour {
+            return text;
         }
-        let offset_s = offset.local_minus_utc();
-        let sign = if offset_s < 0 { '-' } else { '+' };
-        let minutes = offset_s.abs() / 60;
-        text + &format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+        text += &format!(":{:02}", self.minute);
+        if unit == TimeUnit::Minute {
+            return text;
+        }
+        let second = u32::from(self.second) + self.nanos / NANOS_PER_SECOND;
+        text + &format!(":{second:02}") + &fraction_text(self.nanos % NANOS_PER_SECOND, unit)
+    }
+}
+
+/// Writes the fraction of a second that `unit` asks for, with its point.
+fn fraction_text(nanos: u32, unit: TimeUnit) -> String {
+    match unit {
+        TimeUnit::Nanosecond if nanos == 0 => String::new(),
+        TimeUnit::Nanosecond if nanos % 1000 != 0 => format!(".{nanos:09}"),
+        TimeUnit::Nanosecond if nanos % NANOS_PER_MS == 0 => format!(".{:03}", nanos / NANOS_PER_MS),
+        TimeUnit::Nanosecond | TimeUnit::Microsecond => format!(".{:06}", nanos / 1000),
+        TimeUnit::Millisecond => format!(".{:03}", nanos / NANOS_PER_MS),
+        _ => String::new(),
+    }
+}
+
+/// Writes an offset as `±HH:MM`, rounded to the minute but below 24 hours.
+fn offset_text(offset_seconds: i32) -> String {
+    let minutes = (offset_seconds.unsigned_abs().saturating_add(30) / 60).min(24 * 60 - 1);
+    let sign = if offset_seconds < 0 && minutes > 0 { '-' } else { '+' };
+    format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// Reads a time written with [`TimeUnit::Minute`]; returns milliseconds since 1970-01-01T00:00:00 UTC.
+///
+/// The colon of the offset may be missing.
+pub fn parse_minute(text: &str) -> Option<i64> {
+    let mut rest = text.as_bytes();
+    let [year, month, day, hour, minute] = take_minute(&mut rest)?;
+    let offset_seconds = take_offset(&mut rest)?;
+    let year = i32::try_from(year).ok()?;
+    let time = LocalDatetime::new(year, month, day, hour, minute, 0, 0, offset_seconds)?;
+    rest.is_empty().then(|| time.unix_ms())
+}
+
+/// Reads a time written with [`TimeUnit::Millisecond`] or by [`LocalDatetime::to_rfc3339_ms`], also with `:60`.
+///
+/// Returns milliseconds since 1970-01-01T00:00:00 UTC.
+pub fn parse_millisecond(text: &str) -> Option<i64> {
+    let mut rest = text.as_bytes();
+    let [year, month, day, hour, minute] = take_minute(&mut rest)?;
+    take_literal(&mut rest, b':')?;
+    let second = take_number(&mut rest, 2)?;
+    take_literal(&mut rest, b'.')?;
+    let nanos = take_number(&mut rest, 3)? * NANOS_PER_MS;
+    let offset_seconds = match rest {
+        b"Z" => {
+            rest = &[];
+            0
+        }
+        _ => take_offset(&mut rest)?,
+    };
+    let (second, nanos) = if second == 60 { (59, nanos + NANOS_PER_SECOND) } else { (second, nanos) };
+    let year = i32::try_from(year).ok()?;
+    let time = LocalDatetime::new(year, month, day, hour, minute, second, nanos, offset_seconds)?;
+    rest.is_empty().then(|| time.unix_ms())
+}
+
+/// Takes `YYYY-MM-DDTHH:MM` from the front: year, month, day, hour, minute.
+fn take_minute(rest: &mut &[u8]) -> Option<[u32; 5]> {
+    let year = take_number(rest, 4)?;
+    take_literal(rest, b'-')?;
+    let month = take_number(rest, 2)?;
+    take_literal(rest, b'-')?;
+    let day = take_number(rest, 2)?;
+    take_literal(rest, b'T')?;
+    let hour = take_number(rest, 2)?;
+    take_literal(rest, b':')?;
+    Some([year, month, day, hour, take_number(rest, 2)?])
+}
+
+/// Takes `±HH:MM` or `±HHMM` from the front; returns seconds.
+fn take_offset(rest: &mut &[u8]) -> Option<i32> {
+    let sign = match rest.first()? {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    *rest = &rest[1..];
+    let hours = take_number(rest, 2)?;
+    let _ = take_literal(rest, b':');
+    let minutes = take_number(rest, 2).filter(|minutes| *minutes < 60)?;
+    i32::try_from(hours * 3600 + minutes * 60).ok().map(|seconds| sign * seconds)
+}
+
+/// Takes a number of exactly `digits` digits, at most 9, from the front.
+fn take_number(rest: &mut &[u8], digits: usize) -> Option<u32> {
+    let (number, after) = rest.split_at_checked(digits)?;
+    *rest = after;
+    let add = |sum: u32, digit: &u8| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0'));
+    number.iter().try_fold(0, add)
+}
+
+/// Takes this one byte from the front.
+fn take_literal(rest: &mut &[u8], literal: u8) -> Option<()> {
+    *rest = rest.strip_prefix(&[literal])?;
+    Some(())
+}
+
+/// Returns milliseconds since 1970-01-01T00:00:00 UTC by the clock on the wall, which may be set and go back.
+pub fn unix_ms_now() -> i64 {
+    let since = |milliseconds: u128| i64::try_from(milliseconds).unwrap_or(i64::MAX);
+    match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
+        Ok(after) => since(after.as_millis()),
+        Err(before) => -since(before.duration().as_millis()),
+    }
+}
+
+/// Returns nanoseconds of a clock that never goes back and stands still while the computer is suspended.
+///
+/// Its zero is unspecified, but the same for all threads of a process.
+pub fn awake_nanos() -> u64 {
+    clocks::awake_nanos()
+}
+
+/// Returns milliseconds of a clock that never goes back and goes on while the computer is suspended.
+///
+/// Its zero is the start of the computer, so processes can compare their times.
+pub fn uptime_ms() -> u64 {
+    clocks::uptime_ms()
+}
+
+#[cfg(unix)]
+mod clocks {
+    use std::mem::MaybeUninit;
+
+    /// On Apple systems `CLOCK_MONOTONIC` goes on during sleep; on others it is the one that stands still.
+    #[cfg(target_vendor = "apple")]
+    const AWAKE: libc::clockid_t = libc::CLOCK_UPTIME_RAW;
+    #[cfg(not(target_vendor = "apple"))]
+    const AWAKE: libc::clockid_t = libc::CLOCK_MONOTONIC;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const UPTIME: libc::clockid_t = libc::CLOCK_BOOTTIME;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const UPTIME: libc::clockid_t = libc::CLOCK_MONOTONIC;
+
+    pub fn awake_nanos() -> u64 {
+        let (seconds, nanos) = read(AWAKE).unwrap_or_default();
+        seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+    }
+
+    pub fn uptime_ms() -> u64 {
+        // A sandbox may forbid one clock and allow the other.
+        let (seconds, nanos) = read(UPTIME).or_else(|| read(libc::CLOCK_MONOTONIC)).unwrap_or_default();
+        seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000)
+    }
+
+    /// Returns seconds and nanoseconds, or `None` if the system doesn't have the clock.
+    fn read(clock: libc::clockid_t) -> Option<(u64, u64)> {
+        let mut time = MaybeUninit::<libc::timespec>::zeroed();
+        // SAFETY: the pointer is to a writable `timespec`.
+        if unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) } != 0 {
+            return None;
+        }
+        // SAFETY: all bits zero is a valid `timespec`, and the call has filled it.
+        let time = unsafe { time.assume_init() };
+        // The types of both fields differ between platforms; their values aren't negative.
+        Some((time.tv_sec as u64, time.tv_nsec as u64))
+    }
+}
+
+#[cfg(windows)]
+mod clocks {
+    use std::ffi::{c_char, c_void};
+    use std::sync::OnceLock;
+
+    type ReadUnbiased = unsafe extern "system" fn(*mut u64);
+
+    #[link(name = "kernel32")]
+    unsafe extern "system" {
+        fn QueryPerformanceCounter(ticks: *mut i64) -> i32;
+        fn QueryPerformanceFrequency(ticks_per_second: *mut i64) -> i32;
+        fn GetModuleHandleA(name: *const c_char) -> *mut c_void;
+        fn GetProcAddress(module: *mut c_void, name: *const c_char) -> *mut c_void;
+    }
+
+    /// Before Windows 10 the clock that stands still is too coarse for durations (some 15 ms), so the other one is used.
+    pub fn awake_nanos() -> u64 {
+        static READ: OnceLock<Option<ReadUnbiased>> = OnceLock::new();
+        let Some(read) = READ.get_or_init(find_unbiased) else {
+            return ticks_in(1_000_000_000);
+        };
+        let mut hundreds = 0;
+        // SAFETY: the function writes one 64-bit number through the pointer.
+        unsafe { read(&mut hundreds) };
+        hundreds.saturating_mul(100)
+    }
+
+    /// The performance counter starts with the computer and goes on during suspend.
+    pub fn uptime_ms() -> u64 {
+        ticks_in(1000)
+    }
+
+    fn find_unbiased() -> Option<ReadUnbiased> {
+        // SAFETY: both names end with NUL; kernelbase.dll is part of every process and stays.
+        let function = unsafe {
+            let module = GetModuleHandleA(c"kernelbase.dll".as_ptr());
+            if module.is_null() {
+                return None;
+            }
+            GetProcAddress(module, c"QueryUnbiasedInterruptTimePrecise".as_ptr())
+        };
+        // SAFETY: this is the documented signature; a null pointer is `None`.
+        unsafe { std::mem::transmute::<*mut c_void, Option<ReadUnbiased>>(function) }
+    }
+
+    /// Returns the performance counter in parts of a second.
+    fn ticks_in(parts_per_second: u128) -> u64 {
+        let (mut ticks, mut ticks_per_second) = (0, 0);
+        // SAFETY: each function writes one 64-bit number through its pointer.
+        unsafe {
+            QueryPerformanceCounter(&mut ticks);
+            QueryPerformanceFrequency(&mut ticks_per_second);
+        }
+        let ticks = u128::try_from(ticks).unwrap_or(0);
+        let ticks_per_second = u128::try_from(ticks_per_second).unwrap_or(0).max(1);
+        u64::try_from(ticks * parts_per_second / ticks_per_second).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(not(any(unix, windows)))]
+mod clocks {
+    use std::sync::OnceLock;
+    use std::time::{Duration, Instant};
+
+    fn since_first_use() -> Duration {
+        static FIRST_USE: OnceLock<Instant> = OnceLock::new();
+        FIRST_USE.get_or_init(Instant::now).elapsed()
+    }
+
+    pub fn awake_nanos() -> u64 {
+        u64::try_from(since_first_use().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    pub fn uptime_ms() -> u64 {
+        u64::try_from(since_first_use().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -75,13 +519,91 @@ impl Timestamp {
 mod tests {
     use super::*;
 
+    /// 2021-03-04, at 05:06.
+    fn time(second: u32, nanos: u32, offset_seconds: i32) -> LocalDatetime {
+        LocalDatetime::new(2021, 3, 4, 5, 6, second, nanos, offset_seconds).unwrap()
+    }
+
     #[test]
     fn each_unit_cuts_and_keeps_the_offset() {
         let time = Timestamp { unix_ms: 1_614_830_767_123, offset_s: 3600 };
+        assert_eq!(time.to_text(TimeUnit::Nanosecond), "2021-03-04T05:06:07.123+01:00");
+        assert_eq!(time.to_text(TimeUnit::Microsecond), "2021-03-04T05:06:07.123000+01:00");
         assert_eq!(time.to_text(TimeUnit::Millisecond), "2021-03-04T05:06:07.123+01:00");
         assert_eq!(time.to_text(TimeUnit::Second), "2021-03-04T05:06:07+01:00");
         assert_eq!(time.to_text(TimeUnit::Minute), "2021-03-04T05:06+01:00");
+        assert_eq!(time.to_text(TimeUnit::Hour), "2021-03-04T05+01:00");
         assert_eq!(time.to_text(TimeUnit::Day), "2021-03-04+01:00");
+    }
+
+    #[test]
+    fn local_datetimes_are_cut_and_never_rounded() {
+        let time = time(7, 999_999_999, 3600);
+        let texts = [
+            "2021-03-04T05:06:07.999999999+01:00",
+            "2021-03-04T05:06:07.999999+01:00",
+            "2021-03-04T05:06:07.999+01:00",
+            "2021-03-04T05:06:07+01:00",
+            "2021-03-04T05:06+01:00",
+            "2021-03-04T05+01:00",
+            "2021-03-04+01:00",
+        ];
+        for (unit, text) in TimeUnit::ALL.into_iter().zip(texts) {
+            assert_eq!(time.to_text(unit), text);
+        }
+    }
+
+    #[test]
+    fn nanoseconds_have_as_many_digits_as_needed() {
+        let cases = [
+            (0, "07"),
+            (7_000_000, "07.007"),
+            (120_000_000, "07.120"),
+            (1_000, "07.000001"),
+            (123_456_000, "07.123456"),
+            (7, "07.000000007"),
+        ];
+        for (nanos, seconds) in cases {
+            assert_eq!(time(7, nanos, 0).to_text(TimeUnit::Nanosecond), format!("2021-03-04T05:06:{seconds}+00:00"));
+        }
+        assert_eq!(time(7, 0, 0).to_text(TimeUnit::Microsecond), "2021-03-04T05:06:07.000000+00:00");
+        assert_eq!(time(7, 999, 0).to_text(TimeUnit::Millisecond), "2021-03-04T05:06:07.000+00:00");
+    }
+
+    /// Recorded by glean-sdk 71.
+    #[test]
+    fn leap_seconds_are_written_as_the_second_after() {
+        assert_eq!(time(59, 1_123_456_789, 3600).to_text(TimeUnit::Nanosecond), "2021-03-04T05:06:60.123456789+01:00");
+        assert_eq!(time(59, 1_000_000_000, 0).to_text(TimeUnit::Millisecond), "2021-03-04T05:06:60.000+00:00");
+        assert_eq!(time(59, 1_000_000_000, 0).to_text(TimeUnit::Nanosecond), "2021-03-04T05:06:60+00:00");
+        assert_eq!(time(7, 1_999_999_999, -3600).to_text(TimeUnit::Microsecond), "2021-03-04T05:06:08.999999-01:00");
+        assert_eq!(time(59, 1_000_000_000, 0).to_text(TimeUnit::Minute), "2021-03-04T05:06+00:00");
+    }
+
+    /// Recorded by glean-sdk 71, but for the last two: it loses the one and writes `-00:00` for the other.
+    #[test]
+    fn offsets_are_written_to_the_minute() {
+        let offsets = [
+            (3659, "+01:01"),
+            (-3659, "-01:01"),
+            (-59, "-00:01"),
+            (-3600, "-01:00"),
+            (19_800, "+05:30"),
+            (86_399, "+23:59"),
+            (-29, "+00:00"),
+        ];
+        for (seconds, text) in offsets {
+            assert_eq!(time(7, 0, seconds).to_text(TimeUnit::Day), format!("2021-03-04{text}"));
+        }
+    }
+
+    #[test]
+    fn years_beyond_four_digits_have_a_sign() {
+        let years = [(5, "0005"), (-5, "-0005"), (9999, "9999"), (10_000, "+10000"), (99_999, "+99999"), (0, "0000")];
+        for (year, text) in years {
+            let time = LocalDatetime::new(year, 3, 4, 0, 0, 0, 0, 0).unwrap();
+            assert_eq!(time.to_text(TimeUnit::Day), format!("{text}-03-04+00:00"));
+        }
     }
 
     #[test]
@@ -92,7 +614,193 @@ mod tests {
 
     #[test]
     fn nonsense_is_written_as_the_epoch() {
-        let time = Timestamp { unix_ms: i64::MAX, offset_s: i32::MAX };
-        assert_eq!(time.to_text(TimeUnit::Second), "1970-01-01T00:00:00+00:00");
+        for (unix_ms, offset_s) in [(i64::MAX, i32::MAX), (i64::MIN, i32::MIN), (0, 86_400), (i64::MAX, 0)] {
+            let time = Timestamp { unix_ms, offset_s };
+            assert_eq!(time.to_text(TimeUnit::Second), "1970-01-01T00:00:00+00:00");
+        }
+    }
+
+    #[test]
+    fn impossible_datetimes_are_refused() {
+        let (y, mo, d, h, mi, s, n, o) = (2021, 2, 28, 23, 59, 59, 1_999_999_999, 86_399);
+        assert!(LocalDatetime::new(y, mo, d, h, mi, s, n, o).is_some());
+        assert!(LocalDatetime::new(y, mo, d, h, mi, s, n, -o).is_some());
+        assert!(LocalDatetime::new(2024, 2, 29, 0, 0, 0, 0, 0).is_some());
+        let refused = [
+            LocalDatetime::new(y, 2, 29, h, mi, s, n, o),
+            LocalDatetime::new(y, 0, d, h, mi, s, n, o),
+            LocalDatetime::new(y, 13, d, h, mi, s, n, o),
+            LocalDatetime::new(y, 258, d, h, mi, s, n, o),
+            LocalDatetime::new(y, mo, 0, h, mi, s, n, o),
+            LocalDatetime::new(y, mo, d, 24, mi, s, n, o),
+            LocalDatetime::new(y, mo, d, h, 60, s, n, o),
+            LocalDatetime::new(y, mo, d, h, mi, 60, n, o),
+            LocalDatetime::new(y, mo, d, h, mi, s, 2_000_000_000, o),
+            LocalDatetime::new(y, mo, d, h, mi, s, u32::MAX, o),
+            LocalDatetime::new(y, mo, d, h, mi, s, n, 86_400),
+            LocalDatetime::new(y, mo, d, h, mi, s, n, -86_400),
+            LocalDatetime::new(y, mo, d, h, mi, s, n, i32::MIN),
+            LocalDatetime::new(i32::MAX, mo, d, h, mi, s, n, o),
+            LocalDatetime::new(i32::MIN, mo, d, h, mi, s, n, o),
+        ];
+        assert!(refused.iter().all(Option::is_none), "{refused:?}");
+    }
+
+    #[test]
+    fn unix_milliseconds_go_there_and_back() {
+        for unix_ms in [0, -1, 1_614_830_767_123, -62_135_596_800_000, 253_402_300_799_999] {
+            for offset_s in [0, 3600, -19_800, 86_399, -86_399] {
+                let local = LocalDatetime::from_unix_ms(unix_ms, offset_s).unwrap();
+                assert_eq!(local.to_timestamp(), Timestamp { unix_ms, offset_s });
+                assert_eq!(local.offset_seconds(), offset_s);
+            }
+        }
+        assert_eq!(LocalDatetime::epoch().unix_ms(), 0);
+        assert_eq!(time(7, 123_999_999, 3600).unix_ms(), 1_614_830_767_123);
+        assert_eq!(time(59, 1_500_000_000, 0).unix_ms(), time(59, 500_000_000, 0).unix_ms() + 1000);
+    }
+
+    #[test]
+    fn rfc3339_has_z_for_utc_only() {
+        assert_eq!(time(7, 89_000_000, 0).to_rfc3339_ms(), "2021-03-04T05:06:07.089Z");
+        assert_eq!(time(7, 0, 3600).to_rfc3339_ms(), "2021-03-04T05:06:07.000+01:00");
+        assert_eq!(Timestamp::epoch().to_rfc3339_ms(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn minutes_are_read_back() {
+        let expected = Some(1_614_830_760_000);
+        assert_eq!(parse_minute("2021-03-04T05:06+01:00"), expected);
+        assert_eq!(parse_minute("2021-03-04T05:06+0100"), expected);
+        assert_eq!(parse_minute("2021-03-03T23:36-04:30"), expected);
+        let now = LocalDatetime::from_now();
+        let cut = start_of_minute(now.unix_ms());
+        if now.offset_seconds() % 60 == 0 {
+            assert_eq!(parse_minute(&now.to_text(TimeUnit::Minute)), Some(cut));
+        }
+    }
+
+    #[test]
+    fn minutes_start_below_their_times() {
+        let cases = [(0, 0), (59_999, 0), (60_000, 60_000), (-1, -60_000), (i64::MIN, i64::MIN)];
+        for (unix_ms, start) in cases {
+            assert_eq!(start_of_minute(unix_ms), start);
+        }
+    }
+
+    #[test]
+    fn milliseconds_are_read_back() {
+        assert_eq!(parse_millisecond("2021-03-04T05:06:07.123+01:00"), Some(1_614_830_767_123));
+        assert_eq!(parse_millisecond("1970-01-01T00:00:00.001Z"), Some(1));
+        assert_eq!(parse_millisecond("1969-12-31T18:29:59.999-05:30"), Some(-1));
+        let leap = time(59, 1_500_000_000, 0);
+        assert_eq!(parse_millisecond(&leap.to_rfc3339_ms()), Some(leap.unix_ms()));
+        for unix_ms in [0, 1_614_830_767_123, -62_135_596_800_000, 253_402_300_799_999] {
+            let text = Timestamp { unix_ms, offset_s: 0 }.to_text(TimeUnit::Millisecond);
+            assert_eq!(parse_millisecond(&text), Some(unix_ms), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_times() {
+        let texts = [
+            "",
+            "nonsense",
+            "2021-03-04T05:06",
+            "2021-03-04T05:06Z",
+            "2021-03-04T05:06+01",
+            "2021-03-04T05:06+01:60",
+            "2021-03-04T05:06+24:00",
+            "2021-03-04T05:06 01:00",
+            "2021-03-04T05:06+01:00x",
+            "2021-03-04T05:06:07+01:00",
+            "2021-03-04T05:60+01:00",
+            "2021-03-04T24:06+01:00",
+            "2021-11-31T05:06+01:00",
+            "2021-3-4T5:6+01:00",
+            "2021-03-04t05:06+01:00",
+            "-021-03-04T05:06+01:00",
+            "2021-03-04T05:06+é1:00",
+            "２０２１-03-04T05:06+01:00",
+        ];
+        for text in texts {
+            assert_eq!(parse_minute(text), None, "{text}");
+        }
+        let texts = [
+            "",
+            "2021-03-04T05:06+01:00",
+            "2021-03-04T05:06:07+01:00",
+            "2021-03-04T05:06:07.12+01:00",
+            "2021-03-04T05:06:07.1234+01:00",
+            "2021-03-04T05:06:61.123+01:00",
+            "2021-03-04T05:06:07.123ZZ",
+            "2021-03-04T05:06:07.123",
+        ];
+        for text in texts {
+            assert_eq!(parse_millisecond(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_become_whole_units() {
+        let nanos = 2 * 86_400_000_000_000 - 1;
+        let expected = [nanos as i64, 172_799_999_999, 172_799_999, 172_799, 2879, 47, 1];
+        for (unit, units) in TimeUnit::ALL.into_iter().zip(expected) {
+            assert_eq!(nanos_to_unit(nanos, unit), units, "{}", unit.name());
+            assert_eq!(nanos_to_unit(0, unit), 0);
+        }
+        assert_eq!(nanos_to_unit(u64::MAX, TimeUnit::Nanosecond), i64::MAX);
+        assert_eq!(nanos_to_unit(u64::MAX, TimeUnit::Day), 213_503);
+    }
+
+    #[test]
+    fn units_become_nanoseconds() {
+        assert_eq!(TimeUnit::Nanosecond.to_nanos(7), 7);
+        assert_eq!(TimeUnit::Millisecond.to_nanos(600_000_000_000), 600_000_000_000_000_000);
+        assert_eq!(TimeUnit::Second.to_nanos(600_000_000_000), u64::MAX);
+        assert_eq!(TimeUnit::Day.to_nanos(1), 86_400_000_000_000);
+    }
+
+    #[test]
+    fn units_have_their_numbers_and_names() {
+        for (number, unit) in TimeUnit::ALL.into_iter().enumerate() {
+            assert_eq!(TimeUnit::from_number(number as i64), Some(unit));
+        }
+        assert_eq!(TimeUnit::from_number(7), None);
+        assert_eq!(TimeUnit::from_number(-1), None);
+        assert_eq!((TimeUnit::Nanosecond.name(), TimeUnit::Day.name()), ("nanosecond", "day"));
+    }
+
+    #[test]
+    fn clocks_go_forward() {
+        let (nanos, ms, unix_ms) = (awake_nanos(), uptime_ms(), unix_ms_now());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let waited = awake_nanos() - nanos;
+        assert!((15_000_000..10_000_000_000).contains(&waited), "{waited}");
+        assert!((15..10_000).contains(&(uptime_ms() - ms)));
+        assert!(unix_ms > 1_600_000_000_000);
+        assert!((Timestamp::now().unix_ms - unix_ms).abs() < 10_000);
+        assert!((LocalDatetime::from_now().unix_ms() - unix_ms).abs() < 10_000);
+    }
+
+    #[test]
+    fn times_survive_storage_and_damage() {
+        let stored = serde_json::to_string(&(time(7, 1, -60), Timestamp::epoch(), TimeUnit::Hour)).unwrap();
+        let read: (LocalDatetime, Timestamp, TimeUnit) = serde_json::from_str(&stored).unwrap();
+        assert_eq!(read, (time(7, 1, -60), Timestamp::epoch(), TimeUnit::Hour));
+        let damaged = LocalDatetime {
+            year: i32::MIN,
+            month: 255,
+            day: 0,
+            hour: 255,
+            minute: 255,
+            second: 255,
+            nanos: u32::MAX,
+            offset_seconds: i32::MIN,
+        };
+        for unit in TimeUnit::ALL {
+            damaged.to_text(unit);
+        }
+        damaged.unix_ms();
     }
 }

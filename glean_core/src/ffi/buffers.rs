@@ -1,6 +1,6 @@
 //! Bytes that go out: owned by the caller until it gives them back.
 
-use super::{GLEAN_OK, catch_panic};
+use super::{GLEAN_OK, guard};
 
 /// Bytes that the library allocated for the caller, to be freed once with `glean_buffer_free`.
 #[repr(C)]
@@ -30,7 +30,7 @@ impl From<String> for GleanBuffer {
 /// `buffer` is NULL or points to a buffer that this library filled, or that is all zero.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn glean_buffer_free(buffer: *mut GleanBuffer) -> i32 {
-    catch_panic("glean_buffer_free", || {
+    guard("glean_buffer_free", || {
         // SAFETY: promised by the caller.
         if let Some(buffer) = unsafe { buffer.as_mut() } {
             let data = std::mem::replace(&mut buffer.data, std::ptr::null_mut());

@@ -1,85 +1,10 @@
-//! C form of [`crate::metrics::counter`].
+//! The C form of counters, and of the counters of dual labeled ones.
 
-use super::handles::HandleTable;
-use super::{GleanCommonMetricData, error_type, found, guard, out, strings};
-use crate::global;
-use crate::metrics::{CounterMetric, Metric};
+use super::{guard, record};
+use crate::metrics::Recording;
 
-static METRICS: HandleTable<CounterMetric> = HandleTable::new(1);
-
-/// Makes a counter and writes its handle, to be released with `glean_counter_destroy`.
-///
-/// # Safety
-///
-/// `meta` is NULL or valid for reads, and so is what it points to; `out_handle` is NULL or valid for a write.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn glean_counter_new(meta: *const GleanCommonMetricData, out_handle: *mut u64) -> i32 {
-    guard("glean_counter_new", || {
-        // SAFETY: promised by the caller, here and below.
-        let out_handle = unsafe { out(out_handle, "out_handle") }?;
-        // SAFETY: as above.
-        let common = unsafe { GleanCommonMetricData::read(meta) }?;
-        *out_handle = METRICS.insert(CounterMetric::new(common))?;
-        Ok(())
-    })
-}
-
-/// Adds `amount`; the sum saturates at 2147483647. Zero changes nothing, a negative amount is recorded as an error.
+/// Adds to the counter. Zero does nothing; a negative amount is recorded as an invalid value.
 #[unsafe(no_mangle)]
 pub extern "C" fn glean_counter_add(handle: u64, amount: i32) -> i32 {
-    guard("glean_counter_add", || {
-        let metric = METRICS.get(handle)?;
-        Ok(global::launch(move |glean| metric.add(glean, amount))?)
-    })
-}
-
-/// Writes the value stored for a ping, or for the first ping of the metric if `ping_name` is NULL; `GLEAN_NO_VALUE` if
-/// nothing is stored.
-///
-/// # Safety
-///
-/// `ping_name` is NULL or valid for reads of `ping_name_len` bytes; `out_value` is NULL or valid for a write.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn glean_counter_test_get_value(
-    handle: u64,
-    ping_name: *const u8,
-    ping_name_len: u64,
-    out_value: *mut i32,
-) -> i32 {
-    guard("glean_counter_test_get_value", || {
-        // SAFETY: promised by the caller, here and below.
-        let out_value = unsafe { out(out_value, "out_value") }?;
-        // SAFETY: as above.
-        let ping_name = unsafe { strings::read_optional(ping_name, ping_name_len, "ping_name") }?;
-        let metric = METRICS.get(handle)?;
-        let value = found(global::ask(|glean| metric.test_get_value(glean, ping_name))?)?;
-        *out_value = value;
-        Ok(())
-    })
-}
-
-/// Writes the number of errors of one kind, as counted in the `metrics` ping.
-///
-/// # Safety
-///
-/// `out_count` is NULL or valid for a write.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn glean_counter_test_get_num_recorded_errors(
-    handle: u64,
-    error: i32,
-    out_count: *mut i32,
-) -> i32 {
-    guard("glean_counter_test_get_num_recorded_errors", || {
-        // SAFETY: promised by the caller.
-        let out_count = unsafe { out(out_count, "out_count") }?;
-        let (metric, error) = (METRICS.get(handle)?, error_type(error)?);
-        *out_count = global::ask(|glean| metric.count_errors(glean, error))?;
-        Ok(())
-    })
-}
-
-/// Releases the handle; what was recorded stays.
-#[unsafe(no_mangle)]
-pub extern "C" fn glean_counter_destroy(handle: u64) -> i32 {
-    guard("glean_counter_destroy", || METRICS.remove(handle))
+    guard("glean_counter_add", || record(handle, |_| Some(Recording::CounterAdd(amount))))
 }

@@ -1,23 +1,48 @@
 //! The C ABI: `include/glean.h` is generated from this module by cbindgen.
 //!
-//! Rules for every function:
+//! Rules for every function, unless it says otherwise:
 //!
-//! * It returns a status, `GLEAN_OK` or one of the other `GLEAN_*` numbers; results go through pointers, which are written
-//!   only with `GLEAN_OK`. [`glean_last_error`] says why the last call of this thread failed.
+//! * It returns a status, `GLEAN_OK` or one of the other `GLEAN_*` numbers, to which `GLEAN_LOGGED` is added while log
+//!   messages wait. Results go through pointers, which are written only with `GLEAN_OK`. [`glean_last_error`] says why the
+//!   last call of this thread failed.
 //! * A panic is caught and becomes `GLEAN_PANIC`.
 //! * Texts come in as address and length of UTF-8 bytes, borrowed for the call; NUL is a character like any other. They
-//!   go out as a [`buffers::GleanBuffer`].
+//!   go out as a [`buffers::GleanBuffer`]. What has a structure is JSON.
 //! * Metrics and pings are handles. A handle that was destroyed or never given out is `GLEAN_INVALID_HANDLE`.
-//! * In a process forked after [`glean_initialize`], every function but [`glean_abi_version`] and
-//!   [`buffers::glean_buffer_free`] does nothing and returns `GLEAN_FORKED`.
+//! * When a recording call returns, the death of the process can't take it back. Before [`lifecycle::glean_initialize`]
+//!   calls wait in memory.
+//! * In a child made by `fork` everything works as in its parent; what each of them records is kept and counted once.
 
+pub mod activity;
 pub mod boolean;
 pub mod buffers;
 pub mod counter;
-pub mod handles;
+pub mod custom_distribution;
+pub mod datetime;
+pub mod debug;
+pub mod definition;
+pub mod denominator;
+pub mod dual_labeled_counter;
+pub mod event;
+pub mod experiments;
+pub mod facts;
+pub mod labeled;
+pub mod lifecycle;
+pub mod memory_distribution;
+pub mod metric;
+pub mod numerator;
+pub mod object;
 pub mod ping;
+pub mod quantity;
+pub mod rate;
 pub mod string;
+pub mod string_list;
 pub mod strings;
+pub mod submitted;
+pub mod text;
+pub mod timespan;
+pub mod timing_distribution;
+pub mod url;
 pub mod uuid;
 
 use std::cell::{Cell, RefCell};
@@ -25,18 +50,21 @@ use std::fmt::Display;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
-use crate::common_metric_data::{CommonMetricData, Lifetime};
+use serde::de::DeserializeOwned;
+
 use crate::error::Error;
 use crate::error_recording::ErrorType;
-use crate::glean::Configuration;
-use crate::global;
+use crate::handles::{Metric, Object};
 use crate::logging::{self, log_at};
+use crate::metrics::Recording;
+use crate::process;
 use buffers::GleanBuffer;
-use strings::GleanString;
 
 /// Version of this interface. A binding made for another version must not be used.
-pub const GLEAN_ABI_VERSION: u32 = 1;
+pub const GLEAN_ABI_VERSION: u32 = 2;
 
+/// Added to a status while log messages wait for `glean_log_next`.
+pub const GLEAN_LOGGED: i32 = 256;
 /// The call did what it says.
 pub const GLEAN_OK: i32 = 0;
 /// A pointer that has to point somewhere is NULL.
@@ -57,10 +85,8 @@ pub const GLEAN_ALREADY_INITIALIZED: i32 = 7;
 pub const GLEAN_NO_VALUE: i32 = 8;
 /// A file or directory could not be used.
 pub const GLEAN_IO: i32 = 9;
-/// Another process owns the data directory.
+/// Another process holds the data directory for too long.
 pub const GLEAN_LOCKED: i32 = 10;
-/// The process was forked from one that runs Glean; nothing is recorded in it.
-pub const GLEAN_FORKED: i32 = 11;
 /// An error inside the library; nothing else is affected.
 pub const GLEAN_PANIC: i32 = 12;
 /// Too many metrics or pings exist at the same time.
@@ -82,7 +108,7 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let status = match error {
-            Error::Io { .. } => GLEAN_IO,
+            Error::Io { .. } | Error::Backlog { .. } => GLEAN_IO,
             Error::Locked { .. } => GLEAN_LOCKED,
             Error::EmptyApplicationId => GLEAN_INVALID_ARGUMENT,
             Error::NotInitialized => GLEAN_NOT_INITIALIZED,
@@ -100,26 +126,14 @@ thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs the body of a C function: refuses it in a forked process, catches panics, keeps the message of a failure.
+/// Runs the body of a C function: catches panics, keeps the message of a failure, tells of log messages.
 pub(crate) fn guard(function: &'static str, body: impl FnOnce() -> Outcome) -> i32 {
-    if !global::enter() {
-        return fail(
-            function,
-            GLEAN_FORKED,
-            "this process was forked from one that runs Glean; nothing is recorded in it",
-        );
-    }
-    catch_panic(function, body)
-}
-
-/// [`guard`] for functions that touch no state and so work in a forked process, too.
-pub(crate) fn catch_panic(function: &'static str, body: impl FnOnce() -> Outcome) -> i32 {
     static HOOK: Once = Once::new();
     HOOK.call_once(keep_panics_silent);
     let was_guarded = IS_GUARDED.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(body));
     IS_GUARDED.set(was_guarded);
-    match result {
+    let status = match result {
         Ok(Ok(())) => GLEAN_OK,
         Ok(Err(failure)) => fail(function, failure.status, failure.message),
         Err(_) => {
@@ -127,15 +141,17 @@ pub(crate) fn catch_panic(function: &'static str, body: impl FnOnce() -> Outcome
             log_at!(Error, "{function}: error inside Glean, please report it: {message}");
             fail(function, GLEAN_PANIC, message)
         }
-    }
+    };
+    if logging::has_pending() { status | GLEAN_LOGGED } else { status }
 }
 
+#[cold]
 fn fail(function: &str, status: i32, message: impl Display) -> i32 {
     LAST_ERROR.set(format!("{function}: {message}"));
     status
 }
 
-/// Keeps the message of a panic inside [`catch_panic`] instead of printing it; others are printed as before.
+/// Keeps the message of a panic inside [`guard`] instead of printing it; others are printed as before.
 fn keep_panics_silent() {
     let previous = panic::take_hook();
     panic::set_hook(Box::new(
@@ -155,14 +171,32 @@ pub(crate) unsafe fn out<'a, T>(out: *mut T, name: &str) -> Result<&'a mut T, Fa
     unsafe { out.as_mut() }.ok_or_else(|| Failure::new(GLEAN_NULL_POINTER, format!("{name} is NULL")))
 }
 
-/// Returns a struct to read.
+/// Reads JSON text.
 ///
 /// # Safety
 ///
-/// `pointer` is NULL or valid for reads during `'a`.
-pub(crate) unsafe fn input<'a, T>(pointer: *const T, name: &str) -> Result<&'a T, Failure> {
+/// As for [`strings::read`].
+pub(crate) unsafe fn json<T: DeserializeOwned>(data: *const u8, len: u64, name: &str) -> Result<T, Failure> {
     // SAFETY: promised by the caller.
-    unsafe { pointer.as_ref() }.ok_or_else(|| Failure::new(GLEAN_NULL_POINTER, format!("{name} is NULL")))
+    let text = unsafe { strings::read(data, len, name) }?;
+    serde_json::from_str(text).map_err(|error| Failure::new(GLEAN_INVALID_ARGUMENT, format!("{name}: {error}")))
+}
+
+fn invalid_handle() -> Failure {
+    Failure::new(GLEAN_INVALID_HANDLE, "the handle was destroyed, never given out, or belongs to another type")
+}
+
+/// Records one call of the metric with this handle. `make` sees the metric, and may find that there is nothing to record.
+#[inline]
+pub(crate) fn record<'a>(handle: u64, make: impl FnOnce(&mut Metric) -> Option<Recording<'a>>) -> Outcome {
+    let (appended, is_event) = {
+        let mut shared = process::shared();
+        let shared = &mut *shared;
+        let Some(Object::Metric(metric)) = shared.handles.get(handle) else { return Err(invalid_handle()) };
+        let Some(recording) = make(metric) else { return Ok(()) };
+        (shared.log.record(&mut metric.numbered, &recording), matches!(recording, Recording::Event(_)))
+    };
+    Ok(process::finish_recording(appended, is_event)?)
 }
 
 /// Turns "nothing is stored" into its status.
@@ -175,106 +209,6 @@ pub(crate) fn error_type(number: i32) -> Result<ErrorType, Failure> {
         .ok_or_else(|| Failure::new(GLEAN_OUT_OF_RANGE, format!("{number} is no error type: 0 to 3 are")))
 }
 
-/// What all metrics have in common; borrowed for the call.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct GleanCommonMetricData {
-    /// First part of the identifier; may be empty.
-    pub category: GleanString,
-    /// Last part of the identifier.
-    pub name: GleanString,
-    /// The label of one metric of a labeled one; NULL data for none.
-    pub label: GleanString,
-    /// Names of the pings the metric is sent in.
-    pub send_in_pings: *const GleanString,
-    /// Number of names in `send_in_pings`.
-    pub send_in_pings_len: u64,
-    /// 0 until the ping is collected, 1 until the next start, 2 until collection is switched off.
-    pub lifetime: i32,
-    /// 1 if nothing is recorded.
-    pub disabled: u8,
-    /// 1 if the metric belongs to a session.
-    pub in_session: u8,
-}
-
-impl GleanCommonMetricData {
-    /// Copies what the pointer points to.
-    ///
-    /// # Safety
-    ///
-    /// `pointer` is NULL or valid for reads, and so are the texts and the array in it.
-    pub(crate) unsafe fn read(pointer: *const GleanCommonMetricData) -> Result<CommonMetricData, Failure> {
-        // SAFETY: promised by the caller, here and below.
-        unsafe {
-            let meta = input(pointer, "meta")?;
-            let lifetime = Lifetime::from_number(meta.lifetime).ok_or_else(|| {
-                Failure::new(GLEAN_OUT_OF_RANGE, format!("{} is no lifetime: 0 to 2 are", meta.lifetime))
-            })?;
-            Ok(CommonMetricData {
-                category: meta.category.read("category")?,
-                name: meta.name.read("name")?,
-                send_in_pings: strings::read_list(meta.send_in_pings, meta.send_in_pings_len, "send_in_pings")?,
-                lifetime,
-                disabled: meta.disabled != 0,
-                label: meta.label.read_optional("label")?,
-                in_session: meta.in_session != 0,
-            })
-        }
-    }
-}
-
-/// What [`glean_initialize`] is told; borrowed for the call.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct GleanConfiguration {
-    /// The directory for everything Glean keeps; created with its parents.
-    pub data_dir: GleanString,
-    /// Id of the application; must not be empty.
-    pub application_id: GleanString,
-    /// `client_info.app_display_version`.
-    pub app_display_version: GleanString,
-    /// `client_info.app_build`.
-    pub app_build: GleanString,
-    /// `client_info.app_channel`; NULL data for none.
-    pub channel: GleanString,
-    /// `client_info.architecture`.
-    pub architecture: GleanString,
-    /// `client_info.os_version`.
-    pub os_version: GleanString,
-    /// Tag added to every ping that has a client id; NULL data for none.
-    pub experimentation_id: GleanString,
-    /// 1 if anything is recorded and sent.
-    pub collection_enabled: u8,
-    /// 1 if the pings `baseline`, `metrics`, `events` and `health` start enabled.
-    pub enable_internal_pings: u8,
-}
-
-impl GleanConfiguration {
-    /// Copies what the pointer points to.
-    ///
-    /// # Safety
-    ///
-    /// `pointer` is NULL or valid for reads, and so are the texts in it.
-    unsafe fn read(pointer: *const GleanConfiguration) -> Result<Configuration, Failure> {
-        // SAFETY: promised by the caller, here and below.
-        unsafe {
-            let configuration = input(pointer, "configuration")?;
-            Ok(Configuration {
-                data_dir: configuration.data_dir.read("data_dir")?.into(),
-                application_id: configuration.application_id.read("application_id")?,
-                app_display_version: configuration.app_display_version.read("app_display_version")?,
-                app_build: configuration.app_build.read("app_build")?,
-                channel: configuration.channel.read_optional("channel")?,
-                architecture: configuration.architecture.read("architecture")?,
-                os_version: configuration.os_version.read("os_version")?,
-                experimentation_id: configuration.experimentation_id.read_optional("experimentation_id")?,
-                collection_enabled: configuration.collection_enabled != 0,
-                enable_internal_pings: configuration.enable_internal_pings != 0,
-            })
-        }
-    }
-}
-
 /// Writes `GLEAN_ABI_VERSION` as the library was built with. Works in any process and before anything else.
 ///
 /// # Safety
@@ -282,7 +216,7 @@ impl GleanConfiguration {
 /// `out_version` is NULL or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn glean_abi_version(out_version: *mut u32) -> i32 {
-    catch_panic("glean_abi_version", || {
+    guard("glean_abi_version", || {
         // SAFETY: promised by the caller.
         *unsafe { out(out_version, "out_version") }? = GLEAN_ABI_VERSION;
         Ok(())
@@ -310,57 +244,12 @@ pub unsafe extern "C" fn glean_version(out_version: *mut GleanBuffer) -> i32 {
 /// `out_message` is NULL or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn glean_last_error(out_message: *mut GleanBuffer) -> i32 {
-    catch_panic("glean_last_error", || {
+    guard("glean_last_error", || {
         // SAFETY: promised by the caller.
         let out_message = unsafe { out(out_message, "out_message") }?;
         *out_message = GleanBuffer::from(LAST_ERROR.with_borrow(String::clone));
         Ok(())
     })
-}
-
-/// Starts Glean and runs the calls that waited for it.
-///
-/// After `GLEAN_LOCKED`, `GLEAN_IO` or `GLEAN_INVALID_ARGUMENT` Glean is off until [`glean_reset`]: recording does
-/// nothing and returns `GLEAN_NOT_INITIALIZED`. `GLEAN_ALREADY_INITIALIZED` changes nothing.
-///
-/// # Safety
-///
-/// `configuration` is NULL or valid for reads, and so are the texts in it.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn glean_initialize(configuration: *const GleanConfiguration) -> i32 {
-    guard("glean_initialize", || {
-        // SAFETY: promised by the caller.
-        let configuration = unsafe { GleanConfiguration::read(configuration) }?;
-        global::initialize(configuration).map_err(|error| {
-            log_at!(Error, "Glean is off: {error}");
-            error.into()
-        })
-    })
-}
-
-/// Ends Glean: everything is on the disk, later calls do nothing and return `GLEAN_NOT_INITIALIZED`.
-///
-/// `GLEAN_NOT_INITIALIZED` if it doesn't run; calls that waited for it are dropped.
-#[unsafe(no_mangle)]
-pub extern "C" fn glean_shutdown() -> i32 {
-    guard("glean_shutdown", || Ok(global::shutdown()?))
-}
-
-/// Ends Glean like [`glean_shutdown`] and makes [`glean_initialize`] possible again. Handles stay valid.
-#[unsafe(no_mangle)]
-pub extern "C" fn glean_reset() -> i32 {
-    guard("glean_reset", || {
-        global::reset();
-        Ok(())
-    })
-}
-
-/// Switches collection on (1) or off (0); off removes what was recorded and submits a `deletion-request`.
-///
-/// `GLEAN_NOT_INITIALIZED` if Glean doesn't run: nothing is remembered.
-#[unsafe(no_mangle)]
-pub extern "C" fn glean_set_collection_enabled(enabled: u8) -> i32 {
-    guard("glean_set_collection_enabled", || Ok(global::ask(|glean| glean.set_collection_enabled(enabled != 0))?))
 }
 
 /// Sets the lowest level of log messages that are kept: 10 debug, 20 info (at start), 30 warning, 40 error.
@@ -434,7 +323,6 @@ mod tests {
             GLEAN_NO_VALUE,
             GLEAN_IO,
             GLEAN_LOCKED,
-            GLEAN_FORKED,
             GLEAN_PANIC,
             GLEAN_TOO_MANY_HANDLES,
         ];

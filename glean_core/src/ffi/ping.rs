@@ -1,130 +1,80 @@
-//! C form of [`crate::ping`].
+//! The C form of pings.
 
 use std::sync::Arc;
 
-use super::handles::HandleTable;
-use super::strings::{self, GleanString};
-use super::{Failure, guard, input, out};
-use crate::global;
-use crate::ping::{PingDefinition, PingType};
+use super::buffers::GleanBuffer;
+use super::{Failure, guard, invalid_handle, json, metric, out, strings};
+use crate::error::Error;
+use crate::handles::Object;
+use crate::journal::op::{Moment, Op};
+use crate::ping::PingDefinition;
+use crate::process;
 
-static PINGS: HandleTable<Arc<PingType>> = HandleTable::new(255);
-
-/// What a ping is; borrowed for the call.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct GleanPingDefinition {
-    /// Name of the ping.
-    pub name: GleanString,
-    /// Names of pings that are submitted right after this one.
-    pub schedules_pings: *const GleanString,
-    /// Number of names in `schedules_pings`.
-    pub schedules_pings_len: u64,
-    /// The reasons this ping may be submitted for.
-    pub reason_codes: *const GleanString,
-    /// Number of texts in `reason_codes`.
-    pub reason_codes_len: u64,
-    /// What an uploader has to be able to do to send this ping.
-    pub uploader_capabilities: *const GleanString,
-    /// Number of texts in `uploader_capabilities`.
-    pub uploader_capabilities_len: u64,
-    /// 1 if `client_info` has the client id.
-    pub include_client_id: u8,
-    /// 1 if the ping is sent without any metric.
-    pub send_if_empty: u8,
-    /// 1 if times have milliseconds, 0 if they end with the minute.
-    pub precise_timestamps: u8,
-    /// 1 if the ping has `ping_info` and `client_info`.
-    pub include_info_sections: u8,
-    /// 1 if the ping is enabled from the start.
-    pub enabled: u8,
-    /// 1 if the ping is off while collection is off.
-    pub follows_collection_enabled: u8,
-}
-
-impl GleanPingDefinition {
-    /// Copies what the pointer points to.
-    ///
-    /// # Safety
-    ///
-    /// `pointer` is NULL or valid for reads, and so are the texts and arrays in it.
-    unsafe fn read(pointer: *const GleanPingDefinition) -> Result<PingDefinition, Failure> {
-        // SAFETY: promised by the caller, here and below.
-        unsafe {
-            let ping = input(pointer, "definition")?;
-            Ok(PingDefinition {
-                name: ping.name.read("name")?,
-                include_client_id: ping.include_client_id != 0,
-                send_if_empty: ping.send_if_empty != 0,
-                precise_timestamps: ping.precise_timestamps != 0,
-                include_info_sections: ping.include_info_sections != 0,
-                schedules_pings: strings::read_list(ping.schedules_pings, ping.schedules_pings_len, "schedules_pings")?,
-                reason_codes: strings::read_list(ping.reason_codes, ping.reason_codes_len, "reason_codes")?,
-                uploader_capabilities: strings::read_list(
-                    ping.uploader_capabilities,
-                    ping.uploader_capabilities_len,
-                    "uploader_capabilities",
-                )?,
-                enabled: ping.enabled != 0,
-                follows_collection_enabled: ping.follows_collection_enabled != 0,
-            })
-        }
-    }
-}
-
-/// Makes a ping, registers it and writes its handle, to be released with `glean_ping_destroy`.
-///
-/// A ping that was registered under the same name is replaced.
+/// Makes a ping from its JSON description, registers it, and writes its handle. One of the same name is replaced.
 ///
 /// # Safety
 ///
-/// `definition` is NULL or valid for reads, and so is what it points to; `out_handle` is NULL or valid for a write.
+/// `definition` is NULL or valid for reads of `len` bytes, `out_handle` is NULL or valid for a write.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn glean_ping_new(definition: *const GleanPingDefinition, out_handle: *mut u64) -> i32 {
+pub unsafe extern "C" fn glean_ping_new(definition: *const u8, len: u64, out_handle: *mut u64) -> i32 {
     guard("glean_ping_new", || {
         // SAFETY: promised by the caller, here and below.
         let out_handle = unsafe { out(out_handle, "out_handle") }?;
         // SAFETY: as above.
-        let ping = Arc::new(PingType::new(unsafe { GleanPingDefinition::read(definition) }?));
-        *out_handle = PINGS.insert(Arc::clone(&ping))?;
-        global::register_ping(ping);
+        let definition: PingDefinition = unsafe { json(definition, len, "definition") }?;
+        process::shared().log.register_ping(definition.clone());
+        *out_handle = metric::insert(Object::Ping(Arc::new(definition)))?;
         Ok(())
     })
 }
 
-/// Submits a ping: what is stored for it is written to a file that waits for upload.
-///
-/// `reason` is NULL or one of its reason codes; another one is logged and left out.
-///
-/// # Safety
-///
-/// `reason` is NULL or valid for reads of `reason_len` bytes.
+/// Gives the handle of a ping back. The ping stays registered.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn glean_ping_submit(handle: u64, reason: *const u8, reason_len: u64) -> i32 {
-    guard("glean_ping_submit", || {
-        // SAFETY: promised by the caller.
-        let reason = unsafe { strings::read_optional(reason, reason_len, "reason") }?.map(str::to_owned);
-        let ping = PINGS.get(handle)?;
-        Ok(global::launch(move |glean| {
-            glean.submit_ping(&ping.definition().name, reason.as_deref());
-        })?)
+pub extern "C" fn glean_ping_destroy(handle: u64) -> i32 {
+    guard("glean_ping_destroy", || {
+        let object = process::shared().handles.remove(handle);
+        object.map(drop).ok_or_else(invalid_handle)
     })
 }
 
-/// Switches a ping on (1) or off (0); off removes its values and its files that wait for upload.
+fn name_of(handle: u64) -> Result<Arc<PingDefinition>, Failure> {
+    match process::shared().handles.get(handle) {
+        Some(Object::Ping(ping)) => Ok(Arc::clone(ping)),
+        _ => Err(invalid_handle()),
+    }
+}
+
+/// Submits a ping. `reason` is NULL for none; one that the ping doesn't list is logged and left out.
+///
+/// What was recorded before is in it, what is recorded after isn't. The file is written later.
+///
+/// # Safety
+///
+/// `reason` is NULL or valid for reads of `len` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn glean_ping_submit(handle: u64, reason: *const u8, len: u64) -> i32 {
+    guard("glean_ping_submit", || {
+        // SAFETY: promised by the caller.
+        let reason = unsafe { strings::read_optional(reason, len, "reason") }?;
+        let ping = name_of(handle)?;
+        Ok(process::append(&Op::Submit { ping: &ping.name, reason, moment: Moment::now() })?)
+    })
+}
+
+/// Switches a ping on or off. Off removes its values, and its files that wait for upload.
 #[unsafe(no_mangle)]
 pub extern "C" fn glean_ping_set_enabled(handle: u64, enabled: u8) -> i32 {
     guard("glean_ping_set_enabled", || {
-        let ping = PINGS.get(handle)?;
-        Ok(global::set_ping_enabled(&ping.definition().name, enabled != 0)?)
+        let ping = name_of(handle)?;
+        Ok(process::append_with(|shared| shared.log.set_ping_enabled(&ping.name, enabled != 0))?)
     })
 }
 
-/// Submits the ping registered under a name, for pings without a handle such as `metrics`.
+/// Submits the ping of this name. An unknown name is logged.
 ///
 /// # Safety
 ///
-/// `name` and `reason` are NULL or valid for reads of as many bytes as their lengths say.
+/// `name` is NULL or valid for reads of `name_len` bytes, `reason` likewise.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn glean_submit_ping_by_name(
     name: *const u8,
@@ -134,17 +84,59 @@ pub unsafe extern "C" fn glean_submit_ping_by_name(
 ) -> i32 {
     guard("glean_submit_ping_by_name", || {
         // SAFETY: promised by the caller, here and below.
-        let name = unsafe { strings::read(name, name_len, "name") }?.to_owned();
+        let ping = unsafe { strings::read(name, name_len, "name") }?;
         // SAFETY: as above.
-        let reason = unsafe { strings::read_optional(reason, reason_len, "reason") }?.map(str::to_owned);
-        Ok(global::launch(move |glean| {
-            glean.submit_ping(&name, reason.as_deref());
-        })?)
+        let reason = unsafe { strings::read_optional(reason, reason_len, "reason") }?;
+        Ok(process::append(&Op::Submit { ping, reason, moment: Moment::now() })?)
     })
 }
 
-/// Releases the handle; the ping stays registered.
+/// Submits the ping of this name before it returns, and writes whether there was something to send.
+///
+/// # Safety
+///
+/// `name` is NULL or valid for reads of `name_len` bytes, `reason` likewise; `out_submitted` is NULL or valid for a write.
 #[unsafe(no_mangle)]
-pub extern "C" fn glean_ping_destroy(handle: u64) -> i32 {
-    guard("glean_ping_destroy", || PINGS.remove(handle))
+pub unsafe extern "C" fn glean_submit_ping_by_name_sync(
+    name: *const u8,
+    name_len: u64,
+    reason: *const u8,
+    reason_len: u64,
+    out_submitted: *mut u8,
+) -> i32 {
+    guard("glean_submit_ping_by_name_sync", || {
+        // SAFETY: promised by the caller, here and below.
+        let out_submitted = unsafe { out(out_submitted, "out_submitted") }?;
+        // SAFETY: as above.
+        let ping = unsafe { strings::read(name, name_len, "name") }?;
+        // SAFETY: as above.
+        let reason = unsafe { strings::read_optional(reason, reason_len, "reason") }?;
+        let op = Op::Submit { ping, reason, moment: Moment::now() };
+        *out_submitted = match process::submit_now(ping, &op) {
+            Ok(is_submitted) => u8::from(is_submitted),
+            Err(Error::NotInitialized) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(())
+    })
+}
+
+/// Writes the names of all registered pings as a JSON array.
+///
+/// # Safety
+///
+/// `out_names` is NULL or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn glean_get_registered_ping_names(out_names: *mut GleanBuffer) -> i32 {
+    guard("glean_get_registered_ping_names", || {
+        // SAFETY: promised by the caller.
+        let out_names = unsafe { out(out_names, "out_names") }?;
+        let mut shared = process::shared();
+        let names: Vec<String> = match shared.log.context() {
+            Some(context) => context.pings.keys().cloned().collect(),
+            None => shared.log.before_start.pings.iter().map(|ping| ping.name.clone()).collect(),
+        };
+        *out_names = GleanBuffer::from(serde_json::Value::from(names).to_string());
+        Ok(())
+    })
 }

@@ -2,38 +2,6 @@
 
 use super::{Failure, GLEAN_INVALID_UTF8, GLEAN_NULL_POINTER, GLEAN_OUT_OF_RANGE};
 
-/// A text inside a struct: UTF-8 bytes without a terminator, NUL being a character like any other.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct GleanString {
-    /// Address of the first byte; NULL means "no text" where that is allowed, and else an empty one if `len` is 0.
-    pub data: *const u8,
-    /// Number of bytes.
-    pub len: u64,
-}
-
-impl GleanString {
-    /// Copies the text.
-    ///
-    /// # Safety
-    ///
-    /// As for [`read`].
-    pub(crate) unsafe fn read(self, name: &str) -> Result<String, Failure> {
-        // SAFETY: promised by the caller.
-        unsafe { read(self.data, self.len, name) }.map(str::to_owned)
-    }
-
-    /// Copies the text; `None` if `data` is NULL.
-    ///
-    /// # Safety
-    ///
-    /// As for [`read`].
-    pub(crate) unsafe fn read_optional(self, name: &str) -> Result<Option<String>, Failure> {
-        // SAFETY: promised by the caller.
-        unsafe { read_optional(self.data, self.len, name) }.map(|text| text.map(str::to_owned))
-    }
-}
-
 /// Returns the text at an address; NULL with length 0 is the empty text.
 ///
 /// # Safety
@@ -58,24 +26,12 @@ pub(crate) unsafe fn read_optional<'a>(data: *const u8, len: u64, name: &str) ->
     unsafe { read(data, len, name) }.map(Some)
 }
 
-/// Copies an array of texts.
-///
-/// # Safety
-///
-/// `data` is NULL or valid for reads of `len` elements, and so is each text.
-pub(crate) unsafe fn read_list(data: *const GleanString, len: u64, name: &str) -> Result<Vec<String>, Failure> {
-    // SAFETY: promised by the caller, here and below.
-    let list = unsafe { slice(data, len, name) }?;
-    // SAFETY: as above.
-    list.iter().map(|text| unsafe { text.read(name) }).collect()
-}
-
 /// Returns the elements at an address; NULL with length 0 is the empty slice.
 ///
 /// # Safety
 ///
 /// `data` is NULL or valid for reads of `len` elements during `'a`.
-unsafe fn slice<'a, T>(data: *const T, len: u64, name: &str) -> Result<&'a [T], Failure> {
+pub(crate) unsafe fn slice<'a, T>(data: *const T, len: u64, name: &str) -> Result<&'a [T], Failure> {
     if len == 0 {
         return Ok(&[]);
     }

@@ -1,88 +1,21 @@
-//! C form of [`crate::metrics::uuid`].
+//! The C form of UUIDs.
 
-use super::buffers::GleanBuffer;
-use super::handles::HandleTable;
-use super::{GleanCommonMetricData, error_type, found, guard, out, strings};
-use crate::global;
-use crate::metrics::{Metric, UuidMetric};
+use super::{guard, record, strings};
+use crate::metrics::Recording;
+use crate::text::truncate;
 
-static METRICS: HandleTable<UuidMetric> = HandleTable::new(4);
-
-/// Makes a UUID metric and writes its handle, to be released with `glean_uuid_destroy`.
+/// Sets the UUID from any of its spellings; anything else is recorded as an invalid value.
 ///
 /// # Safety
 ///
-/// `meta` is NULL or valid for reads, and so is what it points to; `out_handle` is NULL or valid for a write.
+/// `text` is NULL or valid for reads of `len` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn glean_uuid_new(meta: *const GleanCommonMetricData, out_handle: *mut u64) -> i32 {
-    guard("glean_uuid_new", || {
-        // SAFETY: promised by the caller, here and below.
-        let out_handle = unsafe { out(out_handle, "out_handle") }?;
-        // SAFETY: as above.
-        let common = unsafe { GleanCommonMetricData::read(meta) }?;
-        *out_handle = METRICS.insert(UuidMetric::new(common))?;
-        Ok(())
-    })
-}
-
-/// Stores a UUID in one of its usual spellings; anything else is recorded as an error.
-///
-/// # Safety
-///
-/// `value` is NULL or valid for reads of `value_len` bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn glean_uuid_set(handle: u64, value: *const u8, value_len: u64) -> i32 {
+pub unsafe extern "C" fn glean_uuid_set(handle: u64, text: *const u8, len: u64) -> i32 {
     guard("glean_uuid_set", || {
         // SAFETY: promised by the caller.
-        let value = unsafe { strings::read(value, value_len, "value") }?.to_owned();
-        let metric = METRICS.get(handle)?;
-        Ok(global::launch(move |glean| metric.set(glean, &value))?)
+        let value = unsafe { strings::read(text, len, "text") }?;
+        // No spelling is longer, and what is none need not fill the journal.
+        let (value, _) = truncate(value, 64);
+        record(handle, |_| Some(Recording::UuidSet(value)))
     })
-}
-
-/// Writes the value stored for a ping, or for the first ping of the metric if `ping_name` is NULL; `GLEAN_NO_VALUE` if
-/// nothing is stored. It is lower-case and hyphenated.
-///
-/// # Safety
-///
-/// `ping_name` is NULL or valid for reads of `ping_name_len` bytes; `out_value` is NULL or valid for a write.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn glean_uuid_test_get_value(
-    handle: u64,
-    ping_name: *const u8,
-    ping_name_len: u64,
-    out_value: *mut GleanBuffer,
-) -> i32 {
-    guard("glean_uuid_test_get_value", || {
-        // SAFETY: promised by the caller, here and below.
-        let out_value = unsafe { out(out_value, "out_value") }?;
-        // SAFETY: as above.
-        let ping_name = unsafe { strings::read_optional(ping_name, ping_name_len, "ping_name") }?;
-        let metric = METRICS.get(handle)?;
-        let value = found(global::ask(|glean| metric.test_get_value(glean, ping_name))?)?;
-        *out_value = GleanBuffer::from(value.hyphenated().to_string());
-        Ok(())
-    })
-}
-
-/// Writes the number of errors of one kind, as counted in the `metrics` ping.
-///
-/// # Safety
-///
-/// `out_count` is NULL or valid for a write.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn glean_uuid_test_get_num_recorded_errors(handle: u64, error: i32, out_count: *mut i32) -> i32 {
-    guard("glean_uuid_test_get_num_recorded_errors", || {
-        // SAFETY: promised by the caller.
-        let out_count = unsafe { out(out_count, "out_count") }?;
-        let (metric, error) = (METRICS.get(handle)?, error_type(error)?);
-        *out_count = global::ask(|glean| metric.count_errors(glean, error))?;
-        Ok(())
-    })
-}
-
-/// Releases the handle; what was recorded stays.
-#[unsafe(no_mangle)]
-pub extern "C" fn glean_uuid_destroy(handle: u64) -> i32 {
-    guard("glean_uuid_destroy", || METRICS.remove(handle))
 }

@@ -1,44 +1,21 @@
-//! Strings.
+//! Strings of at most 255 bytes: the last one wins.
 
-use super::Metric;
-use crate::common_metric_data::{CommonMetricData, MetricMeta};
-use crate::glean::Glean;
-use crate::storage::Value;
+use crate::error_recording::ErrorType;
+use crate::machine::scope::Scope;
+use crate::store::Value;
 
-/// Longest string, in bytes of UTF-8.
+/// Longer strings are cut.
 pub(crate) const MAX_BYTES: usize = 255;
 
-/// Holds a short text; the last value wins.
-#[derive(Debug)]
-pub struct StringMetric {
-    meta: MetricMeta,
+/// Sets a string that was cut to [`MAX_BYTES`]; that it was is [`ErrorType::InvalidOverflow`].
+pub(super) fn set(scope: &mut Scope<'_, '_>, text: &str, is_cut: bool) {
+    note_cut(scope, u32::from(is_cut), MAX_BYTES);
+    scope.set(&Value::String(text.to_owned()));
 }
 
-impl StringMetric {
-    /// Makes a string metric.
-    pub fn new(common: CommonMetricData) -> StringMetric {
-        StringMetric { meta: common.into() }
-    }
-
-    /// Stores `value`; more than 255 bytes are cut off and recorded as `InvalidOverflow`.
-    pub fn set(&self, glean: &mut Glean, value: String) {
-        if self.should_record() {
-            let value = super::truncate(glean, &self.meta, value, MAX_BYTES);
-            super::update(glean, &self.meta, |_| Some(Value::String(value.clone())));
-        }
-    }
-
-    /// Returns the stored text.
-    pub fn test_get_value(&self, glean: &Glean, ping_name: Option<&str>) -> Option<String> {
-        match self.stored(glean, ping_name)? {
-            Value::String(text) => Some(text.clone()),
-            _ => None,
-        }
-    }
-}
-
-impl Metric for StringMetric {
-    fn meta(&self) -> &MetricMeta {
-        &self.meta
+/// Counts strings that were too long.
+pub(super) fn note_cut(scope: &mut Scope<'_, '_>, count: u32, limit_bytes: usize) {
+    for _ in 0..count {
+        scope.record_error(ErrorType::InvalidOverflow, 1, &format!("cut to {limit_bytes} bytes"));
     }
 }

@@ -6,87 +6,97 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value as Json, json};
-
-use super::PingDefinition;
 use crate::error::{Error, Result};
 use crate::logging::log_at;
-use crate::storage::journal;
+use crate::machine::client_id;
+use crate::machine::submission::PENDING;
+use crate::store::base::{Effect, sync_parent, write_synced};
 
-/// Name of the folder of pings that wait for upload.
-pub const PENDING: &str = "pending_pings";
-/// Name of the folder of `deletion-request` pings that wait for upload.
-pub const DELETION_REQUESTS: &str = "deletion_request";
 const TEMPORARY: &str = "tmp";
 
-/// The folders of ping files in one data directory.
-#[derive(Debug)]
-pub struct PingFiles {
-    data_dir: PathBuf,
+/// Writes a ping to `tmp/<document id>` and waits until it is on the disk itself.
+///
+/// # Errors
+///
+/// [`Error::Io`]; nothing is left then.
+pub fn write(data_dir: &Path, document_id: &str, content: &[u8]) -> Result<()> {
+    let folder = data_dir.join(TEMPORARY);
+    fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    write_synced(&folder.join(document_id), content)
 }
 
-impl PingFiles {
-    /// Names the folders; they are created on first use.
-    pub fn new(data_dir: &Path) -> PingFiles {
-        PingFiles { data_dir: data_dir.to_path_buf() }
-    }
-
-    /// Writes a ping to `tmp/<document id>` and waits until it is on the disk itself.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`]; nothing usable is left then.
-    pub fn write(&self, document_id: &str, path: &str, body: &Json, ping: &PingDefinition) -> Result<()> {
-        let metadata = json!({
-            "headers": {},
-            "body_has_info_sections": ping.include_info_sections,
-            "ping_name": ping.name,
-            "uploader_capabilities": ping.uploader_capabilities,
-        });
-        let folder = self.data_dir.join(TEMPORARY);
-        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        let file = folder.join(document_id);
-        let written = journal::write_synced(&file, format!("{path}\n{body}\n{metadata}").as_bytes());
-        if written.is_err() {
-            let _ = fs::remove_file(&file);
-        }
-        written
-    }
-
-    /// Moves a written ping into `folder`. Does nothing if there is no such file: it was moved before.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if it exists and cannot be moved.
-    pub fn publish(&self, document_id: &str, folder: &str) -> Result<()> {
-        let folder = self.data_dir.join(folder);
-        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        let target = folder.join(document_id);
-        match fs::rename(self.data_dir.join(TEMPORARY).join(document_id), &target) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("move a ping to", &target)(error)),
-            _ => {
-                journal::sync_parent(&target);
+/// Does what belongs to a base that is in place. What was done before is not done again.
+///
+/// # Errors
+///
+/// [`Error::Io`]; the other effects are tried nevertheless.
+pub fn carry_out(data_dir: &Path, effects: &[Effect]) -> Result<()> {
+    let mut result = Ok(());
+    for effect in effects {
+        let outcome = match effect {
+            Effect::Publish { document_id, folder } => publish(data_dir, document_id, folder),
+            Effect::RemovePending(name) => {
+                remove_pending(data_dir, |ping| ping == name);
                 Ok(())
             }
+            Effect::RemovePendingExcept(names) => {
+                remove_pending(data_dir, |ping| !names.iter().any(|name| name == ping));
+                Ok(())
+            }
+            Effect::WriteClientId(client_id) => write_client_id(data_dir, &client_id.hyphenated().to_string()),
+            Effect::RemoveClientId => {
+                let _ = fs::remove_file(data_dir.join(client_id::FILE));
+                Ok(())
+            }
+        };
+        if outcome.is_err() {
+            result = outcome;
         }
     }
+    result
+}
 
-    /// Removes what an interrupted process left in `tmp/`, except the pings in `keep`. Failures are logged.
-    pub fn remove_unfinished(&self, keep: &[String]) {
-        for file in list(&self.data_dir.join(TEMPORARY)) {
-            let is_kept = file.file_name().is_some_and(|name| keep.iter().any(|id| name == id.as_str()));
-            if !is_kept {
-                remove(&file);
-            }
+fn publish(data_dir: &Path, document_id: &str, folder: &str) -> Result<()> {
+    let folder = data_dir.join(folder);
+    fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    let target = folder.join(document_id);
+    match fs::rename(data_dir.join(TEMPORARY).join(document_id), &target) {
+        // Moved before.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("move a ping to", &target)(error)),
+        Ok(()) => {
+            sync_parent(&target);
+            Ok(())
         }
     }
+}
 
-    /// Removes the waiting pings of these names. Failures are logged.
-    pub fn remove_pending(&self, is_removed: impl Fn(&str) -> bool) {
-        for file in list(&self.data_dir.join(PENDING)) {
-            if ping_name(&file).is_some_and(|name| is_removed(&name)) {
-                remove(&file);
-            }
+fn write_client_id(data_dir: &Path, client_id: &str) -> Result<()> {
+    let path = data_dir.join(client_id::FILE);
+    let temporary = path.with_extension("new");
+    write_synced(&temporary, client_id.as_bytes())?;
+    fs::rename(&temporary, &path).map_err(Error::io("replace", &path))?;
+    sync_parent(&path);
+    Ok(())
+}
+
+/// Removes from `tmp/` what an interrupted process left, except what an effect is going to publish.
+pub fn remove_unfinished(data_dir: &Path, effects: &[Effect]) {
+    for file in list(&data_dir.join(TEMPORARY)) {
+        let is_kept = effects.iter().any(|effect| match effect {
+            Effect::Publish { document_id, .. } => file.file_name().is_some_and(|name| name == document_id.as_str()),
+            _ => false,
+        });
+        if !is_kept {
+            remove(&file);
+        }
+    }
+}
+
+fn remove_pending(data_dir: &Path, is_removed: impl Fn(&str) -> bool) {
+    for file in list(&data_dir.join(PENDING)) {
+        if ping_name(&file).is_some_and(|name| is_removed(&name)) {
+            remove(&file);
         }
     }
 }

@@ -4,49 +4,82 @@ use serde_json::{Map, Value as Json};
 
 use super::PingDefinition;
 use crate::common_metric_data::Lifetime;
-use crate::glean::Glean;
-use crate::storage::{Address, CLIENT_INFO_STORE, Entry, INTERNAL_STORE, Value};
-use crate::time::{TimeUnit, Timestamp};
+use crate::experiments;
+use crate::journal::op::Moment;
+use crate::machine::{Machine, submission};
+use crate::store::value::experiment_json;
+use crate::store::{CLIENT_INFO_STORE, Entry, INTERNAL_STORE, Value};
+use crate::time::{LocalDatetime, TimeUnit};
 
-/// Makes `ping_info` and stages the next sequence number and start time.
-pub(crate) fn ping_info(glean: &mut Glean, ping: &PingDefinition, reason: Option<&str>) -> Json {
+/// Returns when the ping was assembled last.
+pub(crate) fn stored_start_time<'m>(machine: &'m Machine<'_>, ping: &PingDefinition) -> Option<&'m LocalDatetime> {
+    match machine.internal(Lifetime::User, &format!("{}#start", ping.name)) {
+        Some(Value::Datetime(time, _)) => Some(time),
+        _ => None,
+    }
+}
+
+/// Makes `ping_info`, and stores the next sequence number and start time.
+pub(crate) fn ping_info(
+    machine: &mut Machine<'_>,
+    ping: &PingDefinition,
+    reason: Option<&str>,
+    moment: &Moment,
+) -> Json {
     let unit = if ping.precise_timestamps { TimeUnit::Millisecond } else { TimeUnit::Minute };
     let sequence_key = format!("{}#sequence", ping.name);
-    let sequence_address = Address::plain(Lifetime::User, &sequence_key);
-    let start_key = format!("{}#start", ping.name);
-    let start_address = Address::plain(Lifetime::User, &start_key);
-
-    let sequence = match glean.database().get(INTERNAL_STORE, sequence_address) {
+    let sequence = match machine.internal(Lifetime::User, &sequence_key) {
         Some(Value::Counter(next)) => *next,
         _ => 0,
     };
-    let start = match glean.database().get(INTERNAL_STORE, start_address) {
-        Some(Value::Datetime(time, _)) => *time,
-        _ => glean.start_time(),
-    };
-    let end = Timestamp::now();
-    let database = glean.database_mut();
-    database.set(INTERNAL_STORE, sequence_address, Value::Counter(sequence.saturating_add(1)));
-    database.set(INTERNAL_STORE, start_address, Value::Datetime(end, TimeUnit::Millisecond));
+    let start = stored_start_time(machine, ping).unwrap_or(&machine.context.start.local).clone();
+    machine.set_internal(Lifetime::User, &sequence_key, Value::Counter(sequence.saturating_add(1)));
+    let end = Value::Datetime(moment.local.clone(), TimeUnit::Millisecond);
+    machine.set_internal(Lifetime::User, &format!("{}#start", ping.name), end);
 
     let mut info = Map::new();
     info.insert("seq".into(), sequence.into());
     info.insert("start_time".into(), start.to_text(unit).into());
-    info.insert("end_time".into(), end.to_text(unit).into());
+    info.insert("end_time".into(), moment.local.to_text(unit).into());
     if let Some(reason) = reason {
         info.insert("reason".into(), reason.into());
+    }
+    let mut active = Map::new();
+    for (identifier, entry) in machine.state.entries(INTERNAL_STORE, Lifetime::Application) {
+        match entry {
+            Entry::Plain(Value::Experiment(experiment)) => {
+                active.insert(identifier.strip_suffix(experiments::KEY_SUFFIX).unwrap_or(identifier).to_owned(), experiment_json(experiment));
+            }
+            Entry::Plain(value @ Value::Object(_)) if identifier == submission::KNOBS => {
+                info.insert("server_knobs_config".into(), value.to_json());
+            }
+            _ => (),
+        }
+    }
+    if !active.is_empty() {
+        info.insert("experiments".into(), Json::Object(active));
     }
     Json::Object(info)
 }
 
-/// Makes `client_info`: all values of the pseudo-store on one level.
-pub(crate) fn client_info(glean: &Glean, ping: &PingDefinition) -> Json {
+/// Makes `client_info`: all values of the pseudo-store on one level, `attribution` and `distribution` on a second one.
+pub(crate) fn client_info(machine: &Machine<'_>, ping: &PingDefinition) -> Json {
     let mut info = Map::new();
     info.insert("telemetry_sdk_build".into(), crate::VERSION.into());
     for lifetime in Lifetime::ALL {
-        for (identifier, entry) in glean.database().entries(CLIENT_INFO_STORE, lifetime) {
-            if let Entry::Plain(value) = entry {
-                if ping.include_client_id || identifier != "client_id" {
+        for (identifier, entry) in machine.state.entries(CLIENT_INFO_STORE, lifetime) {
+            let Entry::Plain(value) = entry else { continue };
+            if identifier == "client_id" && !ping.include_client_id {
+                continue;
+            }
+            match identifier.split_once('.') {
+                Some((group @ ("attribution" | "distribution"), field)) => {
+                    let group = info.entry(group).or_insert_with(|| Json::Object(Map::new()));
+                    if let Some(group) = group.as_object_mut() {
+                        group.insert(field.to_owned(), value.to_json());
+                    }
+                }
+                _ => {
                     info.insert(identifier.to_owned(), value.to_json());
                 }
             }

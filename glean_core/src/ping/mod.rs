@@ -3,17 +3,19 @@
 pub mod files;
 pub mod info;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use crate::common_metric_data::Lifetime;
-use crate::glean::Glean;
-use crate::storage::{ALL_PINGS_STORE, Entry};
-
-/// Identifier of the string metric that tags every ping of an experiment.
-pub(crate) const EXPERIMENTATION_ID: &str = "glean.client.annotation.experimentation_id";
+use crate::events::{self, EVENTS_PING, normalize};
+use crate::journal::op::Moment;
+use crate::machine::{EXPERIMENTATION_ID, Machine};
+use crate::metrics::dual_labeled_counter;
+use crate::store::{ALL_PINGS_STORE, Entry, Value};
+use crate::time::{LocalDatetime, start_of_minute};
 
 /// The description of one ping, as its owner writes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PingDefinition {
     /// Name of the ping, part of the submission path.
     pub name: String,
@@ -37,26 +39,17 @@ pub struct PingDefinition {
     pub follows_collection_enabled: bool,
 }
 
-/// A ping that can be registered and submitted.
-#[derive(Debug)]
-pub struct PingType {
-    definition: PingDefinition,
-}
-
-impl PingType {
-    /// Makes a ping; it records nothing until it is registered.
-    pub fn new(definition: PingDefinition) -> PingType {
-        PingType { definition }
-    }
-
-    /// Returns its description.
-    pub fn definition(&self) -> &PingDefinition {
-        &self.definition
-    }
-
-    /// Makes one of the pings every Glean has.
-    pub(crate) fn built_in(name: &str, send_if_empty: bool, reasons: &[&str], enabled: bool) -> PingType {
-        PingType::new(PingDefinition {
+impl PingDefinition {
+    /// Returns the pings every Glean has; `enabled` is the switch of all but `deletion-request`.
+    pub fn built_in(enabled: bool) -> Vec<PingDefinition> {
+        let definitions: [(&str, bool, &[&str], bool); 5] = [
+            ("baseline", true, &["active", "dirty_startup", "inactive"], enabled),
+            ("metrics", false, &["overdue", "reschedule", "today", "tomorrow", "upgrade"], enabled),
+            ("events", false, &["inactive", "max_capacity", "startup"], enabled),
+            ("health", true, &["pre_init"], enabled),
+            ("deletion-request", true, &["at_init", "set_upload_enabled"], true),
+        ];
+        let make = |(name, send_if_empty, reasons, enabled): (&str, bool, &[&str], bool)| PingDefinition {
             name: name.to_owned(),
             include_client_id: true,
             send_if_empty,
@@ -67,60 +60,115 @@ impl PingType {
             uploader_capabilities: Vec::new(),
             enabled,
             follows_collection_enabled: true,
-        })
+        };
+        definitions.into_iter().map(make).collect()
     }
 }
 
-/// Assembles the body of a ping; `None` if it is empty and such a ping isn't sent.
+/// Collects what is stored for a ping and assembles its body; `None` if it is empty and such a ping isn't sent.
 ///
-/// Stages the next sequence number and start time if the ping has info sections; clears nothing.
-pub(crate) fn assemble(glean: &mut Glean, ping: &PingDefinition, reason: Option<&str>) -> Option<Json> {
-    let metrics = collect_metrics(glean, ping)?;
+/// Values of ping lifetime and events are taken out of the store either way.
+pub(crate) fn assemble(
+    machine: &mut Machine<'_>,
+    ping: &PingDefinition,
+    reason: Option<&str>,
+    moment: &Moment,
+) -> Option<Json> {
+    let mut metrics = collect_metrics(machine, ping);
+    machine.state.clear(&ping.name, Lifetime::Ping);
+    let events = collect_events(machine, ping);
+    if (events.is_empty() && ping.name == EVENTS_PING)
+        || (events.is_empty() && metrics.is_empty() && !ping.send_if_empty)
+    {
+        return None;
+    }
+    insert_everywhere(machine, ping, &mut metrics);
+    if !ping.uploader_capabilities.is_empty() {
+        let section = metrics.entry("string_list").or_insert_with(|| Json::Object(Map::new()));
+        if let Some(section) = section.as_object_mut() {
+            section.insert("glean.ping.uploader_capabilities".into(), json!(ping.uploader_capabilities));
+        }
+    }
     let mut body = Map::new();
     if ping.include_info_sections {
-        body.insert("ping_info".into(), info::ping_info(glean, ping, reason));
-        body.insert("client_info".into(), info::client_info(glean, ping));
+        body.insert("ping_info".into(), info::ping_info(machine, ping, reason, moment));
+        body.insert("client_info".into(), info::client_info(machine, ping));
     }
     if !metrics.is_empty() {
         body.insert("metrics".into(), Json::Object(metrics));
     }
+    if !events.is_empty() {
+        body.insert("events".into(), Json::Array(events));
+    }
     Some(Json::Object(body))
 }
 
-/// Returns the `metrics` section, possibly empty; `None` if the ping isn't to be sent.
-fn collect_metrics(glean: &Glean, ping: &PingDefinition) -> Option<Map<String, Json>> {
+/// Returns the `metrics` section, possibly empty.
+fn collect_metrics(machine: &Machine<'_>, ping: &PingDefinition) -> Map<String, Json> {
     let mut sections = Map::new();
     for lifetime in Lifetime::ALL {
-        for (identifier, entry) in glean.database().entries(&ping.name, lifetime) {
+        for (identifier, entry) in machine.state.entries(&ping.name, lifetime) {
             insert_entry(&mut sections, identifier, entry);
         }
     }
-    // This ping exists for its events: without any it isn't sent, whatever else is stored for it.
-    if ping.name == "events" || (sections.is_empty() && !ping.send_if_empty) {
-        return None;
-    }
-    for (identifier, entry) in glean.database().entries(ALL_PINGS_STORE, Lifetime::Application) {
+    sections
+}
+
+/// Adds what is in every ping.
+fn insert_everywhere(machine: &Machine<'_>, ping: &PingDefinition, sections: &mut Map<String, Json>) {
+    for (identifier, entry) in machine.state.entries(ALL_PINGS_STORE, Lifetime::Application) {
         if ping.include_client_id || identifier != EXPERIMENTATION_ID {
-            insert_entry(&mut sections, identifier, entry);
+            insert_entry(sections, identifier, entry);
         }
     }
-    if !ping.uploader_capabilities.is_empty() {
-        let list = json!({ "glean.ping.uploader_capabilities": ping.uploader_capabilities });
-        sections.insert("string_list".into(), list);
+}
+
+/// Takes the events of a ping out of the store and returns them as they appear in it.
+fn collect_events(machine: &mut Machine<'_>, ping: &PingDefinition) -> Vec<Json> {
+    let Some(stored) = machine.state.events.remove(&ping.name) else { return Vec::new() };
+    let core_start_ms = machine.context.start.unix_ms;
+    let ping_start_ms = match info::stored_start_time(machine, ping).map(LocalDatetime::unix_ms) {
+        Some(start_ms) if !ping.precise_timestamps => start_of_minute(start_ms),
+        Some(start_ms) => start_ms,
+        None => core_start_ms,
+    };
+    let normalized = normalize::normalize(stored, ping_start_ms, core_start_ms);
+    for (error, why) in &normalized.errors {
+        let identifier = format!("glean.{}", events::RESTARTED);
+        machine.record_error(&identifier, std::slice::from_ref(&ping.name), *error, 1, why);
     }
-    Some(sections)
+    normalized.events.iter().map(normalize::to_json).collect()
 }
 
 /// Puts a value into the section of its type.
 fn insert_entry(sections: &mut Map<String, Json>, identifier: &str, entry: &Entry) {
     let (section, json) = match entry {
         Entry::Plain(value) => (value.section().to_owned(), value.to_json()),
-        Entry::Labeled(values) => {
-            let Some(first) = values.values().next() else { return };
-            let labels = values.iter().map(|(label, value)| (label.clone(), value.to_json())).collect();
-            (format!("labeled_{}", first.section()), Json::Object(labels))
-        }
+        Entry::Labeled(values) => match values.values().next() {
+            None => return,
+            Some(Value::DualLabeledCounter(_)) => ("dual_labeled_counter".to_owned(), dual_json(entry)),
+            Some(first) => {
+                let labels = values.iter().map(|(label, value)| (label.clone(), value.to_json())).collect();
+                (format!("labeled_{}", first.section()), Json::Object(labels))
+            }
+        },
     };
     let section = sections.entry(section).or_insert_with(|| Json::Object(Map::new()));
     section.as_object_mut().expect("a section is an object: made above").insert(identifier.to_owned(), json);
+}
+
+/// Returns a dual labeled counter as it appears in a ping: categories in keys.
+pub(crate) fn dual_json(entry: &Entry) -> Json {
+    let mut keys = Map::new();
+    if let Entry::Labeled(values) = entry {
+        for (label, value) in values {
+            if let Some((key, category)) = dual_labeled_counter::split(label) {
+                let categories = keys.entry(key).or_insert_with(|| Json::Object(Map::new()));
+                if let Some(categories) = categories.as_object_mut() {
+                    categories.insert(category.to_owned(), value.to_json());
+                }
+            }
+        }
+    }
+    Json::Object(keys)
 }

@@ -1,0 +1,398 @@
+//! Folding: the journals of all processes become what is stored, and pings become files.
+//!
+//! Whoever holds the lock of the directory folds. It reads the base if another process replaced it, applies what every
+//! journal holds behind the point the base says, and, if that made pings or used up a segment, saves a new base: what is
+//! stored, how far each segment is folded, and what is left to do in other folders. Replacing that one file is the
+//! moment in which values leave a journal and a ping comes to be, so no death of a process can take or double either.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::journal::frame::{self, Found};
+use crate::journal::op::Op;
+use crate::journal::segment::{self, Segment};
+use crate::logging::log_at;
+use crate::machine::context::{Context, Settings};
+use crate::machine::{Machine, Outgoing};
+use crate::ping::files;
+use crate::store::base::{self, Effect, Header};
+use crate::store::directory::{Directory, LogFile};
+use crate::store::lock::FileLock;
+use crate::store::State;
+
+/// How long another process may hold the directory before this one tries again later.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// Marks a segment whose rest was given up.
+const GIVEN_UP: u64 = u64::MAX;
+
+/// The context of one process, valid at one point of one of its segments.
+#[derive(Debug)]
+struct Reader {
+    segment: String,
+    offset: u64,
+    context: Context,
+}
+
+/// Folds one data directory.
+#[derive(Debug)]
+pub struct Engine {
+    data_dir: PathBuf,
+    directory: Directory,
+    process: String,
+    state: State,
+    header: Header,
+    is_loaded: bool,
+    readers: BTreeMap<String, Reader>,
+    outgoing: Vec<Outgoing>,
+    /// Whether a base has to be saved although there is nothing outgoing.
+    needs_base: bool,
+    /// Whether effects of the saved base are still to be carried out.
+    has_effects: bool,
+    /// Folded segments of this process whose files could not be removed yet.
+    leftover: Vec<LogFile>,
+    damage: Option<String>,
+}
+
+/// What a fold left behind.
+#[derive(Debug, Default)]
+pub struct Folded {
+    /// Own segments whose files are gone.
+    pub removed: Vec<String>,
+}
+
+impl Engine {
+    /// Makes an engine; nothing is read before the first [`Engine::fold`].
+    pub fn new(data_dir: &Path, process: &str) -> Engine {
+        Engine {
+            data_dir: data_dir.to_path_buf(),
+            directory: Directory::new(data_dir),
+            process: process.to_owned(),
+            state: State::default(),
+            header: Header::default(),
+            is_loaded: false,
+            readers: BTreeMap::new(),
+            outgoing: Vec::new(),
+            needs_base: false,
+            has_effects: false,
+            leftover: Vec::new(),
+            damage: None,
+        }
+    }
+
+    /// Returns what is stored, as of the last fold.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Returns the context of this process, as of the last fold.
+    pub fn context(&self) -> Option<&Context> {
+        self.readers.get(&self.process).map(|reader| &reader.context)
+    }
+
+    /// Folds everything there is. `own` are the segments of this process, the one that is written last.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Locked`] or [`crate::Error::Io`]; nothing is lost, the next fold tries again.
+    pub fn fold(&mut self, own: &[Arc<Segment>]) -> Result<Folded> {
+        let _lock = match FileLock::acquire(&self.directory.lock(), LOCK_PATIENCE) {
+            // Somebody removed the folder.
+            Err(crate::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                self.directory.create()?;
+                FileLock::acquire(&self.directory.lock(), LOCK_PATIENCE)?
+            }
+            lock => lock?,
+        };
+        self.load()?;
+        if self.has_effects {
+            files::carry_out(&self.data_dir, &self.header.effects)?;
+            self.has_effects = false;
+        }
+        let mut finished = self.fold_others();
+        finished.extend(self.fold_own(own));
+        if self.outgoing.is_empty() && !self.needs_base && finished.is_empty() {
+            return Ok(Folded::default());
+        }
+        self.commit()?;
+        Ok(Folded { removed: self.remove(&finished) })
+    }
+
+    /// Returns how often this process made a ping of this name.
+    pub fn submissions(&self, ping: &str) -> u64 {
+        self.context().and_then(|context| context.submissions.get(ping)).copied().unwrap_or(0)
+    }
+
+    /// Returns how many further events make an `events` ping.
+    pub fn events_to_full(&self) -> usize {
+        self.context().map_or(0, |context| crate::events::to_full(&self.state, context))
+    }
+
+    /// Saves a base with the next fold, so that the journals can go.
+    pub fn ask_for_base(&mut self) {
+        self.needs_base = true;
+    }
+
+    /// Reads the base if it isn't the one in memory.
+    fn load(&mut self) -> Result<()> {
+        let path = self.directory.base();
+        let generation = base::generation(&path);
+        if self.is_loaded && generation == self.header.generation {
+            return Ok(());
+        }
+        if self.is_loaded && generation == 0 {
+            // It was removed. Memory has it all.
+            self.needs_base = true;
+            return Ok(());
+        }
+        let loaded = base::load(&path)?;
+        if let Some(damage) = loaded.damage {
+            log_at!(Warn, "{}: {damage}", path.display());
+            self.damage = Some(damage);
+            self.needs_base = true;
+        }
+        self.state = loaded.state;
+        self.header = loaded.header;
+        self.readers.clear();
+        self.outgoing.clear();
+        if loaded.is_header_lost {
+            for log in self.directory.logs() {
+                if log.process != self.process {
+                    self.header.folded.insert(log.name, GIVEN_UP);
+                }
+            }
+        }
+        self.has_effects = true;
+        if !self.is_loaded {
+            files::remove_unfinished(&self.data_dir, &self.header.effects);
+        }
+        self.is_loaded = true;
+        Ok(())
+    }
+
+    /// Folds the segments of other processes; returns those that are finished.
+    fn fold_others(&mut self) -> Vec<LogFile> {
+        let logs: Vec<LogFile> =
+            self.directory.logs().into_iter().filter(|log| log.process != self.process).collect();
+        let mut finished = Vec::new();
+        let mut locks: BTreeMap<String, Option<FileLock>> = BTreeMap::new();
+        for (index, log) in logs.iter().enumerate() {
+            let lock = locks
+                .entry(log.process.clone())
+                .or_insert_with(|| FileLock::try_acquire(&self.directory.process_lock(&log.process)).ok().flatten());
+            let is_dead = lock.is_some();
+            let is_over = is_dead || logs.get(index + 1).is_some_and(|next| next.process == log.process);
+            match fs::read(self.directory.file(&log.name)) {
+                Ok(bytes) => self.fold_bytes(log, &bytes, is_over),
+                Err(error) => {
+                    log_at!(Warn, "{}: {error}", self.directory.file(&log.name).display());
+                    continue;
+                }
+            }
+            // One that lives removes its segments itself: until then it would take a missing entry for "not folded".
+            if is_dead {
+                finished.push(log.clone());
+            }
+        }
+        for (process, lock) in locks {
+            if lock.is_some() {
+                // Removed while it is held: a new process has a new name.
+                let _ = fs::remove_file(self.directory.process_lock(&process));
+            }
+        }
+        finished
+    }
+
+    fn fold_bytes(&mut self, log: &LogFile, bytes: &[u8], is_over: bool) {
+        let mut offset = self.position(log, |from, to, machine| {
+            let mut offset = from;
+            while let Found::Payload(payload) = frame::read(bytes, offset, frame::header_at(bytes, offset)) {
+                if offset >= to {
+                    break;
+                }
+                observe(machine, payload);
+                offset += frame::size(payload.len());
+            }
+        });
+        if offset == GIVEN_UP {
+            return;
+        }
+        let mut place = offset as usize;
+        if !bytes.starts_with(segment::MAGIC) {
+            if is_over && !bytes.is_empty() {
+                self.note_damage(log, bytes.len());
+            }
+            return;
+        }
+        self.with_machine(&log.process, |machine| {
+            place = frame::scan(bytes, place, |payload| apply(machine, payload));
+        });
+        offset = place as u64;
+        if is_over && frame::is_damaged_from(bytes, place) {
+            let end = bytes.iter().rposition(|byte| *byte != 0).map_or(place, |last| last + 1);
+            self.note_damage(log, end.saturating_sub(place));
+            offset = GIVEN_UP;
+        }
+        self.remember(log, offset);
+    }
+
+    /// Folds the segments of this process; returns those that are finished.
+    fn fold_own(&mut self, own: &[Arc<Segment>]) -> Vec<LogFile> {
+        let mut finished = Vec::new();
+        for (index, segment) in own.iter().enumerate() {
+            let name = segment.path().file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+            let log = LogFile { process: self.process.clone(), serial: 0, name };
+            let is_over = index + 1 < own.len();
+            let offset = self.position(&log, |from, to, machine| {
+                let mut offset = from;
+                while let Found::Payload(payload) = segment.read(offset) {
+                    if offset >= to {
+                        break;
+                    }
+                    observe(machine, payload);
+                    offset += frame::size(payload.len());
+                }
+            });
+            if offset != GIVEN_UP {
+                let mut place = offset as usize;
+                let process = self.process.clone();
+                let mut is_damaged = false;
+                self.with_machine(&process, |machine| {
+                    loop {
+                        match segment.read(place) {
+                            Found::Payload(payload) => {
+                                apply(machine, payload);
+                                place += frame::size(payload.len());
+                            }
+                            Found::End => break,
+                            Found::Damage => {
+                                is_damaged = true;
+                                break;
+                            }
+                        }
+                    }
+                });
+                if is_damaged {
+                    self.note_damage(&log, segment.size_bytes().saturating_sub(place));
+                }
+                self.remember(&log, if is_damaged { GIVEN_UP } else { place as u64 });
+            }
+            if is_over {
+                finished.push(log);
+            }
+        }
+        finished
+    }
+
+    /// Returns where to go on in a segment, with the context of its process as of there.
+    ///
+    /// `observe` is given a range of the segment to take the context from, if it isn't known.
+    fn position(&mut self, log: &LogFile, observe: impl FnOnce(usize, usize, &mut Machine<'_>)) -> u64 {
+        let start = segment::MAGIC.len() as u64;
+        let offset = self.header.folded.get(&log.name).copied().unwrap_or(start);
+        if offset == GIVEN_UP {
+            return offset;
+        }
+        match self.readers.get_mut(&log.process) {
+            Some(reader) if reader.segment == log.name && reader.offset == offset => (),
+            Some(reader) if offset == start => {
+                // The context of the former segment goes on; the first frame of this one repeats it.
+                log.name.clone_into(&mut reader.segment);
+                reader.offset = offset;
+            }
+            _ => {
+                let context = Context::new(log.process.clone(), Settings::default(), crate::journal::op::Moment::now());
+                let reader = Reader { segment: log.name.clone(), offset, context };
+                self.readers.insert(log.process.clone(), reader);
+                let process = log.process.clone();
+                self.with_machine(&process, |machine| observe(start as usize, offset as usize, machine));
+            }
+        }
+        offset
+    }
+
+    fn remember(&mut self, log: &LogFile, offset: u64) {
+        if let Some(reader) = self.readers.get_mut(&log.process) {
+            reader.offset = offset;
+        }
+        self.header.folded.insert(log.name.clone(), offset);
+    }
+
+    fn with_machine(&mut self, process: &str, work: impl FnOnce(&mut Machine<'_>)) {
+        let Some(reader) = self.readers.get_mut(process) else { return };
+        let mut machine = Machine {
+            state: &mut self.state,
+            context: &mut reader.context,
+            outgoing: &mut self.outgoing,
+            data_dir: &self.data_dir,
+            damage: &mut self.damage,
+        };
+        work(&mut machine);
+    }
+
+    fn note_damage(&mut self, log: &LogFile, bytes: usize) {
+        let damage = format!("a journal was damaged: {bytes} bytes of calls are lost");
+        log_at!(Warn, "{}: {damage}", self.directory.file(&log.name).display());
+        self.damage = Some(damage);
+        self.needs_base = true;
+    }
+
+    /// Saves a base, with the files of its pings before it and its effects after it.
+    fn commit(&mut self) -> Result<()> {
+        for outgoing in &self.outgoing {
+            if let (Effect::Publish { document_id, .. }, Some(content)) = (&outgoing.effect, &outgoing.content) {
+                files::write(&self.data_dir, document_id, content).inspect_err(|_| self.needs_base = true)?;
+            }
+        }
+        let mut header = self.header.clone();
+        header.generation = uuid::Uuid::new_v4().as_u64_pair().0 | 1;
+        header.effects = self.outgoing.iter().map(|outgoing| outgoing.effect.clone()).collect();
+        base::save(&self.directory.base(), &header, &self.state).inspect_err(|_| self.needs_base = true)?;
+        self.header = header;
+        self.outgoing.clear();
+        self.needs_base = false;
+        self.has_effects = true;
+        files::carry_out(&self.data_dir, &self.header.effects)?;
+        self.has_effects = false;
+        Ok(())
+    }
+
+    /// Removes segments that are folded for good; returns the names of the own ones.
+    fn remove(&mut self, finished: &[LogFile]) -> Vec<String> {
+        let own: Vec<String> =
+            finished.iter().filter(|log| log.process == self.process).map(|log| log.name.clone()).collect();
+        for log in std::mem::take(&mut self.leftover).into_iter().chain(finished.iter().cloned()) {
+            match fs::remove_file(self.directory.file(&log.name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    // Windows removes no file that is mapped. It won't be any more once its process forgets it.
+                    if log.process == self.process {
+                        self.leftover.push(log);
+                    }
+                }
+                _ => {
+                    self.header.folded.remove(&log.name);
+                    if self.readers.get(&log.process).is_some_and(|reader| reader.segment == log.name) {
+                        self.readers.remove(&log.process);
+                    }
+                }
+            }
+        }
+        own
+    }
+}
+
+fn apply(machine: &mut Machine<'_>, payload: &[u8]) {
+    match postcard::from_bytes::<Op<'_>>(payload) {
+        Ok(op) => machine.apply(op),
+        Err(error) => log_at!(Error, "an unreadable call was dropped: {error}"),
+    }
+}
+
+fn observe(machine: &mut Machine<'_>, payload: &[u8]) {
+    if let Ok(op) = postcard::from_bytes::<Op<'_>>(payload) {
+        machine.observe(op);
+    }
+}

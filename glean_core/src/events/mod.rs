@@ -1,0 +1,102 @@
+//! Events: how they are kept, when there are enough of them for a ping, and what a restart does to them.
+
+pub mod normalize;
+
+pub use normalize::{SessionMetadata, StoredEvent};
+
+use std::collections::BTreeMap;
+
+use crate::common_metric_data::Lifetime;
+use crate::journal::op::Moment;
+use crate::machine::Machine;
+use crate::machine::context::{Context, KnownMetric};
+use crate::machine::scope::add_to_counter;
+use crate::metrics::EventRecording;
+use crate::store::{Address, INTERNAL_STORE, State, Value};
+use crate::time::TimeUnit;
+
+/// Name of the built-in ping of events.
+pub(crate) const EVENTS_PING: &str = "events";
+/// Extra with the time of the clock on the wall.
+pub(crate) const WALL_CLOCK_EXTRA: &str = "glean_timestamp";
+/// Name, after the category `glean`, of the event that marks a start.
+pub(crate) const RESTARTED: &str = "restarted";
+/// Extra of that event: when the start was, to the minute.
+pub(crate) const STARTUP_DATE_EXTRA: &str = "glean.startup.date";
+
+/// Keeps an event for each enabled ping; a full `events` ping is submitted.
+pub(crate) fn record(machine: &mut Machine<'_>, known: &KnownMetric, event: &EventRecording) {
+    let common = &known.definition.common;
+    let mut extra = event.extra.clone();
+    if machine.context.settings.enable_event_timestamps {
+        extra.insert(WALL_CLOCK_EXTRA.to_owned(), event.unix_ms.to_string());
+    }
+    let pings: Vec<&String> =
+        common.send_in_pings.iter().filter(|ping| machine.context.is_store_enabled(ping)).collect();
+    if pings.is_empty() {
+        return;
+    }
+    let session = if common.in_session { machine.next_session_metadata() } else { None };
+    for ping in pings {
+        let counter = execution_counter(ping);
+        let execution_counter = match machine.internal(Lifetime::Ping, &counter) {
+            Some(Value::Counter(count)) => Some(*count),
+            _ => None,
+        };
+        let stored = StoredEvent {
+            timestamp: event.timestamp,
+            category: common.category.clone(),
+            name: common.name.clone(),
+            extra: (!extra.is_empty()).then(|| extra.clone()),
+            session: session.clone(),
+            execution_counter,
+        };
+        machine.state.events.entry(ping.clone()).or_default().push(stored);
+    }
+    if common.send_in_pings.iter().any(|ping| ping == EVENTS_PING) && to_full(machine.state, machine.context) == 0 {
+        machine.submit(EVENTS_PING, Some("max_capacity"), &Moment::now());
+    }
+}
+
+/// Returns how many further events make an `events` ping; 0 if there are enough.
+pub(crate) fn to_full(state: &State, context: &Context) -> usize {
+    let length = state.events.get(EVENTS_PING).map_or(0, Vec::len);
+    let max_events = context.max_events();
+    let factor = context
+        .knobs
+        .events_ping_acceleration_factor
+        .or(context.settings.events_ping_acceleration_factor)
+        .unwrap_or(1);
+    let factor = usize::try_from(factor).unwrap_or(1).clamp(1, 1 << 20);
+    let collected = context.events_pings as usize;
+    let early = if factor > collected {
+        (max_events / (factor * factor)).saturating_mul((collected + 1).saturating_pow(2)).max(1)
+    } else {
+        max_events
+    };
+    max_events.min(early).saturating_sub(length)
+}
+
+fn execution_counter(ping: &str) -> String {
+    format!("{ping}.execution_counter")
+}
+
+/// Sends the events of former runs: the `events` ping at once, those of other pings after a mark of this start.
+pub(crate) fn submit_pending(machine: &mut Machine<'_>, start: &Moment) {
+    if machine.state.events.get(EVENTS_PING).is_some_and(|events| !events.is_empty()) {
+        machine.submit(EVENTS_PING, Some("startup"), start);
+        // This ping doesn't count for the acceleration of later ones.
+        machine.context.events_pings = 0;
+    }
+    let others: Vec<String> = machine.state.events.keys().filter(|ping| *ping != EVENTS_PING).cloned().collect();
+    for ping in &others {
+        let counter = execution_counter(ping);
+        let address = Address::plain(Lifetime::Ping, &counter);
+        machine.state.change(INTERNAL_STORE, address, || Value::Counter(0), |value| add_to_counter(value, 1));
+    }
+    if !others.is_empty() {
+        let date = start.local.to_text(TimeUnit::Minute);
+        let extra = BTreeMap::from([(STARTUP_DATE_EXTRA.to_owned(), date)]);
+        machine.record_own_event(RESTARTED, &others, start, extra);
+    }
+}

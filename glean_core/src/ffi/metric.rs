@@ -1,0 +1,167 @@
+//! What is the same for metrics of all types: making them, letting them go, reading them in tests.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use super::buffers::GleanBuffer;
+use super::definition::{Checked, Definition};
+use super::{
+    Failure, GLEAN_TOO_MANY_HANDLES, error_type, found, guard, invalid_handle, json, out, strings,
+};
+use crate::common_metric_data::Lifetime;
+use crate::error_recording;
+use crate::events::{WALL_CLOCK_EXTRA, normalize};
+use crate::handles::{Labeled, Metric, Object};
+use crate::metrics::labeled::OTHER;
+use crate::metrics::{Kind, Label, MetricDefinition};
+use crate::ping::dual_json;
+use crate::process;
+use crate::store::{Entry, State};
+
+/// Makes a metric from its JSON description and writes its handle.
+///
+/// # Safety
+///
+/// `definition` is NULL or valid for reads of `len` bytes, `out_handle` is NULL or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn glean_metric_new(definition: *const u8, len: u64, out_handle: *mut u64) -> i32 {
+    guard("glean_metric_new", || {
+        // SAFETY: promised by the caller, here and below.
+        let out_handle = unsafe { out(out_handle, "out_handle") }?;
+        // SAFETY: as above.
+        let definition: Definition = unsafe { json(definition, len, "definition") }?;
+        let object = match definition.check()? {
+            Checked::Metric(definition) => Object::Metric(Metric::new(Arc::new(definition))),
+            Checked::Labeled(definition, labels) => {
+                Object::Labeled(Labeled { definition: Arc::new(definition), labels: labels.map(Arc::new) })
+            }
+        };
+        *out_handle = insert(object)?;
+        Ok(())
+    })
+}
+
+pub(super) fn insert(object: Object) -> Result<u64, Failure> {
+    process::shared()
+        .handles
+        .insert(object)
+        .ok_or_else(|| Failure::new(GLEAN_TOO_MANY_HANDLES, "16777216 metrics and pings exist"))
+}
+
+/// Gives the handle of a metric back. What was recorded stays.
+#[unsafe(no_mangle)]
+pub extern "C" fn glean_metric_destroy(handle: u64) -> i32 {
+    guard("glean_metric_destroy", || {
+        let object = process::shared().handles.remove(handle);
+        object.map(drop).ok_or_else(invalid_handle)
+    })
+}
+
+/// Writes what is stored for a metric in a ping, as JSON; the first ping of the metric if `ping` is NULL.
+///
+/// # Safety
+///
+/// `ping` is NULL or valid for reads of `len` bytes, `out_value` is NULL or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn glean_metric_test_get_value(
+    handle: u64,
+    ping: *const u8,
+    len: u64,
+    out_value: *mut GleanBuffer,
+) -> i32 {
+    guard("glean_metric_test_get_value", || {
+        // SAFETY: promised by the caller, here and below.
+        let out_value = unsafe { out(out_value, "out_value") }?;
+        // SAFETY: as above.
+        let ping = unsafe { strings::read_optional(ping, len, "ping") }?;
+        let (definition, is_parent) = describe(handle)?;
+        let common = &definition.common;
+        let Some(ping) = ping.or_else(|| common.send_in_pings.first().map(String::as_str)) else {
+            return found(None::<()>);
+        };
+        let value = process::ask(|state, _| read(state, &definition, is_parent, ping))?;
+        *out_value = GleanBuffer::from(found(value)?.to_string());
+        Ok(())
+    })
+}
+
+/// Writes how many errors of a kind (0 to 3) a metric has in the ping `metrics`.
+///
+/// # Safety
+///
+/// `out_count` is NULL or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn glean_metric_test_get_num_recorded_errors(handle: u64, error: i32, out_count: *mut i32) -> i32 {
+    guard("glean_metric_test_get_num_recorded_errors", || {
+        // SAFETY: promised by the caller.
+        let out_count = unsafe { out(out_count, "out_count") }?;
+        let error = error_type(error)?;
+        let (definition, _) = describe(handle)?;
+        let identifier = definition.common.identifier();
+        *out_count = process::ask(|state, _| error_recording::count_errors(state, &identifier, error))?;
+        Ok(())
+    })
+}
+
+/// Returns the description of a metric, and whether it is a labeled one.
+fn describe(handle: u64) -> Result<(Arc<MetricDefinition>, bool), Failure> {
+    match process::shared().handles.get(handle) {
+        Some(Object::Metric(metric)) => Ok((Arc::clone(metric.numbered.definition()), false)),
+        Some(Object::Labeled(labeled)) => Ok((Arc::clone(&labeled.definition), true)),
+        _ => Err(invalid_handle()),
+    }
+}
+
+fn read(state: &State, definition: &MetricDefinition, is_parent: bool, ping: &str) -> Option<Json> {
+    if let Kind::Event(_) = definition.kind {
+        return read_events(state, definition, ping);
+    }
+    let identifier = definition.common.identifier();
+    let entry = state.entry(ping, definition.common.lifetime, &identifier);
+    if is_parent {
+        return Some(match entry {
+            Some(Entry::Labeled(values)) if !matches!(definition.kind, Kind::DualLabeledCounter { .. }) => {
+                values.iter().map(|(label, value)| (label.clone(), value.to_test_json())).collect::<Map<_, _>>().into()
+            }
+            Some(entry) => dual_json(entry),
+            None => Json::Object(Map::new()),
+        });
+    }
+    match (entry?, &definition.label) {
+        (Entry::Plain(value), Label::None) => Some(value.to_test_json()),
+        (Entry::Labeled(values), Label::Dynamic(label) | Label::Static(label, true)) => {
+            values.get(label).map(crate::store::Value::to_test_json)
+        }
+        (Entry::Labeled(values), Label::Static(_, false)) => values.get(OTHER).map(crate::store::Value::to_test_json),
+        (Entry::Labeled(values), Label::Dual(key, category)) => {
+            let label = format!("{key}{}{category}", crate::metrics::labeled::SEPARATOR);
+            values.get(&label).map(crate::store::Value::to_test_json)
+        }
+        _ => None,
+    }
+}
+
+fn read_events(state: &State, definition: &MetricDefinition, ping: &str) -> Option<Json> {
+    let common = &definition.common;
+    let events: Vec<Json> = state
+        .events
+        .get(ping)?
+        .iter()
+        .filter(|event| event.category == common.category && event.name == common.name)
+        .map(|event| {
+            let mut event = event.clone();
+            if let Some(extra) = &mut event.extra {
+                extra.remove(WALL_CLOCK_EXTRA);
+            }
+            let mut json = normalize::to_json(&event);
+            if let Some(json) = json.as_object_mut() {
+                json.entry("extra").or_insert_with(|| Json::Object(Map::new()));
+            }
+            json
+        })
+        .collect();
+    (!events.is_empty()).then_some(Json::Array(events))
+}
+
+const _: () = assert!(Lifetime::Ping as u8 == 0, "bindings pass these numbers");

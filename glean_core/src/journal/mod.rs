@@ -1,0 +1,9 @@
+//! The journal of a process: every call, in order, in memory-mapped files that survive the death of the process.
+//!
+//! An [`op::Op`] is one call. [`frame`] wraps it in a length and a checksum, [`segment`] is one mapped file of frames,
+//! [`log`] is what the calls of a process are appended to: memory before `initialize`, segments after it.
+
+pub mod frame;
+pub mod log;
+pub mod op;
+pub mod segment;

@@ -1,0 +1,180 @@
+//! One file of a journal, mapped into memory.
+//!
+//! The file is made with its full size, whose blocks the file system has to provide at once: a write into a mapped hole
+//! on a full disk would end the host program with SIGBUS. Storing the header is the last step of an append, and one
+//! instruction, so a process that dies leaves a whole frame or none.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::{MmapOptions, MmapRaw};
+use serde::Serialize;
+
+use super::frame::{self, Found};
+use crate::error::{Error, Result};
+
+/// The first bytes of a segment.
+pub const MAGIC: &[u8; 8] = b"GLEANL02";
+
+/// A mapped file.
+#[derive(Debug)]
+pub struct Segment {
+    path: PathBuf,
+    map: MmapRaw,
+    file: File,
+}
+
+/// Where the next frame goes. Only its holder appends.
+#[derive(Debug)]
+pub struct Tail(usize);
+
+// SAFETY: the map is memory that lives as long as the segment. One thread appends, by `&mut Tail`; others read only
+// frames whose header they loaded with `Acquire`, which `append` stored with `Release` after the payload.
+unsafe impl Sync for Segment {}
+
+impl Segment {
+    /// Makes a new file of `size_bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file cannot be made, or the disk has no room for all of it.
+    pub fn create(path: &Path, size_bytes: usize) -> Result<(Segment, Tail)> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .map_err(Error::io("create", path))?;
+        let made = reserve(&file, size_bytes as u64)
+            .map_err(Error::io("reserve room for", path))
+            .and_then(|()| MmapOptions::new().len(size_bytes).map_raw(&file).map_err(Error::io("map", path)));
+        let map = match made {
+            Ok(map) => map,
+            Err(error) => {
+                drop(file);
+                let _ = std::fs::remove_file(path);
+                return Err(error);
+            }
+        };
+        let segment = Segment { path: path.to_path_buf(), map, file };
+        // SAFETY: nobody else knows the segment; it is larger than its magic bytes.
+        unsafe { segment.map.as_mut_ptr().copy_from_nonoverlapping(MAGIC.as_ptr(), MAGIC.len()) };
+        Ok((segment, Tail(MAGIC.len())))
+    }
+
+    /// Returns the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the size of the file.
+    pub fn size_bytes(&self) -> usize {
+        self.map.len()
+    }
+
+    fn header(&self, offset: usize) -> Option<&AtomicU64> {
+        let end = offset.checked_add(frame::HEADER_BYTES)?;
+        // SAFETY: inside of the map, which starts on a page, and `offset` is a multiple of 8. Headers are only accessed
+        // as atomics.
+        (end <= self.map.len() && offset % frame::HEADER_BYTES == 0)
+            .then(|| unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(offset).cast()) })
+    }
+
+    /// Appends what `value` is encoded to. `false` if it doesn't fit; nothing is changed then.
+    pub fn append(&self, tail: &mut Tail, value: &impl Serialize) -> bool {
+        let offset = tail.0;
+        let start = offset + frame::HEADER_BYTES;
+        if start >= self.map.len() {
+            return false;
+        }
+        // SAFETY: behind the tail nobody reads or writes but the holder of the tail.
+        let room =
+            unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr().add(start), self.map.len() - start) };
+        match postcard::to_slice(value, room) {
+            Ok(payload) => {
+                let length = payload.len();
+                let header = frame::header(payload, offset);
+                self.publish(tail, header, length)
+            }
+            Err(_) => {
+                room.fill(0);
+                false
+            }
+        }
+    }
+
+    /// Appends a payload that is encoded already. `false` if it doesn't fit.
+    pub fn append_payload(&self, tail: &mut Tail, payload: &[u8]) -> bool {
+        let offset = tail.0;
+        let start = offset + frame::HEADER_BYTES;
+        if start + payload.len() > self.map.len() {
+            return false;
+        }
+        // SAFETY: as in `append`.
+        unsafe { self.map.as_mut_ptr().add(start).copy_from_nonoverlapping(payload.as_ptr(), payload.len()) };
+        self.publish(tail, frame::header(payload, offset), payload.len())
+    }
+
+    fn publish(&self, tail: &mut Tail, header: u64, payload_len: usize) -> bool {
+        let Some(place) = self.header(tail.0) else { return false };
+        place.store(header.to_le(), Ordering::Release);
+        tail.0 += frame::size(payload_len);
+        true
+    }
+
+    /// Returns what is at `offset`.
+    pub fn read(&self, offset: usize) -> Found<'_> {
+        let Some(place) = self.header(offset) else { return Found::End };
+        let header = u64::from_le(place.load(Ordering::Acquire));
+        if header == 0 {
+            return Found::End;
+        }
+        let length = (header >> 32) as usize;
+        let start = offset + frame::HEADER_BYTES;
+        if length == 0 || start.saturating_add(length) > self.map.len() {
+            return Found::Damage;
+        }
+        // SAFETY: inside of the map, and complete: its header is there.
+        let payload = unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(start), length) };
+        if frame::header(payload, offset) == header { Found::Payload(payload) } else { Found::Damage }
+    }
+
+    /// Gives the room behind `offset` back to the disk. Only when nothing is appended any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; Windows refuses while the file is mapped.
+    pub fn into_cut(self, tail: &Tail) -> Result<()> {
+        let Segment { path, map, file } = self;
+        drop(map);
+        file.set_len(tail.0 as u64).map_err(Error::io("cut", &path))
+    }
+
+    /// Returns the offset of the tail.
+    pub fn used(tail: &Tail) -> usize {
+        tail.0
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn reserve(file: &File, size_bytes: u64) -> std::io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    let size = libc::off64_t::try_from(size_bytes).map_err(std::io::Error::other)?;
+    // SAFETY: the descriptor is open.
+    match unsafe { libc::posix_fallocate64(file.as_raw_fd(), 0, size) } {
+        0 => Ok(()),
+        code => Err(std::io::Error::from_raw_os_error(code)),
+    }
+}
+
+/// Where the system has no call for it, the zeros are written.
+#[cfg(not(target_os = "linux"))]
+fn reserve(file: &File, size_bytes: u64) -> std::io::Result<()> {
+    use std::io::Write;
+
+    let mut file = file;
+    let zeros = vec![0; size_bytes as usize];
+    file.write_all(&zeros)
+}

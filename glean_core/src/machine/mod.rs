@@ -1,0 +1,314 @@
+//! What calls do: the operations of a journal, applied one after the other to what is stored.
+//!
+//! A [`Machine`] is deterministic and single-threaded. It changes [`State`] at once; what has to happen outside of it,
+//! such as writing a ping file, is an [`Outgoing`] that whoever folds the journal carries out with the next base.
+
+pub mod activity;
+pub mod client_id;
+pub mod collection;
+pub mod context;
+pub mod scope;
+pub mod session;
+pub mod startup;
+pub mod submission;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::common_metric_data::Lifetime;
+use crate::events;
+use crate::experiments;
+use crate::journal::op::{Facts, Op};
+use crate::logging::log_at;
+use crate::metrics::{self, Recording};
+use crate::store::base::Effect;
+use crate::store::{ALL_PINGS_STORE, Address, CLIENT_INFO_STORE, INTERNAL_STORE, State, Value};
+use crate::text::truncate;
+use context::{Context, KnownMetric};
+use scope::Scope;
+
+/// Identifier of the string metric that tags every ping of an experiment.
+pub(crate) const EXPERIMENTATION_ID: &str = "glean.client.annotation.experimentation_id";
+
+/// Something to be done outside of the state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    /// What.
+    pub effect: Effect,
+    /// The content of the ping file that is published.
+    pub content: Option<Vec<u8>>,
+}
+
+/// What is stored, and the process whose calls are applied to it.
+pub struct Machine<'m> {
+    /// What is stored.
+    pub state: &'m mut State,
+    /// The process.
+    pub context: &'m mut Context,
+    /// What has to be done outside.
+    pub outgoing: &'m mut Vec<Outgoing>,
+    /// The directory everything is in.
+    pub data_dir: &'m Path,
+    /// Why something that was stored is missing; told once, by the next start.
+    pub damage: &'m mut Option<String>,
+}
+
+impl Machine<'_> {
+    /// Takes over what an operation says about its process, and nothing else: it is in the state already.
+    pub fn observe(&mut self, op: Op<'_>) {
+        match op {
+            Op::Context(context) => {
+                // A later segment of the same process: what only the fold counts goes on.
+                let (events_pings, is_client_active) = (self.context.events_pings, self.context.is_client_active);
+                let submissions = std::mem::take(&mut self.context.submissions);
+                *self.context = Context { submissions, ..*context };
+                self.context.events_pings = events_pings;
+                self.context.is_client_active = is_client_active;
+            }
+            Op::Define(number, definition) => self.context.define(number, *definition),
+            Op::RegisterPing(definition) => self.context.register_ping(*definition),
+            Op::SetPingEnabled(name, enabled) => {
+                if let Some(ping) = self.context.pings.get_mut(name) {
+                    ping.enabled = enabled;
+                }
+            }
+            Op::SetCollectionEnabled(enabled, _) => self.context.collection_enabled = enabled,
+            Op::ServerKnobs(knobs) => self.context.merge_knobs(knobs),
+            Op::SetTags(tags) => self.context.tags = tags,
+            Op::SetChannel(channel) => self.context.settings.channel = Some(channel.to_owned()),
+            Op::StoreSubmittedPings(stores) => self.context.stores_submitted_pings = stores,
+            Op::ClientActive(_) => self.context.is_client_active = true,
+            Op::ClientInactive(..) => self.context.is_client_active = false,
+            _ => (),
+        }
+    }
+
+    /// Does what an operation says.
+    pub fn apply(&mut self, op: Op<'_>) {
+        match op {
+            Op::Record(number, recording) => self.record(number, &recording),
+            Op::Start(start) => self.start(*start),
+            Op::SetPingEnabled(name, enabled) => self.set_ping_enabled(name, enabled),
+            Op::Submit { ping, reason, moment } => {
+                self.submit(ping, reason, &moment);
+            }
+            Op::SetCollectionEnabled(enabled, moment) => self.set_collection_enabled(enabled, &moment),
+            Op::SetExperimentActive(id, branch, extra) => self.set_experiment_active(id, branch, extra),
+            Op::SetExperimentInactive(id) => self.set_experiment_inactive(id),
+            Op::SetExperimentationId(id) => self.set_experimentation_id(id),
+            Op::ClientActive(moment) => self.client_active(&moment),
+            Op::ClientInactive(moment, nanos) => self.client_inactive(&moment, nanos),
+            Op::SessionStart(moment) => self.start_session_by_hand(&moment),
+            Op::SessionEnd(reason, moment) => self.end_session_by_hand(reason, &moment),
+            Op::ServerKnobs(knobs) => {
+                self.context.merge_knobs(knobs);
+                self.echo_knobs();
+            }
+            Op::UpdateFacts(facts, fields) => self.update_facts(facts, &fields),
+            Op::ClearFacts(facts) => self.clear_facts(facts),
+            Op::SetDirty(is_dirty) => self.set_dirty(is_dirty),
+            Op::SetChannel(channel) => {
+                self.context.settings.channel = Some(channel.to_owned());
+                self.set_client_info("app_channel", channel);
+            }
+            Op::ClearSubmittedPings => self.clear_submitted_pings(),
+            Op::End(is_shutdown, waited_nanos) => self.end(is_shutdown, waited_nanos),
+            other => self.observe(other),
+        }
+    }
+
+    fn record(&mut self, number: u32, recording: &Recording<'_>) {
+        let known = self.context.metrics.get(number as usize).and_then(Option::as_ref).map(Arc::clone);
+        let Some(known) = known else {
+            return log_at!(Error, "a recording of an unknown metric was dropped: the journal is damaged");
+        };
+        if let Some(mut scope) = Scope::open(self, known) {
+            metrics::apply(&mut scope, recording);
+        }
+    }
+
+    /// Tells whether a recording of this metric has any effect now.
+    pub(crate) fn should_record(&self, known: &KnownMetric) -> bool {
+        let common = &known.definition.common;
+        if common.in_session && self.is_session_left_out() {
+            return false;
+        }
+        self.context.knobs.metrics_enabled.get(&known.identifier).copied().unwrap_or(!common.disabled)
+    }
+
+    /// Sets one of the core's own values in the store of bookkeeping.
+    pub(crate) fn set_internal(&mut self, lifetime: Lifetime, identifier: &str, value: Value) {
+        self.state.set(INTERNAL_STORE, Address::plain(lifetime, identifier), value);
+    }
+
+    /// Returns one of the core's own values from the store of bookkeeping.
+    pub(crate) fn internal(&self, lifetime: Lifetime, identifier: &str) -> Option<&Value> {
+        self.state.get(INTERNAL_STORE, Address::plain(lifetime, identifier))
+    }
+
+    /// Adds to one of the core's own counters, in those pings that are enabled.
+    pub(crate) fn count(&mut self, identifier: &str, label: Option<&str>, pings: &[&str], amount: i32) {
+        for ping in pings {
+            if amount > 0 && self.context.is_store_enabled(ping) {
+                let address = Address { lifetime: Lifetime::Ping, identifier, label };
+                self.state.change(ping, address, || Value::Counter(0), |value| scope::add_to_counter(value, amount));
+            }
+        }
+    }
+
+    /// Sets one of the core's own values of ping lifetime, in those pings that are enabled.
+    pub(crate) fn set_in_pings(&mut self, identifier: &str, pings: &[&str], value: &Value) {
+        for ping in pings {
+            if self.context.is_store_enabled(ping) {
+                self.state.set(ping, Address::plain(Lifetime::Ping, identifier), value.clone());
+            }
+        }
+    }
+
+    fn set_ping_enabled(&mut self, name: &str, enabled: bool) {
+        let Some(ping) = self.context.pings.get_mut(name) else {
+            return log_at!(Warn, "ping {name}: not registered, so it cannot be switched");
+        };
+        ping.enabled = enabled;
+        if !enabled {
+            Lifetime::ALL.into_iter().for_each(|lifetime| self.state.clear(name, lifetime));
+            self.outgoing.push(Outgoing { effect: Effect::RemovePending(name.to_owned()), content: None });
+        }
+    }
+
+    fn set_experiment_active(&mut self, id: &str, branch: &str, extra: std::collections::BTreeMap<String, String>) {
+        let experiment = experiments::sanitize(id, branch, extra);
+        self.record_experiment_errors(&experiment);
+        let key = experiments::key(&experiment.id);
+        self.set_internal(Lifetime::Application, &key, Value::Experiment(experiment.into_experiment()));
+    }
+
+    fn set_experiment_inactive(&mut self, id: &str) {
+        let experiment = experiments::sanitize(id, "", Default::default());
+        self.record_experiment_errors(&experiment);
+        self.state.remove(INTERNAL_STORE, Lifetime::Application, &experiments::key(&experiment.id));
+    }
+
+    fn record_experiment_errors(&mut self, experiment: &experiments::Sanitized) {
+        let key = experiments::key(&experiment.id);
+        for (error, why) in &experiment.errors {
+            self.record_error(&key, &[INTERNAL_STORE.to_owned()], *error, 1, why);
+        }
+    }
+
+    fn set_experimentation_id(&mut self, id: &str) {
+        let (text, is_cut) = truncate(id, metrics::string::MAX_BYTES);
+        if is_cut {
+            let pings = [ALL_PINGS_STORE.to_owned()];
+            let error = crate::error_recording::ErrorType::InvalidOverflow;
+            self.record_error(EXPERIMENTATION_ID, &pings, error, 1, "cut to 255 bytes");
+        }
+        self.context.settings.experimentation_id = Some(text.to_owned());
+        let address = Address::plain(Lifetime::Application, EXPERIMENTATION_ID);
+        self.state.set(ALL_PINGS_STORE, address, Value::String(text.to_owned()));
+    }
+
+    /// Keeps the merged settings of the server where pings find them.
+    fn echo_knobs(&mut self) {
+        let knobs = &self.context.knobs;
+        let mut echo = serde_json::Map::new();
+        if !knobs.metrics_enabled.is_empty() {
+            echo.insert("metrics_enabled".into(), serde_json::json!(knobs.metrics_enabled));
+        }
+        if !knobs.pings_enabled.is_empty() {
+            echo.insert("pings_enabled".into(), serde_json::json!(knobs.pings_enabled));
+        }
+        if let Some(threshold) = knobs.event_threshold {
+            echo.insert("event_threshold".into(), threshold.into());
+        }
+        echo.insert("session_sample_rate".into(), serde_json::json!(knobs.session_sample_rate));
+        if let Some(factor) = knobs.events_ping_acceleration_factor {
+            echo.insert("events_ping_acceleration_factor".into(), factor.into());
+        }
+        let text = serde_json::Value::Object(echo).to_string();
+        self.set_internal(Lifetime::Application, submission::KNOBS, Value::Object(text));
+    }
+
+    pub(crate) fn update_facts(&mut self, facts: Facts, fields: &std::collections::BTreeMap<String, String>) {
+        let (category, names) = facts.fields();
+        for name in names {
+            if let Some(text) = fields.get(*name) {
+                let identifier = format!("{category}.{name}");
+                let (text, is_cut) = truncate(text, metrics::string::MAX_BYTES);
+                if is_cut {
+                    let error = crate::error_recording::ErrorType::InvalidOverflow;
+                    self.record_error(&identifier, &[], error, 1, "cut to 255 bytes");
+                }
+                let address = Address::plain(Lifetime::User, &identifier);
+                self.state.set(CLIENT_INFO_STORE, address, Value::String(text.to_owned()));
+            }
+        }
+    }
+
+    pub(crate) fn clear_facts(&mut self, facts: Facts) {
+        let (category, names) = facts.fields();
+        for name in names {
+            self.state.remove(CLIENT_INFO_STORE, Lifetime::User, &format!("{category}.{name}"));
+        }
+    }
+
+    fn set_dirty(&mut self, is_dirty: bool) {
+        self.set_internal(Lifetime::User, activity::DIRTY, Value::Boolean(is_dirty));
+    }
+
+    fn clear_submitted_pings(&mut self) {
+        let listed: Vec<String> = self
+            .state
+            .entries(INTERNAL_STORE, Lifetime::User)
+            .filter(|(identifier, _)| identifier.ends_with(submission::SUBMITTED))
+            .map(|(identifier, _)| identifier.to_owned())
+            .collect();
+        for identifier in listed {
+            self.state.remove(INTERNAL_STORE, Lifetime::User, &identifier);
+        }
+    }
+
+    fn end(&mut self, is_shutdown: bool, waited_nanos: Option<u64>) {
+        if is_shutdown {
+            self.set_dirty(false);
+        }
+        if let Some(nanos) = waited_nanos {
+            for ping in ["metrics", "health"] {
+                if self.context.is_store_enabled(ping) {
+                    let address = Address::plain(Lifetime::Ping, "glean.validation.shutdown_dispatcher_wait");
+                    let nanos = nanos.max(1_000_000);
+                    let bucket = crate::histogram::functional_bucket(nanos, 2.0, 8.0);
+                    self.state.change(ping, address, || Value::TimingDistribution(Default::default()), |value| {
+                        if let Value::TimingDistribution(histogram) = value {
+                            histogram.record(bucket, nanos);
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    /// Records an event of the core itself.
+    pub(crate) fn record_own_event(
+        &mut self,
+        name: &str,
+        pings: &[String],
+        moment: &crate::journal::op::Moment,
+        extra: std::collections::BTreeMap<String, String>,
+    ) {
+        let pings: Vec<&str> = pings.iter().map(String::as_str).collect();
+        let common = crate::CommonMetricData::internal("glean", name, Lifetime::Ping, &pings);
+        let known = KnownMetric::new(metrics::MetricDefinition {
+            common,
+            kind: metrics::Kind::Event(Vec::new()),
+            label: metrics::Label::None,
+        });
+        let event = metrics::EventRecording {
+            timestamp: moment.uptime_ms,
+            unix_ms: moment.unix_ms,
+            extra,
+            cut: 0,
+        };
+        events::record(self, &known, &event);
+    }
+}

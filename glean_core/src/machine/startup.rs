@@ -1,0 +1,164 @@
+//! What a start does, in the order that pings of the former run depend on.
+
+use super::{EXPERIMENTATION_ID, Machine, activity};
+use crate::common_metric_data::Lifetime;
+use crate::error_recording::METRICS_PING;
+use crate::events;
+use crate::journal::op::{Facts, Start};
+use crate::metrics::{self, memory_distribution};
+use crate::store::{ALL_PINGS_STORE, Address, CLIENT_INFO_STORE, Value};
+use crate::text::truncate;
+use crate::time::{LocalDatetime, TimeUnit};
+
+const METRICS_AND_HEALTH: [&str; 2] = [METRICS_PING, "health"];
+
+impl Machine<'_> {
+    pub(crate) fn start(&mut self, start: Start) {
+        let moment = &start.moment;
+        let was_empty = self.state.is_empty();
+        let is_first_run = !self.has_first_run_date();
+        self.restore_session_mode(moment);
+        self.recover_client_id(was_empty);
+        self.set_configured_experimentation_id();
+        self.start_collection(moment);
+        if self.context.collection_enabled {
+            self.set_core_values();
+            self.note_database_size(start.database_bytes);
+        }
+        if let Some(damage) = self.damage.take() {
+            let (text, _) = truncate(&damage, metrics::string::MAX_BYTES);
+            let text = Value::String(text.to_owned());
+            self.set_in_pings("glean.database.load_error", &METRICS_AND_HEALTH, &text);
+        }
+        if let Some(info) = &start.directory_info {
+            let info = Value::Object(info.clone());
+            self.set_in_pings("glean.health.data_directory_info", &METRICS_AND_HEALTH, &info);
+        }
+        let init_count = Address::plain(Lifetime::User, "glean.health.init_count");
+        if self.context.is_store_enabled("health") {
+            self.state.change("health", init_count, || Value::Counter(0), |count| super::scope::add_to_counter(count, 1));
+        }
+        let was_dirty = start.is_alone && self.internal(Lifetime::User, activity::DIRTY) == Some(&Value::Boolean(true));
+        if start.is_alone {
+            self.set_internal(Lifetime::User, activity::DIRTY, Value::Boolean(false));
+        }
+        if was_dirty {
+            self.recover_session(moment);
+        }
+        for (name, enabled) in &start.switched_pings {
+            self.set_ping_enabled(name, *enabled);
+        }
+        for (facts, (is_cleared, fields)) in
+            [(Facts::Attribution, &start.attribution), (Facts::Distribution, &start.distribution)]
+        {
+            if *is_cleared {
+                self.clear_facts(facts);
+            }
+            self.update_facts(facts, fields);
+        }
+        if is_first_run {
+            self.set_application_info();
+        }
+        if !self.context.collection_enabled {
+            self.clear_collected();
+        }
+        if start.is_alone {
+            events::submit_pending(self, moment);
+            if !is_first_run && was_dirty {
+                self.submit("baseline", Some("dirty_startup"), moment);
+            }
+        }
+        if !is_first_run {
+            if start.is_alone {
+                for store in self.state.store_names() {
+                    self.state.clear(&store, Lifetime::Application);
+                }
+            }
+            self.set_core_values();
+            self.set_application_info();
+            // It is of application lifetime as well, so the clearing took it.
+            self.set_configured_experimentation_id();
+        }
+        if start.dropped_calls > 0 {
+            let dropped = i32::try_from(start.dropped_calls).unwrap_or(i32::MAX);
+            self.count("glean.error.preinit_tasks_overflow", None, &METRICS_AND_HEALTH, dropped);
+        }
+    }
+
+    fn set_configured_experimentation_id(&mut self) {
+        if let Some(id) = self.context.settings.experimentation_id.clone() {
+            let (text, _) = truncate(&id, metrics::string::MAX_BYTES);
+            let address = Address::plain(Lifetime::Application, EXPERIMENTATION_ID);
+            self.state.set(ALL_PINGS_STORE, address, Value::String(text.to_owned()));
+        }
+    }
+
+    /// Sets what the core knows about the system.
+    pub(crate) fn set_core_values(&mut self) {
+        self.set_client_info("os", operating_system());
+        if self.context.collection_enabled && self.has_first_run_date() {
+            self.set_application_info();
+        }
+    }
+
+    /// Sets what the application said about itself.
+    fn set_application_info(&mut self) {
+        let settings = self.context.settings.clone();
+        self.set_client_info("app_build", &settings.app_build);
+        self.set_client_info("app_display_version", &settings.app_display_version);
+        self.set_client_info("architecture", &settings.architecture);
+        self.set_client_info("os_version", &settings.os_version);
+        if let Some(channel) = &settings.channel {
+            self.set_client_info("app_channel", channel);
+        }
+        if let Some(locale) = &settings.locale {
+            self.set_client_info("locale", locale);
+        }
+        let address = Address::plain(Lifetime::Application, "build_date");
+        let epoch = Value::Datetime(LocalDatetime::epoch(), TimeUnit::Second);
+        self.state.set(CLIENT_INFO_STORE, address, epoch);
+    }
+
+    pub(crate) fn set_client_info(&mut self, identifier: &str, text: &str) {
+        let (text, is_cut) = truncate(text, metrics::string::MAX_BYTES);
+        if is_cut {
+            let error = crate::error_recording::ErrorType::InvalidOverflow;
+            self.record_error(identifier, &[], error, 1, "cut to 255 bytes");
+        }
+        let address = Address::plain(Lifetime::Application, identifier);
+        self.state.set(CLIENT_INFO_STORE, address, Value::String(text.to_owned()));
+    }
+
+    fn note_database_size(&mut self, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        let bucket = memory_distribution::bucket(bytes);
+        for ping in METRICS_AND_HEALTH {
+            if self.context.is_store_enabled(ping) {
+                let address = Address::plain(Lifetime::Ping, "glean.database.size");
+                self.state.change(ping, address, memory_distribution::empty, |value| {
+                    if let Value::MemoryDistribution(histogram) = value {
+                        histogram.record(bucket, bytes);
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Returns the name of the system this library was built for.
+fn operating_system() -> &'static str {
+    match std::env::consts::OS {
+        "linux" => "Linux",
+        "macos" => "Darwin",
+        "windows" => "Windows",
+        "freebsd" => "FreeBSD",
+        "netbsd" => "NetBSD",
+        "openbsd" => "OpenBSD",
+        "solaris" => "Solaris",
+        "android" => "Android",
+        "ios" => "iOS",
+        _ => "Unknown",
+    }
+}

@@ -1,0 +1,114 @@
+//! Submitting pings: reasons, schedules, and the files that come out.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::collection::DELETION_REQUEST_PING;
+use super::{Machine, Outgoing};
+use crate::common_metric_data::Lifetime;
+use crate::error_recording::METRICS_PING;
+use crate::events::EVENTS_PING;
+use crate::journal::op::Moment;
+use crate::logging::log_at;
+use crate::ping::{self, PingDefinition};
+use crate::store::Value;
+use crate::store::base::Effect;
+
+/// Bookkeeping entry: what `ping_info.server_knobs_config` shows.
+pub(crate) const KNOBS: &str = "glean.internal.metrics.server_knobs_config";
+/// Ends the bookkeeping entry of a submitted ping.
+pub(crate) const SUBMITTED: &str = "#submitted";
+/// Name of the folder of pings that wait for upload.
+pub(crate) const PENDING: &str = "pending_pings";
+/// Name of the folder of `deletion-request` pings that wait for upload.
+pub(crate) const DELETION_REQUESTS: &str = "deletion_request";
+const BUILT_IN_PINGS: [&str; 5] = ["baseline", METRICS_PING, EVENTS_PING, "health", DELETION_REQUEST_PING];
+
+impl Machine<'_> {
+    /// Submits a ping, then the pings it schedules; returns whether the first one was made.
+    ///
+    /// A reason the ping doesn't list is logged and left out.
+    pub(crate) fn submit(&mut self, name: &str, reason: Option<&str>, moment: &Moment) -> bool {
+        let mut waiting = vec![name.to_owned()];
+        let mut done: Vec<String> = Vec::new();
+        let mut is_submitted = false;
+        while let Some(name) = waiting.pop() {
+            let Some(ping) = self.context.pings.get(&name).map(|ping| ping.definition.clone()) else {
+                log_at!(Error, "ping {name}: not registered, so it cannot be submitted");
+                continue;
+            };
+            let is_made = self.context.is_ping_enabled(&name) && self.submit_enabled(&ping, reason, moment);
+            is_submitted |= is_made && done.is_empty();
+            done.push(name);
+            for scheduled in ping.schedules_pings.iter().rev() {
+                // A ping that was submitted in this round isn't again: two pings may schedule each other.
+                if !done.contains(scheduled) && !waiting.contains(scheduled) {
+                    waiting.push(scheduled.clone());
+                }
+            }
+        }
+        is_submitted
+    }
+
+    fn submit_enabled(&mut self, ping: &PingDefinition, reason: Option<&str>, moment: &Moment) -> bool {
+        let name = &ping.name;
+        let reason = reason.filter(|reason| {
+            let is_known = ping.reason_codes.iter().any(|code| code == reason);
+            if !is_known {
+                log_at!(Error, "ping {name}: reason {reason:?} isn't one of its reason codes and is left out");
+            }
+            is_known
+        });
+        if name == EVENTS_PING {
+            self.context.events_pings = self.context.events_pings.saturating_add(1);
+        }
+        let Some(body) = ping::assemble(self, ping, reason, moment) else {
+            log_at!(Debug, "ping {name}: nothing to send");
+            return false;
+        };
+        let document_id = Uuid::new_v4().hyphenated().to_string();
+        let application = crate::text::sanitize_application_id(&self.context.settings.application_id);
+        let path = format!("/submit/{application}/{name}/1/{document_id}");
+        let content = format!("{path}\n{body}\n{}", self.metadata(ping)).into_bytes();
+        let folder = if name == DELETION_REQUEST_PING { DELETION_REQUESTS } else { PENDING };
+        *self.context.submissions.entry(name.clone()).or_default() += 1;
+        if self.context.stores_submitted_pings {
+            self.list_submitted(&document_id, name, moment, &body.to_string());
+        }
+        let effect = Effect::Publish { document_id: document_id.clone(), folder: folder.to_owned() };
+        self.outgoing.push(Outgoing { effect, content: Some(content) });
+        if BUILT_IN_PINGS.contains(&name.as_str()) {
+            let pings = [METRICS_PING, "baseline", "health"];
+            self.count("glean.validation.pings_submitted", Some(name), &pings, 1);
+        }
+        log_at!(Info, "ping {name}: submitted as {document_id}");
+        true
+    }
+
+    /// Returns the third line of a ping file.
+    fn metadata(&self, ping: &PingDefinition) -> serde_json::Value {
+        let mut headers = serde_json::Map::new();
+        if let Some(tag) = &self.context.tags.view_tag {
+            headers.insert("X-Debug-ID".into(), tag.as_str().into());
+        }
+        if let Some(tags) = &self.context.tags.source_tags {
+            headers.insert("X-Source-Tags".into(), tags.join(",").into());
+        }
+        json!({
+            "headers": headers,
+            "body_has_info_sections": ping.include_info_sections,
+            "ping_name": ping.name,
+            "uploader_capabilities": ping.uploader_capabilities,
+        })
+    }
+
+    fn list_submitted(&mut self, document_id: &str, name: &str, moment: &Moment, payload: &str) {
+        let submitted = json!({
+            "document_id": document_id,
+            "ping": name,
+            "submitted_date": moment.local.to_rfc3339_ms(),
+            "payload": payload,
+        });
+        self.set_internal(Lifetime::User, &format!("{document_id}{SUBMITTED}"), Value::Object(submitted.to_string()));
+    }
+}

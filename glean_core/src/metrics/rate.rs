@@ -1,0 +1,27 @@
+//! Rates: two sums that saturate at `i32::MAX`.
+
+use crate::error_recording::ErrorType;
+use crate::machine::scope::Scope;
+use crate::store::Value;
+
+/// Adds to the denominator; zero makes the rate. A negative amount is [`ErrorType::InvalidValue`].
+pub(super) fn add_to_denominator(scope: &mut Scope<'_, '_>, amount: i32) {
+    add(scope, 0, amount);
+}
+
+/// Adds to both parts.
+pub(super) fn add(scope: &mut Scope<'_, '_>, numerator: i32, denominator: i32) {
+    if numerator < 0 || denominator < 0 {
+        return scope.record_error(ErrorType::InvalidValue, 1, "a negative amount was added");
+    }
+    scope.change(
+        || Value::Rate(0, 0),
+        |value| match value {
+            Value::Rate(above, below) => {
+                *above = above.saturating_add(numerator);
+                *below = below.saturating_add(denominator);
+            }
+            other => *other = Value::Rate(numerator, denominator),
+        },
+    );
+}

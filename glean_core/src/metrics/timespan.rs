@@ -1,0 +1,23 @@
+//! Timespans: one duration; the first one stays until the ping is sent.
+
+use std::cell::Cell;
+
+use crate::error_recording::ErrorType;
+use crate::machine::scope::Scope;
+use crate::store::Value;
+use crate::time::TimeUnit;
+
+/// Stores a duration in the pings that have none yet. That one has is [`ErrorType::InvalidState`].
+pub(super) fn set(scope: &mut Scope<'_, '_>, nanos: u64, unit: TimeUnit) {
+    let is_kept = Cell::new(false);
+    scope.update(|old| match old {
+        Some(Value::Timespan(..)) => {
+            is_kept.set(true);
+            None
+        }
+        _ => Some(Value::Timespan(nanos, unit)),
+    });
+    if is_kept.get() {
+        scope.record_error(ErrorType::InvalidState, 1, "a duration is stored already and stays");
+    }
+}

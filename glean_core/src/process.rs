@@ -1,0 +1,526 @@
+//! The one Glean of a process: the log its calls go to, the engine that folds, and the thread that runs it.
+//!
+//! Two locks. That of the log is held for the time of one append, by every call; that of the engine for a whole fold, by
+//! the thread or by a getter. The first is never held while the second is taken.
+//!
+//! In the child of a fork the thread is gone and the engine may be half-way: the child leaves both alone, and makes its
+//! own engine, its own segments and, when there is work, its own thread.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::handles::Handles;
+use crate::journal::log::{self, Appended, Log};
+use crate::journal::op::{Moment, Op, Start};
+use crate::logging::log_at;
+use crate::machine::context::{Context, Settings};
+use crate::store::State;
+use crate::store::directory::Directory;
+use crate::store::lock::FileLock;
+use crate::time::awake_nanos;
+
+/// How long the end of the process waits for the last fold.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+/// How long after a failed fold the next one is tried, if no call asks for one.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What every call needs.
+pub struct Shared {
+    /// The calls.
+    pub log: Log,
+    /// The metrics and pings.
+    pub handles: Handles,
+    /// When the user began to use the application, on the clock of [`awake_nanos`].
+    pub active_since: Option<u64>,
+    /// Whether pings are shown in the log.
+    pub log_pings: Option<bool>,
+    data_dir: Option<PathBuf>,
+    process: String,
+}
+
+static SHARED: Mutex<Shared> = Mutex::new(Shared {
+    log: Log::new(),
+    handles: Handles::new(),
+    active_since: None,
+    log_pings: None,
+    data_dir: None,
+    process: String::new(),
+});
+static FOLDING: AtomicPtr<Folding> = AtomicPtr::new(std::ptr::null_mut());
+static IS_TEST_MODE: AtomicBool = AtomicBool::new(false);
+/// How many more events are recorded before the fold looks whether there are enough for a ping.
+static EVENTS_TO_FOLD: AtomicI64 = AtomicI64::new(0);
+
+#[derive(Default)]
+struct Folding {
+    engine: Mutex<Option<Engine>>,
+    signal: Mutex<Signal>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Signal {
+    has_work: bool,
+    is_stopping: bool,
+    has_thread: bool,
+}
+
+/// Gives access to what every call needs, for a moment.
+#[inline]
+pub fn shared() -> MutexGuard<'static, Shared> {
+    SHARED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn folding() -> &'static Folding {
+    let current = FOLDING.load(Ordering::Acquire);
+    let current = if current.is_null() {
+        let made = Box::into_raw(Box::<Folding>::default());
+        match FOLDING.compare_exchange(std::ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => made,
+            Err(other) => {
+                // SAFETY: made above, and nobody else saw it.
+                drop(unsafe { Box::from_raw(made) });
+                other
+            }
+        }
+    } else {
+        current
+    };
+    // SAFETY: never freed: a fork replaces it, and the child cannot know who still uses the old one.
+    unsafe { &*current }
+}
+
+/// Turns on that every call is carried out before it returns.
+pub fn set_test_mode(is_on: bool) {
+    IS_TEST_MODE.store(is_on, Ordering::Relaxed);
+}
+
+fn is_test_mode() -> bool {
+    IS_TEST_MODE.load(Ordering::Relaxed)
+}
+
+/// Appends an operation that has an effect outside, and sees to it that the fold comes to it.
+///
+/// # Errors
+///
+/// [`Error::NotInitialized`] if it was dropped.
+pub fn append(op: &Op<'_>) -> Result<()> {
+    append_with(|shared| shared.log.append(op))
+}
+
+/// [`append`] for what has to look at the state of the process first.
+///
+/// # Errors
+///
+/// [`Error::NotInitialized`] if it was dropped.
+pub fn append_with(work: impl FnOnce(&mut Shared) -> Appended) -> Result<()> {
+    let appended = work(&mut shared());
+    match appended {
+        Appended::No => Err(Error::NotInitialized),
+        Appended::Waits => Ok(()),
+        Appended::Yes | Appended::AndFull => {
+            wake();
+            Ok(())
+        }
+    }
+}
+
+/// Finishes a recording: a used up segment and a full `events` ping are work for the fold.
+pub fn finish_recording(appended: Appended, is_event: bool) -> Result<()> {
+    match appended {
+        Appended::Yes if is_event && EVENTS_TO_FOLD.fetch_sub(1, Ordering::Relaxed) <= 1 => wake(),
+        Appended::Yes | Appended::Waits => (),
+        Appended::AndFull => wake(),
+        Appended::No => return Err(Error::NotInitialized),
+    }
+    Ok(())
+}
+
+/// Sees to it that there is a fold soon; in test mode, before this returns.
+pub fn wake() {
+    if is_test_mode() {
+        return fold_and_log();
+    }
+    let folding = folding();
+    let mut signal = folding.signal.lock().unwrap_or_else(PoisonError::into_inner);
+    signal.has_work = true;
+    if !signal.has_thread {
+        signal.has_thread = true;
+        signal.is_stopping = false;
+        let spawned = std::thread::Builder::new().name("glean.fold".to_owned()).spawn(move || work(folding));
+        if let Err(error) = spawned {
+            signal.has_thread = false;
+            drop(signal);
+            log_at!(Warn, "no thread for Glean, so this call waits for the disk: {error}");
+            return fold_and_log();
+        }
+    }
+    folding.changed.notify_all();
+}
+
+/// Folds whenever there is work, until it is told to stop; then once more.
+fn work(folding: &'static Folding) {
+    let mut has_failed = false;
+    loop {
+        let mut signal = folding.signal.lock().unwrap_or_else(PoisonError::into_inner);
+        while !signal.has_work && !signal.is_stopping {
+            if has_failed {
+                let (next, timeout) =
+                    folding.changed.wait_timeout(signal, RETRY_INTERVAL).unwrap_or_else(PoisonError::into_inner);
+                signal = next;
+                if timeout.timed_out() {
+                    break;
+                }
+            } else {
+                signal = folding.changed.wait(signal).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        let is_last = signal.is_stopping && !signal.has_work;
+        signal.has_work = false;
+        drop(signal);
+        if is_last {
+            break;
+        }
+        // A panic would leave `shutdown` waiting for a thread that is gone.
+        let outcome = std::panic::catch_unwind(fold);
+        has_failed = match outcome {
+            Ok(Ok(())) => false,
+            Ok(Err(error)) => {
+                log_once(has_failed, &error);
+                true
+            }
+            Err(_) => {
+                log_at!(Error, "error inside Glean, please report it: the fold panicked");
+                false
+            }
+        };
+        if has_failed && folding.signal.lock().unwrap_or_else(PoisonError::into_inner).is_stopping {
+            break;
+        }
+    }
+    folding.signal.lock().unwrap_or_else(PoisonError::into_inner).has_thread = false;
+    folding.changed.notify_all();
+}
+
+fn log_once(was_logged: bool, error: &Error) {
+    if !was_logged {
+        log_at!(Error, "what was recorded stays in the journal until this works: {error}");
+    }
+}
+
+fn fold_and_log() {
+    if let Err(error) = fold() {
+        log_once(false, &error);
+    }
+}
+
+/// Folds now.
+///
+/// # Errors
+///
+/// What [`Engine::fold`] returns.
+pub fn fold() -> Result<()> {
+    with_engine(fold_with).unwrap_or(Ok(()))
+}
+
+fn fold_with(engine: &mut Engine) -> Result<()> {
+    let own = shared().log.segments();
+    let folded = engine.fold(&own);
+    drop(own);
+    EVENTS_TO_FOLD.store(i64::try_from(engine.events_to_full()).unwrap_or(i64::MAX), Ordering::Relaxed);
+    shared().log.forget(&folded?.removed);
+    Ok(())
+}
+
+/// Runs `work` with the engine of this process; `None` if Glean doesn't run.
+fn with_engine<T>(work: impl FnOnce(&mut Engine) -> T) -> Option<T> {
+    let mut engine = folding().engine.lock().unwrap_or_else(PoisonError::into_inner);
+    if engine.is_none() {
+        let shared = shared();
+        if let (true, Some(data_dir)) = (shared.log.is_open(), &shared.data_dir) {
+            *engine = Some(Engine::new(data_dir, &shared.process));
+        }
+    }
+    engine.as_mut().map(work)
+}
+
+/// Hands out what is stored, after a fold.
+///
+/// # Errors
+///
+/// [`Error::NotInitialized`] if Glean doesn't run.
+pub fn ask<T>(question: impl FnOnce(&State, Option<&Context>) -> T) -> Result<T> {
+    with_engine(|engine| {
+        if let Err(error) = fold_with(engine) {
+            log_once(false, &error);
+        }
+        question(engine.state(), engine.context())
+    })
+    .ok_or(Error::NotInitialized)
+}
+
+/// Starts Glean. What is slow about it happens in the fold.
+///
+/// # Errors
+///
+/// [`Error::AlreadyInitialized`]; [`Error::EmptyApplicationId`]; [`Error::Io`] if the directory cannot be used. After the
+/// last two Glean is off.
+pub fn initialize(settings: Settings) -> Result<()> {
+    keep_forks_apart();
+    let mut shared = shared();
+    if !shared.log.is_waiting() {
+        return Err(Error::AlreadyInitialized);
+    }
+    if settings.test_mode {
+        set_test_mode(true);
+    }
+    if let Err(error) = open(&mut shared, settings) {
+        shared.log.close();
+        shared.log.turn_off();
+        return Err(error);
+    }
+    drop(shared);
+    EVENTS_TO_FOLD.store(0, Ordering::Relaxed);
+    wake();
+    Ok(())
+}
+
+fn open(shared: &mut Shared, settings: Settings) -> Result<()> {
+    if crate::text::sanitize_application_id(&settings.application_id).is_empty() {
+        return Err(Error::EmptyApplicationId);
+    }
+    let data_dir = PathBuf::from(&settings.data_dir);
+    let directory = Directory::new(&data_dir);
+    let is_telling = settings.enable_internal_pings && !is_test_mode();
+    let directory_info = is_telling.then(|| crate::store::directory::info(&data_dir));
+    let database_bytes = directory.size_bytes();
+    for folder in [data_dir.join("db"), data_dir.join("events")] {
+        std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    }
+    let moment = Moment::now();
+    let process = new_name(&moment);
+    let life = log::live(&directory, &process)?;
+    let is_alone = is_alone(&directory, &process);
+    let mut context = Context::new(process.clone(), settings, moment.clone());
+    for ping in &shared.log.before_start.pings {
+        context.register_ping(ping.clone());
+    }
+    context.tags = shared.log.before_start.tags.clone();
+    let start = Start {
+        moment: moment.clone(),
+        is_alone,
+        directory_info,
+        database_bytes,
+        switched_pings: std::mem::take(&mut shared.log.before_start.switched),
+        attribution: std::mem::take(&mut shared.log.before_start.attribution),
+        distribution: std::mem::take(&mut shared.log.before_start.distribution),
+        dropped_calls: shared.log.dropped_while_waiting(),
+    };
+    shared.log.open(&directory, life, context, Op::Start(Box::new(start)))?;
+    if is_telling {
+        shared.log.append(&Op::Submit { ping: "health", reason: Some("pre_init"), moment });
+    }
+    shared.data_dir = Some(data_dir);
+    shared.process = process;
+    Ok(())
+}
+
+/// Returns a name that no other process in this directory has, and that sorts by time.
+fn new_name(moment: &Moment) -> String {
+    let chance = uuid::Uuid::new_v4().as_u64_pair().0 as u32;
+    format!("{:012x}-{}-{chance:08x}", moment.unix_ms.max(0), std::process::id())
+}
+
+/// Tells whether no other living process uses the directory.
+fn is_alone(directory: &Directory, own: &str) -> bool {
+    directory
+        .processes()
+        .iter()
+        .filter(|process| *process != own)
+        .all(|process| matches!(FileLock::try_acquire(&directory.process_lock(process)), Ok(Some(_))))
+}
+
+/// Ends Glean: the last calls are folded as far as [`SHUTDOWN_PATIENCE`] allows, later ones do nothing.
+///
+/// `is_shutdown` tells that the application asked for it; otherwise its process just ends.
+///
+/// # Errors
+///
+/// [`Error::NotInitialized`] if it doesn't run; calls that waited for it are dropped then.
+pub fn end(is_shutdown: bool) -> Result<()> {
+    let mut shared_now = shared();
+    if !shared_now.log.is_open() {
+        shared_now.log.turn_off();
+        return Err(Error::NotInitialized);
+    }
+    let is_used = !shared_now.log.segments().is_empty();
+    drop(shared_now);
+    if is_used {
+        if is_shutdown {
+            let waited = wait_for_folds();
+            let _ = append(&Op::End(true, Some(waited)));
+        }
+        stop_thread();
+    }
+    let mut engine = folding().engine.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut shared_now = shared();
+    shared_now.log.close();
+    shared_now.active_since = None;
+    if let (true, Some(data_dir)) = (is_used, &shared_now.data_dir) {
+        // The next start finds out by itself; this saves it from looking.
+        let _ = std::fs::remove_file(Directory::new(data_dir).process_lock(&shared_now.process));
+    }
+    *engine = None;
+    Ok(())
+}
+
+/// Waits until what was asked for so far is folded; returns for how many nanoseconds.
+fn wait_for_folds() -> u64 {
+    let start = Instant::now();
+    if is_test_mode() {
+        fold_and_log();
+    } else {
+        let folding = folding();
+        let mut signal = folding.signal.lock().unwrap_or_else(PoisonError::into_inner);
+        while signal.has_work && signal.has_thread && start.elapsed() < SHUTDOWN_PATIENCE {
+            let (next, _) = folding
+                .changed
+                .wait_timeout(signal, Duration::from_millis(20))
+                .unwrap_or_else(PoisonError::into_inner);
+            signal = next;
+        }
+    }
+    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Lets the thread finish what it was asked for, and waits for it.
+fn stop_thread() {
+    let folding = folding();
+    let deadline = Instant::now() + SHUTDOWN_PATIENCE;
+    let mut signal = folding.signal.lock().unwrap_or_else(PoisonError::into_inner);
+    signal.is_stopping = true;
+    folding.changed.notify_all();
+    while signal.has_thread {
+        let Some(rest) = deadline.checked_duration_since(Instant::now()) else {
+            log_at!(Error, "the end of the process did not wait for the disk any longer; the journal has everything");
+            break;
+        };
+        let (next, _) = folding.changed.wait_timeout(signal, rest).unwrap_or_else(PoisonError::into_inner);
+        signal = next;
+    }
+    signal.is_stopping = false;
+}
+
+/// Ends Glean and makes [`initialize`] possible again. Metrics and pings stay.
+pub fn reset() {
+    let _ = end(false);
+    set_test_mode(false);
+    shared().log.reset();
+}
+
+/// The user began to use the application.
+///
+/// # Errors
+///
+/// [`Error::NotInitialized`] if the call was dropped.
+pub fn client_active() -> Result<()> {
+    append_with(|shared| {
+        let appended = shared.log.append(&Op::ClientActive(Moment::now()));
+        shared.active_since.get_or_insert_with(awake_nanos);
+        appended
+    })
+}
+
+/// The user stopped using the application.
+///
+/// # Errors
+///
+/// [`Error::NotInitialized`] if the call was dropped.
+pub fn client_inactive() -> Result<()> {
+    append_with(|shared| {
+        let nanos = shared.active_since.take().map(|since| awake_nanos().saturating_sub(since));
+        shared.log.append(&Op::ClientInactive(Moment::now(), nanos))
+    })
+}
+
+/// Sets fields of attribution or distribution to those texts.
+pub type Fields = BTreeMap<String, String>;
+
+thread_local! {
+    static HELD_OVER_FORK: RefCell<Option<MutexGuard<'static, Shared>>> = const { RefCell::new(None) };
+}
+
+/// Sees to it that a forked child leaves alone what belongs to its parent.
+#[cfg(unix)]
+fn keep_forks_apart() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: the three functions are `extern "C"`, take nothing and don't unwind.
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child)) };
+    });
+}
+
+#[cfg(not(unix))]
+fn keep_forks_apart() {
+    let _ = (Once::new(), &HELD_OVER_FORK);
+}
+
+/// Holds the log over the fork, so that no thread is in the middle of an append.
+#[cfg(unix)]
+extern "C" fn before_fork() {
+    let guard = shared();
+    let _ = HELD_OVER_FORK.try_with(|held| *held.borrow_mut() = Some(guard));
+}
+
+#[cfg(unix)]
+extern "C" fn after_fork_in_parent() {
+    let _ = HELD_OVER_FORK.try_with(|held| held.borrow_mut().take());
+}
+
+#[cfg(unix)]
+extern "C" fn after_fork_in_child() {
+    // The thread is gone, and the engine may be half-way: both are left as they are, for ever.
+    FOLDING.store(std::ptr::null_mut(), Ordering::Release);
+    crate::store::lock::forked::close_copies();
+    let _ = HELD_OVER_FORK.try_with(|held| {
+        if let Some(mut shared) = held.borrow_mut().take() {
+            if shared.log.is_open() {
+                let process = new_name(&Moment::now());
+                shared.log.leave_to_parent(process.clone());
+                shared.process = process;
+            }
+        }
+    });
+}
+
+/// Submits a ping before this returns; tells whether there was something to send.
+///
+/// # Errors
+///
+/// [`Error::NotInitialized`] if Glean doesn't run.
+pub fn submit_now(name: &str, op: &Op<'_>) -> Result<bool> {
+    if !shared().log.is_open() {
+        return Err(Error::NotInitialized);
+    }
+    let before = with_engine(|engine| {
+        let _ = fold_with(engine);
+        engine.submissions(name)
+    });
+    if shared().log.append(op) == Appended::No {
+        return Err(Error::NotInitialized);
+    }
+    let after = with_engine(|engine| {
+        let outcome = fold_with(engine);
+        outcome.map(|()| engine.submissions(name))
+    });
+    match (before, after) {
+        (Some(before), Some(after)) => Ok(after? > before),
+        _ => Err(Error::NotInitialized),
+    }
+}

@@ -1,0 +1,207 @@
+//! The base: everything stored up to a point of each journal, in one file that is replaced as a whole.
+//!
+//! Frames of [`crate::journal::frame`] behind 8 magic bytes: a [`Header`], one [`Item`] per value or event, and the
+//! header again, so that no single damaged place takes both copies.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::state::{Address, State};
+use super::value::Value;
+use crate::common_metric_data::Lifetime;
+use crate::error::{Error, Result};
+use crate::events::StoredEvent;
+use crate::journal::frame;
+
+const MAGIC: &[u8; 8] = b"GLEANB02";
+
+/// What a base knows besides values.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// Another number for each base: tells whether the file was replaced.
+    pub generation: u64,
+    /// How far each segment is folded in, by file name.
+    pub folded: BTreeMap<String, u64>,
+    /// What is to be done in other folders once this base is in place; doing it again is harmless.
+    pub effects: Vec<Effect>,
+}
+
+/// A change outside of the base that belongs to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Effect {
+    /// Moves a ping file from `tmp/` to this folder.
+    Publish {
+        /// The name of the file.
+        document_id: String,
+        /// The folder it goes to.
+        folder: String,
+    },
+    /// Removes the waiting files of this ping.
+    RemovePending(String),
+    /// Removes the waiting files of all pings but these.
+    RemovePendingExcept(Vec<String>),
+    /// Writes `client_id.txt`.
+    WriteClientId(uuid::Uuid),
+    /// Removes `client_id.txt`.
+    RemoveClientId,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Item<'a> {
+    Value(&'a str, Lifetime, &'a str, #[serde(borrow)] Option<&'a str>, Value),
+    Event(&'a str, StoredEvent),
+    Header(Header),
+}
+
+/// What reading found.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The header.
+    pub header: Header,
+    /// The values.
+    pub state: State,
+    /// Why something is missing.
+    pub damage: Option<String>,
+    /// Set if no header is intact: nobody knows then which calls of the journals are in the values.
+    pub is_header_lost: bool,
+}
+
+/// Reads the base. A missing file is an empty base; damage is told, never an error.
+///
+/// # Errors
+///
+/// [`Error::Io`] if the file exists and cannot be read.
+pub fn load(path: &Path) -> Result<Loaded> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::default()),
+        Err(error) => return Err(Error::io("read", path)(error)),
+    };
+    Ok(parse(&bytes))
+}
+
+/// Reads the base from its bytes. Values are independent of each other, so what is intact behind a damaged place counts.
+pub fn parse(bytes: &[u8]) -> Loaded {
+    let mut loaded = Loaded::default();
+    let mut header = None;
+    let mut lost = usize::from(!bytes.starts_with(MAGIC));
+    let mut headers = 0;
+    let mut offset = MAGIC.len();
+    while offset < bytes.len() {
+        match frame::read(bytes, offset, frame::header_at(bytes, offset)) {
+            frame::Found::Payload(payload) => {
+                match postcard::from_bytes::<Item<'_>>(payload) {
+                    Ok(Item::Value(store, lifetime, identifier, label, value)) => {
+                        loaded.state.set(store, Address { lifetime, identifier, label }, value);
+                    }
+                    Ok(Item::Event(ping, event)) => {
+                        loaded.state.events.entry(ping.to_owned()).or_default().push(event);
+                    }
+                    Ok(Item::Header(found)) => {
+                        headers += 1;
+                        header = Some(found);
+                    }
+                    Err(_) => lost += payload.len(),
+                }
+                offset += frame::size(payload.len());
+            }
+            _ => {
+                lost += frame::HEADER_BYTES;
+                offset += frame::HEADER_BYTES;
+            }
+        }
+    }
+    match header {
+        Some(header) => loaded.header = header,
+        None => {
+            loaded.is_header_lost = true;
+            loaded.damage = Some("the database file has no readable header".to_owned());
+        }
+    }
+    if loaded.damage.is_none() && (lost > 0 || headers < 2) {
+        loaded.damage = Some(format!("the database file was damaged: {lost} bytes of values are lost"));
+    }
+    loaded
+}
+
+/// Returns the generation of the base, by its first frame alone; 0 without a base.
+pub fn generation(path: &Path) -> u64 {
+    use std::io::Read;
+
+    let mut start = [0; 4096];
+    let Ok(mut file) = File::open(path) else { return 0 };
+    let mut length = 0;
+    while let Ok(count @ 1..) = file.read(&mut start[length..]) {
+        length += count;
+    }
+    // The generation comes first, so a header that is longer than this doesn't have to be read whole.
+    start[..length]
+        .get(MAGIC.len() + frame::HEADER_BYTES..)
+        .and_then(|payload| postcard::take_from_bytes::<(u32, u64)>(payload).ok())
+        .map_or(0, |((_, generation), _)| generation)
+}
+
+/// Replaces the base: temporary file, fsync, rename.
+///
+/// # Errors
+///
+/// [`Error::Io`]; the old base is then still in place.
+pub fn save(path: &Path, header: &Header, state: &State) -> Result<()> {
+    let temporary = path.with_extension("new");
+    write_synced(&temporary, &to_bytes(header, state))?;
+    fs::rename(&temporary, path).map_err(Error::io("replace", path))?;
+    sync_parent(path);
+    Ok(())
+}
+
+/// Returns the bytes of a base.
+pub fn to_bytes(header: &Header, state: &State) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    let push = |bytes: &mut Vec<u8>, item: &Item<'_>| {
+        let payload = postcard::to_stdvec(item).expect("memory is the only limit of a Vec");
+        frame::push(bytes, &payload);
+    };
+    let header = Item::Header(header.clone());
+    push(&mut bytes, &header);
+    for (store, address, value) in state.all() {
+        let item = Item::Value(store, address.lifetime, address.identifier, address.label, value.clone());
+        push(&mut bytes, &item);
+    }
+    for (ping, events) in &state.events {
+        for event in events {
+            push(&mut bytes, &Item::Event(ping, event.clone()));
+        }
+    }
+    push(&mut bytes, &header);
+    bytes
+}
+
+/// Writes a new file and waits until it is on the disk itself.
+///
+/// # Errors
+///
+/// [`Error::Io`]; what is left of the file is removed.
+pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+    let written = File::create(path).map_err(Error::io("create", path)).and_then(|mut file| {
+        file.write_all(bytes).map_err(Error::io("write", path))?;
+        file.sync_all().map_err(Error::io("sync", path))
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    written
+}
+
+/// Makes a rename durable. Only Unix has this, and some file systems refuse it: failure changes nothing for a reader.
+pub fn sync_parent(path: &Path) {
+    #[cfg(unix)]
+    if let Some(directory) = path.parent().and_then(|parent| File::open(parent).ok()) {
+        let _ = directory.sync_all();
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}

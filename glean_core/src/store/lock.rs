@@ -1,0 +1,134 @@
+//! Locks that the operating system drops when their process ends.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+
+/// How often a lock is tried while somebody else holds it.
+const RETRY_INTERVAL: Duration = Duration::from_millis(2);
+
+/// A held lock, given up when dropped. The file stays.
+#[derive(Debug)]
+pub struct FileLock {
+    _file: File,
+    #[cfg(unix)]
+    slot: Option<usize>,
+}
+
+impl FileLock {
+    /// Takes the lock at `path`, which is created if missing; `None` if somebody holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file cannot be made or locked.
+    pub fn try_acquire(path: &Path) -> Result<Option<FileLock>> {
+        match open_exclusively(path)? {
+            None => Ok(None),
+            #[cfg(unix)]
+            Some(file) => Ok(Some(FileLock { slot: forked::remember(&file), _file: file })),
+            #[cfg(not(unix))]
+            Some(file) => Ok(Some(FileLock { _file: file })),
+        }
+    }
+
+    /// Takes the lock at `path`, and waits for it as long as `patience`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] after that; [`Error::Io`] as for [`FileLock::try_acquire`].
+    pub fn acquire(path: &Path, patience: Duration) -> Result<FileLock> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(lock) = FileLock::try_acquire(path)? {
+                return Ok(lock);
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::Locked { path: PathBuf::from(path) });
+            }
+            std::thread::sleep(RETRY_INTERVAL);
+        }
+    }
+}
+
+#[cfg(unix)]
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        forked::forget(self.slot);
+    }
+}
+
+/// Opens the file and locks it, as `flock` does: the lock belongs to this open file, whoever else opens it.
+#[cfg(unix)]
+fn open_exclusively(path: &Path) -> Result<Option<File>> {
+    use std::os::fd::AsRawFd;
+
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(Error::io("open", path))?;
+    // SAFETY: the descriptor is open for the whole call.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        return Ok(Some(file));
+    }
+    let source = std::io::Error::last_os_error();
+    if source.raw_os_error() == Some(libc::EWOULDBLOCK) { Ok(None) } else { Err(Error::io("lock", path)(source)) }
+}
+
+/// Opens the file so that nobody else can open it.
+#[cfg(windows)]
+fn open_exclusively(path: &Path) -> Result<Option<File>> {
+    use std::os::windows::fs::OpenOptionsExt;
+
+    /// `ERROR_SHARING_VIOLATION` of winerror.h.
+    const SHARING_VIOLATION: i32 = 32;
+
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).share_mode(0).open(path);
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(source) if source.raw_os_error() == Some(SHARING_VIOLATION) => Ok(None),
+        Err(source) => Err(Error::io("open", path)(source)),
+    }
+}
+
+/// A forked child has copies of the descriptors, and with them the locks of its parent, who may die first. So it closes
+/// them; the parent's stay.
+#[cfg(unix)]
+pub mod forked {
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+    use std::sync::atomic::{AtomicI32, Ordering};
+
+    /// More than are ever held at once: one for the process, one for the directory, one that is tried.
+    const SLOTS: usize = 16;
+    const FREE: i32 = -1;
+    static HELD: [AtomicI32; SLOTS] = [const { AtomicI32::new(FREE) }; SLOTS];
+
+    pub(super) fn remember(file: &File) -> Option<usize> {
+        let descriptor = file.as_raw_fd();
+        (0..SLOTS).find(|slot| {
+            HELD[*slot].compare_exchange(FREE, descriptor, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        })
+    }
+
+    pub(super) fn forget(slot: Option<usize>) {
+        if let Some(slot) = slot {
+            HELD[slot].store(FREE, Ordering::Release);
+        }
+    }
+
+    /// Closes the copies. Only in a child that will never touch the locks of its parent again.
+    pub fn close_copies() {
+        for slot in &HELD {
+            let descriptor = slot.swap(FREE, Ordering::AcqRel);
+            if descriptor != FREE {
+                // SAFETY: the descriptor is a copy of the parent's, and its owner in this process was given up.
+                unsafe { libc::close(descriptor) };
+            }
+        }
+    }
+}
