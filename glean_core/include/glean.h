@@ -190,6 +190,11 @@ int32_t glean_buffer_free(GleanBuffer *buffer);
 int32_t glean_counter_add(uint64_t handle, int32_t amount);
 
 /*
+ Adds 1 to the counter: `glean_counter_add` with one argument less to convert.
+ */
+int32_t glean_counter_increment(uint64_t handle);
+
+/*
  Adds samples; those that aren't accepted are counted as errors.
 
  # Safety

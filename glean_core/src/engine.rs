@@ -19,7 +19,7 @@ use crate::logging::log_at;
 use crate::machine::context::{Context, Settings};
 use crate::machine::{Machine, Outgoing};
 use crate::ping::files;
-use crate::store::base::{self, Effect, Header};
+use crate::store::base::{self, Effect, Header, Position};
 use crate::store::directory::{Directory, LogFile};
 use crate::store::lock::FileLock;
 use crate::store::State;
@@ -27,14 +27,54 @@ use crate::store::State;
 /// How long another process may hold the directory before this one tries again later.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// Marks a segment whose rest was given up.
-const GIVEN_UP: u64 = u64::MAX;
+const GIVEN_UP: Position = Position { offset: u64::MAX, counted: 0 };
+/// Where a segment begins.
+const START: Position = Position { offset: segment::MAGIC.len() as u64, counted: 0 };
 
 /// The context of one process, valid at one point of one of its segments.
 #[derive(Debug)]
 struct Reader {
     segment: String,
-    offset: u64,
+    position: Position,
     context: Context,
+}
+
+/// What a segment is read from.
+enum Source<'a> {
+    /// One that is mapped here, because it may be growing.
+    Mapped(&'a Segment),
+    /// The file of a process that is gone.
+    Bytes(&'a [u8]),
+}
+
+impl Source<'_> {
+    fn read(&self, offset: usize) -> Found<'_> {
+        match self {
+            Source::Mapped(segment) => segment.read(offset),
+            Source::Bytes(bytes) => frame::read(bytes, offset),
+        }
+    }
+
+    fn has_magic(&self) -> bool {
+        match self {
+            Source::Mapped(segment) => segment.has_magic(),
+            Source::Bytes(bytes) => bytes.starts_with(segment::MAGIC),
+        }
+    }
+
+    /// Returns how many bytes behind `offset` are lost, if what is there is no clean end.
+    fn lost_from(&self, offset: usize) -> Option<usize> {
+        match self {
+            Source::Mapped(segment) => {
+                (segment.read(offset) == Found::Damage).then(|| segment.size_bytes().saturating_sub(offset))
+            }
+            Source::Bytes(bytes) => {
+                let is_damaged = !self.has_magic() && !bytes.is_empty() || frame::is_damaged_from(bytes, offset);
+                let end = bytes.iter().rposition(|byte| *byte != 0).map_or(offset, |last| last + 1);
+                is_damaged.then(|| end.saturating_sub(offset))
+            }
+        }
+    }
 }
 
 /// Folds one data directory.
@@ -184,13 +224,18 @@ impl Engine {
                 .entry(log.process.clone())
                 .or_insert_with(|| FileLock::try_acquire(&self.directory.process_lock(&log.process)).ok().flatten());
             let is_dead = lock.is_some();
-            let is_over = is_dead || logs.get(index + 1).is_some_and(|next| next.process == log.process);
-            match fs::read(self.directory.file(&log.name)) {
-                Ok(bytes) => self.fold_bytes(log, &bytes, is_over),
-                Err(error) => {
-                    log_at!(Warn, "{}: {error}", self.directory.file(&log.name).display());
-                    continue;
-                }
+            let path = self.directory.file(&log.name);
+            let outcome = if is_dead {
+                fs::read(&path).map(|bytes| self.fold_segment(log, &Source::Bytes(&bytes), true)).map_err(|error| {
+                    crate::Error::io("read", &path)(error)
+                })
+            } else {
+                let is_over = logs.get(index + 1).is_some_and(|next| next.process == log.process);
+                Segment::open(&path).map(|segment| self.fold_segment(log, &Source::Mapped(&segment), is_over))
+            };
+            if let Err(error) = outcome {
+                log_at!(Warn, "{error}");
+                continue;
             }
             // One that lives removes its segments itself: until then it would take a missing entry for "not folded".
             if is_dead {
@@ -206,39 +251,6 @@ impl Engine {
         finished
     }
 
-    fn fold_bytes(&mut self, log: &LogFile, bytes: &[u8], is_over: bool) {
-        let mut offset = self.position(log, |from, to, machine| {
-            let mut offset = from;
-            while let Found::Payload(payload) = frame::read(bytes, offset, frame::header_at(bytes, offset)) {
-                if offset >= to {
-                    break;
-                }
-                observe(machine, payload);
-                offset += frame::size(payload.len());
-            }
-        });
-        if offset == GIVEN_UP {
-            return;
-        }
-        let mut place = offset as usize;
-        if !bytes.starts_with(segment::MAGIC) {
-            if is_over && !bytes.is_empty() {
-                self.note_damage(log, bytes.len());
-            }
-            return;
-        }
-        self.with_machine(&log.process, |machine| {
-            place = frame::scan(bytes, place, |payload| apply(machine, payload));
-        });
-        offset = place as u64;
-        if is_over && frame::is_damaged_from(bytes, place) {
-            let end = bytes.iter().rposition(|byte| *byte != 0).map_or(place, |last| last + 1);
-            self.note_damage(log, end.saturating_sub(place));
-            offset = GIVEN_UP;
-        }
-        self.remember(log, offset);
-    }
-
     /// Folds the segments of this process; returns those that are finished.
     fn fold_own(&mut self, own: &[Arc<Segment>]) -> Vec<LogFile> {
         let mut finished = Vec::new();
@@ -246,40 +258,7 @@ impl Engine {
             let name = segment.path().file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
             let log = LogFile { process: self.process.clone(), serial: 0, name };
             let is_over = index + 1 < own.len();
-            let offset = self.position(&log, |from, to, machine| {
-                let mut offset = from;
-                while let Found::Payload(payload) = segment.read(offset) {
-                    if offset >= to {
-                        break;
-                    }
-                    observe(machine, payload);
-                    offset += frame::size(payload.len());
-                }
-            });
-            if offset != GIVEN_UP {
-                let mut place = offset as usize;
-                let process = self.process.clone();
-                let mut is_damaged = false;
-                self.with_machine(&process, |machine| {
-                    loop {
-                        match segment.read(place) {
-                            Found::Payload(payload) => {
-                                apply(machine, payload);
-                                place += frame::size(payload.len());
-                            }
-                            Found::End => break,
-                            Found::Damage => {
-                                is_damaged = true;
-                                break;
-                            }
-                        }
-                    }
-                });
-                if is_damaged {
-                    self.note_damage(&log, segment.size_bytes().saturating_sub(place));
-                }
-                self.remember(&log, if is_damaged { GIVEN_UP } else { place as u64 });
-            }
+            self.fold_segment(&log, &Source::Mapped(segment), is_over);
             if is_over {
                 finished.push(log);
             }
@@ -287,38 +266,56 @@ impl Engine {
         finished
     }
 
+    /// Folds what a segment holds behind its position. `is_over` tells that nothing is appended to it any more.
+    fn fold_segment(&mut self, log: &LogFile, source: &Source<'_>, is_over: bool) {
+        let mut position = self.position(log, source);
+        if position == GIVEN_UP {
+            return;
+        }
+        if source.has_magic() {
+            self.with_machine(&log.process, |machine| fold_frames(machine, source, &mut position, is_over));
+        }
+        if let Some(lost) = source.lost_from(position.offset as usize) {
+            self.note_damage(log, lost);
+            position = GIVEN_UP;
+        }
+        if let Some(reader) = self.readers.get_mut(&log.process) {
+            reader.position = position;
+        }
+        self.header.folded.insert(log.name.clone(), position);
+    }
+
     /// Returns where to go on in a segment, with the context of its process as of there.
-    ///
-    /// `observe` is given a range of the segment to take the context from, if it isn't known.
-    fn position(&mut self, log: &LogFile, observe: impl FnOnce(usize, usize, &mut Machine<'_>)) -> u64 {
-        let start = segment::MAGIC.len() as u64;
-        let offset = self.header.folded.get(&log.name).copied().unwrap_or(start);
-        if offset == GIVEN_UP {
-            return offset;
+    fn position(&mut self, log: &LogFile, source: &Source<'_>) -> Position {
+        let position = self.header.folded.get(&log.name).copied().unwrap_or(START);
+        if position == GIVEN_UP {
+            return position;
         }
         match self.readers.get_mut(&log.process) {
-            Some(reader) if reader.segment == log.name && reader.offset == offset => (),
-            Some(reader) if offset == start => {
+            Some(reader) if reader.segment == log.name && reader.position == position => (),
+            Some(reader) if position == START => {
                 // The context of the former segment goes on; the first frame of this one repeats it.
                 log.name.clone_into(&mut reader.segment);
-                reader.offset = offset;
+                reader.position = position;
             }
             _ => {
                 let context = Context::new(log.process.clone(), Settings::default(), crate::journal::op::Moment::now());
-                let reader = Reader { segment: log.name.clone(), offset, context };
-                self.readers.insert(log.process.clone(), reader);
-                let process = log.process.clone();
-                self.with_machine(&process, |machine| observe(start as usize, offset as usize, machine));
+                self.readers.insert(log.process.clone(), Reader { segment: log.name.clone(), position, context });
+                self.with_machine(&log.process, |machine| {
+                    let mut offset = START.offset as usize;
+                    while offset < position.offset as usize {
+                        let found = source.read(offset);
+                        match found {
+                            Found::Payload(payload) => observe(machine, payload),
+                            Found::Counted(..) => (),
+                            Found::End | Found::Damage => break,
+                        }
+                        offset += found.size();
+                    }
+                });
             }
         }
-        offset
-    }
-
-    fn remember(&mut self, log: &LogFile, offset: u64) {
-        if let Some(reader) = self.readers.get_mut(&log.process) {
-            reader.offset = offset;
-        }
-        self.header.folded.insert(log.name.clone(), offset);
+        position
     }
 
     fn with_machine(&mut self, process: &str, work: impl FnOnce(&mut Machine<'_>)) {
@@ -381,6 +378,32 @@ impl Engine {
             }
         }
         own
+    }
+}
+
+/// Applies the frames from `position` on, and moves it behind them.
+fn fold_frames(machine: &mut Machine<'_>, source: &Source<'_>, position: &mut Position, is_over: bool) {
+    loop {
+        let offset = position.offset as usize;
+        let found = source.read(offset);
+        let end = offset + found.size();
+        match found {
+            Found::Payload(payload) => apply(machine, payload),
+            Found::Counted(payload, _) => {
+                // Once a frame follows, the count has its last value: so that is looked at first.
+                let is_final = is_over || source.read(end) != Found::End;
+                let Found::Counted(_, count) = source.read(offset) else { return };
+                if let Ok(op) = postcard::from_bytes::<Op<'_>>(payload) {
+                    machine.apply_count(&op, count.saturating_sub(position.counted));
+                }
+                if !is_final {
+                    position.counted = count;
+                    return;
+                }
+            }
+            Found::End | Found::Damage => return,
+        }
+        *position = Position { offset: end as u64, counted: 0 };
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Object {
 pub struct Metric {
     /// Its description, and its number in the journal.
     pub numbered: Numbered,
+    /// Whether it is a sum.
+    pub counts: bool,
     /// What it measures right now.
     pub timer: Timer,
 }
@@ -72,7 +74,9 @@ impl Labeled {
 impl Metric {
     /// Makes a metric that measures nothing.
     pub fn new(definition: Arc<MetricDefinition>) -> Metric {
-        Metric { numbered: Numbered::new(definition), timer: Timer::default() }
+        let counts =
+            matches!(definition.kind, Kind::Counter | Kind::Denominator(_) | Kind::DualLabeledCounter { .. });
+        Metric { counts, numbered: Numbered::new(definition), timer: Timer::default() }
     }
 }
 

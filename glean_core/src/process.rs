@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::handles::Handles;
+use crate::handles::{Handles, Object};
 use crate::journal::log::{self, Appended, Log};
 use crate::journal::op::{Moment, Op, Start};
 use crate::logging::log_at;
@@ -75,6 +75,19 @@ struct Signal {
 #[inline]
 pub fn shared() -> MutexGuard<'static, Shared> {
     SHARED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Adds to a counter, if that needs nothing but a few stores; `false` if it has to be recorded in the general way.
+///
+/// Nothing in here can panic, so it needs no guard.
+#[inline]
+pub fn count(handle: u64, amount: i32) -> bool {
+    let mut shared = shared();
+    let shared = &mut *shared;
+    match (shared.handles.get(handle), u32::try_from(amount)) {
+        (Some(Object::Metric(metric)), Ok(amount)) if metric.counts => shared.log.count(&metric.numbered, amount),
+        _ => false,
+    }
 }
 
 fn folding() -> &'static Folding {

@@ -3,21 +3,34 @@
 //! A frame starts at a multiple of 8: CRC-32 and length of the payload (both little-endian u32), then the payload,
 //! padded with zeros to a multiple of 8. The checksum starts from the offset of the frame, so a frame that was copied to
 //! another place is damage. A header of zeros is the end.
+//!
+//! A frame whose length has its highest bit set counts: behind the payload follows one more number, which may grow as
+//! long as no other frame follows. It is a multiple of [`COUNT_CODE`], so that no single flipped bit makes another count
+//! of it, and it is replaced in one step. This is what makes adding to the same counter again and again cheap, and keeps
+//! the journal from growing by it.
 
 /// Size of a header; also the alignment of frames.
 pub(crate) const HEADER_BYTES: usize = 8;
+/// The largest prime below 2¹⁶. Flipping one bit changes a number by a power of two, which is no multiple of it.
+pub(crate) const COUNT_CODE: u64 = 65_521;
+const COUNTS: u64 = 1 << 31;
 
-/// Returns the checksum of a payload in the frame at `offset`.
-fn checksum(payload: &[u8], offset: usize) -> u32 {
-    // Never 0, so that a header is never all zeros, whatever the length.
-    let mut hasher = crc32fast::Hasher::new_with_initial(offset as u32);
+/// Returns the checksum of a payload, starting from what is special about the frame.
+fn checksum(payload: &[u8], start: u32) -> u64 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(start);
     hasher.update(payload);
-    hasher.finalize() | 1
+    // Never 0, so that a header is never all zeros, whatever the length.
+    u64::from(hasher.finalize() | 1)
 }
 
 /// Returns the header of a frame as one number, to be stored in one step.
 pub fn header(payload: &[u8], offset: usize) -> u64 {
-    u64::from(checksum(payload, offset)) | (payload.len() as u64) << 32
+    checksum(payload, offset as u32) | (payload.len() as u64) << 32
+}
+
+/// Returns the header of a frame that counts.
+pub fn counting_header(payload: &[u8], offset: usize) -> u64 {
+    checksum(payload, !(offset as u32)) | (payload.len() as u64 | COUNTS) << 32
 }
 
 /// Returns how many bytes a frame takes.
@@ -26,34 +39,61 @@ pub const fn size(payload_len: usize) -> usize {
 }
 
 /// What is at an offset.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Found<'a> {
     /// An intact frame: its payload.
     Payload(&'a [u8]),
+    /// An intact frame that counts: its payload, and how far it counted.
+    Counted(&'a [u8], u64),
     /// Nothing yet.
     End,
     /// Something that is no frame.
     Damage,
 }
 
-/// Looks for the frame at `offset` of a file that was read or is mapped.
-///
-/// `header` was read from there in one step, because the file may be growing.
-pub fn read(bytes: &[u8], offset: usize, header: u64) -> Found<'_> {
-    if header == 0 {
-        return Found::End;
-    }
-    let length = (header >> 32) as usize;
-    let start = offset + HEADER_BYTES;
-    match start.checked_add(length).and_then(|end| bytes.get(start..end)) {
-        Some(payload) if length > 0 && self::header(payload, offset) == header => Found::Payload(payload),
-        _ => Found::Damage,
+impl Found<'_> {
+    /// Returns how many bytes it takes; 0 for what is no frame.
+    pub fn size(&self) -> usize {
+        match self {
+            Found::Payload(payload) => size(payload.len()),
+            Found::Counted(payload, _) => size(payload.len()) + HEADER_BYTES,
+            Found::End | Found::Damage => 0,
+        }
     }
 }
 
+/// Looks for the frame at `offset` of a file that was read or is mapped.
+///
+/// `word` reads 8 bytes at an offset in one step, because the file may be growing; 0 behind its end.
+pub fn read_with(bytes: &[u8], offset: usize, word: impl Fn(usize) -> u64) -> Found<'_> {
+    let header = word(offset);
+    if header == 0 {
+        return Found::End;
+    }
+    let length = (header >> 32 & !COUNTS) as usize;
+    let start = offset + HEADER_BYTES;
+    let Some(payload) = start.checked_add(length).and_then(|end| bytes.get(start..end)) else { return Found::Damage };
+    if length == 0 {
+        return Found::Damage;
+    }
+    if self::header(payload, offset) == header {
+        return Found::Payload(payload);
+    }
+    let count = word(offset + size(length));
+    if counting_header(payload, offset) == header && count != 0 && count % COUNT_CODE == 0 {
+        return Found::Counted(payload, count / COUNT_CODE);
+    }
+    Found::Damage
+}
+
+/// [`read_with`] for bytes that don't change.
+pub fn read(bytes: &[u8], offset: usize) -> Found<'_> {
+    read_with(bytes, offset, |offset| word_at(bytes, offset))
+}
+
 /// Returns the 8 bytes at `offset`, or 0 behind the end.
-pub fn header_at(bytes: &[u8], offset: usize) -> u64 {
-    bytes.get(offset..offset + HEADER_BYTES).map_or(0, |bytes| {
+pub fn word_at(bytes: &[u8], offset: usize) -> u64 {
+    bytes.get(offset..offset.saturating_add(HEADER_BYTES)).map_or(0, |bytes| {
         u64::from_le_bytes(bytes.try_into().expect("eight bytes: sliced so"))
     })
 }
@@ -66,11 +106,11 @@ pub fn push(bytes: &mut Vec<u8>, payload: &[u8]) {
     bytes.resize(offset + size(payload.len()), 0);
 }
 
-/// Hands every intact frame from `offset` on to `apply`, in order; returns where the first thing that is none begins.
+/// Hands every intact frame that doesn't count to `apply`, in order; returns where the first thing that is none begins.
 pub fn scan<'a>(bytes: &'a [u8], mut offset: usize, mut apply: impl FnMut(&'a [u8])) -> usize {
-    while let Found::Payload(payload) = read(bytes, offset, header_at(bytes, offset)) {
+    while let found @ Found::Payload(payload) = read(bytes, offset) {
         apply(payload);
-        offset += size(payload.len());
+        offset += found.size();
     }
     offset
 }
@@ -80,12 +120,12 @@ pub fn scan<'a>(bytes: &'a [u8], mut offset: usize, mut apply: impl FnMut(&'a [u
 ///
 /// A process that dies while it writes leaves at most one unfinished payload behind a header of zeros.
 pub fn is_damaged_from(bytes: &[u8], offset: usize) -> bool {
-    if read(bytes, offset, header_at(bytes, offset)) == Found::Damage {
+    if read(bytes, offset) == Found::Damage {
         return true;
     }
     let mut later = offset + HEADER_BYTES;
     while later < bytes.len() {
-        if matches!(read(bytes, later, header_at(bytes, later)), Found::Payload(_)) {
+        if matches!(read(bytes, later), Found::Payload(_) | Found::Counted(..)) {
             return true;
         }
         later += HEADER_BYTES;
@@ -132,7 +172,23 @@ mod tests {
         let bytes = frames(&[b"first", b"again"]);
         let mut moved = bytes.clone();
         moved.copy_within(8..24, 24);
-        assert_eq!(read(&moved, 24, header_at(&moved, 24)), Found::Damage);
+        assert_eq!(read(&moved, 24), Found::Damage);
+    }
+
+    #[test]
+    fn a_count_is_read_and_any_flipped_bit_in_it_is_damage() {
+        let mut bytes = vec![0; 8];
+        let payload = b"abc";
+        bytes.extend_from_slice(&counting_header(payload, 8).to_le_bytes());
+        bytes.extend_from_slice(b"abc\0\0\0\0\0");
+        bytes.extend_from_slice(&(7 * COUNT_CODE).to_le_bytes());
+        assert_eq!(read(&bytes, 8), Found::Counted(payload, 7));
+        for bit in 64..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let is_padding = (19..24).contains(&(bit / 8));
+            assert_eq!(read(&damaged, 8) == Found::Damage, !is_padding, "bit {bit}");
+        }
     }
 
     #[test]

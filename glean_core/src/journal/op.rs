@@ -20,6 +20,8 @@ pub enum Op<'a> {
     Define(u32, Box<MetricDefinition>),
     /// A recording of the metric with this number.
     Record(u32, #[serde(borrow)] Recording<'a>),
+    /// In a frame that counts: as many were added to the metric with this number as the frame says.
+    Count(u32),
     /// Makes a ping known.
     RegisterPing(Box<PingDefinition>),
     /// Switches a ping.
@@ -73,6 +75,8 @@ pub enum Op<'a> {
 impl Op<'_> {
     /// The number of [`Op::Record`] among the variants.
     pub(crate) const RECORD_VARIANT: u32 = 3;
+    /// The number of [`Op::Count`].
+    pub(crate) const COUNT_VARIANT: u8 = 4;
 }
 
 /// A moment by the three clocks that matter.

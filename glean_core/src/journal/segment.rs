@@ -73,10 +73,11 @@ impl Segment {
         self.map.len()
     }
 
-    fn header(&self, offset: usize) -> Option<&AtomicU64> {
+    #[inline]
+    fn word(&self, offset: usize) -> Option<&AtomicU64> {
         let end = offset.checked_add(frame::HEADER_BYTES)?;
-        // SAFETY: inside of the map, which starts on a page, and `offset` is a multiple of 8. Headers are only accessed
-        // as atomics.
+        // SAFETY: inside of the map, which starts on a page, and `offset` is a multiple of 8. Headers and counts are only
+        // accessed as atomics.
         (end <= self.map.len() && offset % frame::HEADER_BYTES == 0)
             .then(|| unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(offset).cast()) })
     }
@@ -117,27 +118,70 @@ impl Segment {
     }
 
     fn publish(&self, tail: &mut Tail, header: u64, payload_len: usize) -> bool {
-        let Some(place) = self.header(tail.0) else { return false };
+        let Some(place) = self.word(tail.0) else { return false };
         place.store(header.to_le(), Ordering::Release);
         tail.0 += frame::size(payload_len);
         true
     }
 
+    /// Appends a frame that counts. Returns where its count is; `None` if it doesn't fit.
+    pub fn append_count(&self, tail: &mut Tail, payload: &[u8], count: u64) -> Option<usize> {
+        let offset = tail.0;
+        let place = offset + frame::size(payload.len());
+        if place + frame::HEADER_BYTES > self.map.len() {
+            return None;
+        }
+        // SAFETY: as in `append`.
+        unsafe {
+            self.map
+                .as_mut_ptr()
+                .add(offset + frame::HEADER_BYTES)
+                .copy_from_nonoverlapping(payload.as_ptr(), payload.len());
+        };
+        self.word(place)?.store((count * frame::COUNT_CODE).to_le(), Ordering::Relaxed);
+        self.word(offset)?.store(frame::counting_header(payload, offset).to_le(), Ordering::Release);
+        tail.0 = place + frame::HEADER_BYTES;
+        Some(place)
+    }
+
+    /// Adds to the count of the last frame, whose place [`Segment::append_count`] returned. `false` if it gets too large.
+    #[inline]
+    pub fn add_to_count(&self, place: usize, amount: u32) -> bool {
+        let Some(word) = self.word(place) else { return false };
+        let count = u64::from_le(word.load(Ordering::Relaxed));
+        match count.checked_add(u64::from(amount) * frame::COUNT_CODE) {
+            Some(count) => {
+                word.store(count.to_le(), Ordering::Release);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Opens the file of another process, to read it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it cannot be opened or mapped, for example because it is empty.
+    pub fn open(path: &Path) -> Result<Segment> {
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        let map = MmapOptions::new().map_raw_read_only(&file).map_err(Error::io("map", path))?;
+        Ok(Segment { path: path.to_path_buf(), map, file })
+    }
+
+    /// Tells whether it begins as a segment does.
+    pub fn has_magic(&self) -> bool {
+        self.word(0).is_some_and(|word| word.load(Ordering::Relaxed).to_ne_bytes() == *MAGIC)
+    }
+
     /// Returns what is at `offset`.
     pub fn read(&self, offset: usize) -> Found<'_> {
-        let Some(place) = self.header(offset) else { return Found::End };
-        let header = u64::from_le(place.load(Ordering::Acquire));
-        if header == 0 {
-            return Found::End;
-        }
-        let length = (header >> 32) as usize;
-        let start = offset + frame::HEADER_BYTES;
-        if length == 0 || start.saturating_add(length) > self.map.len() {
-            return Found::Damage;
-        }
-        // SAFETY: inside of the map, and complete: its header is there.
-        let payload = unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(start), length) };
-        if frame::header(payload, offset) == header { Found::Payload(payload) } else { Found::Damage }
+        // SAFETY: the map lives as long as the segment. Of what `append` may still write, only headers and counts are
+        // read, and those as atomics; a payload is read when its header is there.
+        let bytes = unsafe { std::slice::from_raw_parts(self.map.as_ptr(), self.map.len()) };
+        frame::read_with(bytes, offset, |offset| {
+            self.word(offset).map_or(0, |word| u64::from_le(word.load(Ordering::Acquire)))
+        })
     }
 
     /// Gives the room behind `offset` back to the disk. Only when nothing is appended any more.

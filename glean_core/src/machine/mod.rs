@@ -117,6 +117,16 @@ impl Machine<'_> {
         }
     }
 
+    /// Adds what a frame that counts says.
+    pub fn apply_count(&mut self, op: &Op<'_>, mut count: u64) {
+        let Op::Count(number) = op else { return };
+        while count > 0 {
+            let amount = i32::try_from(count).unwrap_or(i32::MAX);
+            self.record(*number, &Recording::CounterAdd(amount));
+            count -= u64::from(amount.unsigned_abs());
+        }
+    }
+
     fn record(&mut self, number: u32, recording: &Recording<'_>) {
         let known = self.context.metrics.get(number as usize).and_then(Option::as_ref).map(Arc::clone);
         let Some(known) = known else {
@@ -146,10 +156,15 @@ impl Machine<'_> {
         self.state.get(INTERNAL_STORE, Address::plain(lifetime, identifier))
     }
 
+    /// Tells whether a server left one of the core's own metrics on.
+    fn is_own_metric_enabled(&self, identifier: &str) -> bool {
+        self.context.knobs.metrics_enabled.get(identifier).copied().unwrap_or(true)
+    }
+
     /// Adds to one of the core's own counters, in those pings that are enabled.
     pub(crate) fn count(&mut self, identifier: &str, label: Option<&str>, pings: &[&str], amount: i32) {
         for ping in pings {
-            if amount > 0 && self.context.is_store_enabled(ping) {
+            if amount > 0 && self.is_own_metric_enabled(identifier) && self.context.is_store_enabled(ping) {
                 let address = Address { lifetime: Lifetime::Ping, identifier, label };
                 self.state.change(ping, address, || Value::Counter(0), |value| scope::add_to_counter(value, amount));
             }
@@ -159,7 +174,7 @@ impl Machine<'_> {
     /// Sets one of the core's own values of ping lifetime, in those pings that are enabled.
     pub(crate) fn set_in_pings(&mut self, identifier: &str, pings: &[&str], value: &Value) {
         for ping in pings {
-            if self.context.is_store_enabled(ping) {
+            if self.is_own_metric_enabled(identifier) && self.context.is_store_enabled(ping) {
                 self.state.set(ping, Address::plain(Lifetime::Ping, identifier), value.clone());
             }
         }

@@ -19,10 +19,10 @@ impl Machine<'_> {
         let is_first_run = !self.has_first_run_date();
         self.restore_session_mode(moment);
         self.recover_client_id(was_empty);
-        self.set_configured_experimentation_id();
+        self.set_configured_experimentation_id(true);
         self.start_collection(moment);
         if self.context.collection_enabled {
-            self.set_core_values();
+            self.set_client_info("os", operating_system());
             self.note_database_size(start.database_bytes);
         }
         if let Some(damage) = self.damage.take() {
@@ -74,10 +74,10 @@ impl Machine<'_> {
                     self.state.clear(&store, Lifetime::Application);
                 }
             }
-            self.set_core_values();
+            self.set_client_info("os", operating_system());
             self.set_application_info();
             // It is of application lifetime as well, so the clearing took it.
-            self.set_configured_experimentation_id();
+            self.set_configured_experimentation_id(false);
         }
         if start.dropped_calls > 0 {
             let dropped = i32::try_from(start.dropped_calls).unwrap_or(i32::MAX);
@@ -85,20 +85,22 @@ impl Machine<'_> {
         }
     }
 
-    fn set_configured_experimentation_id(&mut self) {
+    fn set_configured_experimentation_id(&mut self, is_first_time: bool) {
         if let Some(id) = self.context.settings.experimentation_id.clone() {
-            let (text, _) = truncate(&id, metrics::string::MAX_BYTES);
+            let (text, is_cut) = truncate(&id, metrics::string::MAX_BYTES);
+            if is_cut && is_first_time {
+                let error = crate::error_recording::ErrorType::InvalidOverflow;
+                self.record_error(EXPERIMENTATION_ID, &[], error, 1, "cut to 255 bytes");
+            }
             let address = Address::plain(Lifetime::Application, EXPERIMENTATION_ID);
             self.state.set(ALL_PINGS_STORE, address, Value::String(text.to_owned()));
         }
     }
 
-    /// Sets what the core knows about the system.
+    /// Sets what the core knows about the system and what the application said about itself, once collection is on.
     pub(crate) fn set_core_values(&mut self) {
         self.set_client_info("os", operating_system());
-        if self.context.collection_enabled && self.has_first_run_date() {
-            self.set_application_info();
-        }
+        self.set_application_info();
     }
 
     /// Sets what the application said about itself.

@@ -29,25 +29,30 @@ impl Machine<'_> {
     ///
     /// A reason the ping doesn't list is logged and left out.
     pub(crate) fn submit(&mut self, name: &str, reason: Option<&str>, moment: &Moment) -> bool {
-        let mut waiting = vec![name.to_owned()];
-        let mut done: Vec<String> = Vec::new();
-        let mut is_submitted = false;
-        while let Some(name) = waiting.pop() {
-            let Some(ping) = self.context.pings.get(&name).map(|ping| ping.definition.clone()) else {
-                log_at!(Error, "ping {name}: not registered, so it cannot be submitted");
-                continue;
-            };
-            let is_made = self.context.is_ping_enabled(&name) && self.submit_enabled(&ping, reason, moment);
-            is_submitted |= is_made && done.is_empty();
-            done.push(name);
-            for scheduled in ping.schedules_pings.iter().rev() {
-                // A ping that was submitted in this round isn't again: two pings may schedule each other.
-                if !done.contains(scheduled) && !waiting.contains(scheduled) {
-                    waiting.push(scheduled.clone());
-                }
+        self.submit_scheduled(name, reason, moment, &mut Vec::new())
+    }
+
+    fn submit_scheduled(
+        &mut self,
+        name: &str,
+        reason: Option<&str>,
+        moment: &Moment,
+        scheduled_by: &mut Vec<String>,
+    ) -> bool {
+        let Some(ping) = self.context.pings.get(name).map(|ping| ping.definition.clone()) else {
+            log_at!(Error, "ping {name}: not registered, so it cannot be submitted");
+            return false;
+        };
+        let is_made = self.context.is_ping_enabled(name) && self.submit_enabled(&ping, reason, moment);
+        scheduled_by.push(ping.name);
+        for scheduled in &ping.schedules_pings {
+            // Two pings may schedule each other.
+            if !scheduled_by.contains(scheduled) {
+                self.submit_scheduled(scheduled, reason, moment, scheduled_by);
             }
         }
-        is_submitted
+        scheduled_by.pop();
+        is_made
     }
 
     fn submit_enabled(&mut self, ping: &PingDefinition, reason: Option<&str>, moment: &Moment) -> bool {

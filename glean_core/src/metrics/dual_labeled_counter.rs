@@ -45,8 +45,12 @@ fn resolve_part(scope: &mut Scope<'_, '_>, part: &str, listed: Option<&[String]>
     if stored.contains(part) {
         return part.to_owned();
     }
-    if stored.len() >= MAX_LABELS || part.len() > MAX_BYTES {
-        scope.record_error(ErrorType::InvalidLabel, 1, "too many keys or categories, or one is longer than 111 bytes");
+    // As for one label: too many is no error.
+    if stored.len() >= MAX_LABELS {
+        return OTHER.to_owned();
+    }
+    if part.len() > MAX_BYTES {
+        scope.record_error(ErrorType::InvalidLabel, 1, "a key or a category is longer than 111 bytes");
         return OTHER.to_owned();
     }
     part.to_owned()

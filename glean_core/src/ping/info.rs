@@ -63,12 +63,14 @@ pub(crate) fn ping_info(
 }
 
 /// Makes `client_info`: all values of the pseudo-store on one level, `attribution` and `distribution` on a second one.
-pub(crate) fn client_info(machine: &Machine<'_>, ping: &PingDefinition) -> Json {
+///
+/// Values of ping lifetime are taken out of the store: the ping that comes first has them.
+pub(crate) fn client_info(machine: &mut Machine<'_>, ping: &PingDefinition) -> Json {
     let mut info = Map::new();
     info.insert("telemetry_sdk_build".into(), crate::VERSION.into());
     for lifetime in Lifetime::ALL {
         for (identifier, entry) in machine.state.entries(CLIENT_INFO_STORE, lifetime) {
-            let Entry::Plain(value) = entry else { continue };
+            let value = super::entry_json(entry);
             if identifier == "client_id" && !ping.include_client_id {
                 continue;
             }
@@ -76,14 +78,15 @@ pub(crate) fn client_info(machine: &Machine<'_>, ping: &PingDefinition) -> Json 
                 Some((group @ ("attribution" | "distribution"), field)) => {
                     let group = info.entry(group).or_insert_with(|| Json::Object(Map::new()));
                     if let Some(group) = group.as_object_mut() {
-                        group.insert(field.to_owned(), value.to_json());
+                        group.insert(field.to_owned(), value);
                     }
                 }
                 _ => {
-                    info.insert(identifier.to_owned(), value.to_json());
+                    info.insert(identifier.to_owned(), value);
                 }
             }
         }
     }
+    machine.state.clear(CLIENT_INFO_STORE, Lifetime::Ping);
     Json::Object(info)
 }

@@ -77,17 +77,24 @@ pub(crate) fn assemble(
     let mut metrics = collect_metrics(machine, ping);
     machine.state.clear(&ping.name, Lifetime::Ping);
     let events = collect_events(machine, ping);
-    if (events.is_empty() && ping.name == EVENTS_PING)
-        || (events.is_empty() && metrics.is_empty() && !ping.send_if_empty)
-    {
-        return None;
-    }
-    insert_everywhere(machine, ping, &mut metrics);
-    if !ping.uploader_capabilities.is_empty() {
+    insert_everywhere(machine, &mut metrics);
+    let has_content = !metrics.is_empty() || !events.is_empty();
+    if !ping.uploader_capabilities.is_empty() && (has_content || ping.send_if_empty) {
         let section = metrics.entry("string_list").or_insert_with(|| Json::Object(Map::new()));
         if let Some(section) = section.as_object_mut() {
             section.insert("glean.ping.uploader_capabilities".into(), json!(ping.uploader_capabilities));
         }
+    }
+    if !ping.include_client_id {
+        remove_tag(&mut metrics);
+    }
+    // Alone, it says nothing.
+    let is_tag_alone = events.is_empty() && !ping.send_if_empty && holds_tag_alone(&metrics);
+    if (events.is_empty() && ping.name == EVENTS_PING)
+        || (events.is_empty() && metrics.is_empty() && !ping.send_if_empty)
+        || is_tag_alone
+    {
+        return None;
     }
     let mut body = Map::new();
     if ping.include_info_sections {
@@ -115,12 +122,26 @@ fn collect_metrics(machine: &Machine<'_>, ping: &PingDefinition) -> Map<String, 
 }
 
 /// Adds what is in every ping.
-fn insert_everywhere(machine: &Machine<'_>, ping: &PingDefinition, sections: &mut Map<String, Json>) {
+fn insert_everywhere(machine: &Machine<'_>, sections: &mut Map<String, Json>) {
     for (identifier, entry) in machine.state.entries(ALL_PINGS_STORE, Lifetime::Application) {
-        if ping.include_client_id || identifier != EXPERIMENTATION_ID {
-            insert_entry(sections, identifier, entry);
+        insert_entry(sections, identifier, entry);
+    }
+}
+
+/// Takes out the experimentation id, which tells clients apart like the client id does.
+fn remove_tag(sections: &mut Map<String, Json>) {
+    if let Some(section) = sections.get_mut("string").and_then(Json::as_object_mut) {
+        section.remove(EXPERIMENTATION_ID);
+        if section.is_empty() {
+            sections.remove("string");
         }
     }
+}
+
+/// Tells whether the experimentation id is all there is.
+fn holds_tag_alone(sections: &Map<String, Json>) -> bool {
+    let section = sections.get("string").and_then(Json::as_object);
+    sections.len() == 1 && section.is_some_and(|section| section.len() == 1 && section.contains_key(EXPERIMENTATION_ID))
 }
 
 /// Takes the events of a ping out of the store and returns them as they appear in it.
@@ -142,19 +163,28 @@ fn collect_events(machine: &mut Machine<'_>, ping: &PingDefinition) -> Vec<Json>
 
 /// Puts a value into the section of its type.
 fn insert_entry(sections: &mut Map<String, Json>, identifier: &str, entry: &Entry) {
-    let (section, json) = match entry {
-        Entry::Plain(value) => (value.section().to_owned(), value.to_json()),
+    let section = match entry {
+        Entry::Plain(value) => value.section().to_owned(),
         Entry::Labeled(values) => match values.values().next() {
             None => return,
-            Some(Value::DualLabeledCounter(_)) => ("dual_labeled_counter".to_owned(), dual_json(entry)),
-            Some(first) => {
-                let labels = values.iter().map(|(label, value)| (label.clone(), value.to_json())).collect();
-                (format!("labeled_{}", first.section()), Json::Object(labels))
-            }
+            Some(Value::DualLabeledCounter(_)) => "dual_labeled_counter".to_owned(),
+            Some(first) => format!("labeled_{}", first.section()),
         },
     };
+    let json = entry_json(entry);
     let section = sections.entry(section).or_insert_with(|| Json::Object(Map::new()));
     section.as_object_mut().expect("a section is an object: made above").insert(identifier.to_owned(), json);
+}
+
+/// Returns what is stored for an identifier as it appears in a ping.
+pub(crate) fn entry_json(entry: &Entry) -> Json {
+    match entry {
+        Entry::Plain(value) => value.to_json(),
+        Entry::Labeled(values) if matches!(values.values().next(), Some(Value::DualLabeledCounter(_))) => dual_json(entry),
+        Entry::Labeled(values) => {
+            Json::Object(values.iter().map(|(label, value)| (label.clone(), value.to_json())).collect())
+        }
+    }
 }
 
 /// Returns a dual labeled counter as it appears in a ping: categories in keys.

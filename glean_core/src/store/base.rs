@@ -25,9 +25,18 @@ pub struct Header {
     /// Another number for each base: tells whether the file was replaced.
     pub generation: u64,
     /// How far each segment is folded in, by file name.
-    pub folded: BTreeMap<String, u64>,
+    pub folded: BTreeMap<String, Position>,
     /// What is to be done in other folders once this base is in place; doing it again is harmless.
     pub effects: Vec<Effect>,
+}
+
+/// How far a segment is folded in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The offset of the first frame that isn't.
+    pub offset: u64,
+    /// If that one counts, how much of it is.
+    pub counted: u64,
 }
 
 /// A change outside of the base that belongs to it.
@@ -92,7 +101,7 @@ pub fn parse(bytes: &[u8]) -> Loaded {
     let mut headers = 0;
     let mut offset = MAGIC.len();
     while offset < bytes.len() {
-        match frame::read(bytes, offset, frame::header_at(bytes, offset)) {
+        match frame::read(bytes, offset) {
             frame::Found::Payload(payload) => {
                 match postcard::from_bytes::<Item<'_>>(payload) {
                     Ok(Item::Value(store, lifetime, identifier, label, value)) => {
