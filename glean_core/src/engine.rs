@@ -90,6 +90,8 @@ pub struct Engine {
     outgoing: Vec<Outgoing>,
     /// Whether a base has to be saved although there is nothing outgoing.
     needs_base: bool,
+    /// How far each segment is in the base that was saved last.
+    saved: BTreeMap<String, Position>,
     /// Whether effects of the saved base are still to be carried out.
     has_effects: bool,
     /// Folded segments of this process whose files could not be removed yet.
@@ -117,6 +119,7 @@ impl Engine {
             readers: BTreeMap::new(),
             outgoing: Vec::new(),
             needs_base: false,
+            saved: BTreeMap::new(),
             has_effects: false,
             leftover: Vec::new(),
             damage: None,
@@ -159,6 +162,16 @@ impl Engine {
         }
         self.commit()?;
         Ok(Folded { removed: self.remove(&finished) })
+    }
+
+    /// Returns the last segment of this process, and how much of it is in the saved base.
+    ///
+    /// A count that may still grow is behind that point, even if it was folded.
+    pub fn folded_bytes(&self) -> (String, u64) {
+        let last = self.saved.iter().rfind(|(name, _)| name.starts_with(&self.process));
+        last.map_or_else(Default::default, |(name, position)| {
+            (name.clone(), if position.counted == 0 { position.offset } else { 0 })
+        })
     }
 
     /// Returns how often this process made a ping of this name.
@@ -348,6 +361,7 @@ impl Engine {
         header.generation = uuid::Uuid::new_v4().as_u64_pair().0 | 1;
         header.effects = self.outgoing.iter().map(|outgoing| outgoing.effect.clone()).collect();
         base::save(&self.directory.base(), &header, &self.state).inspect_err(|_| self.needs_base = true)?;
+        self.saved.clone_from(&header.folded);
         self.header = header;
         self.outgoing.clear();
         self.needs_base = false;

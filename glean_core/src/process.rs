@@ -27,6 +27,10 @@ use crate::time::awake_nanos;
 
 /// How long the end of the process waits for the last fold.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+/// How much of a journal `shutdown` leaves for the next start to fold: it may take the time to save a base.
+const KEPT_AFTER_SHUTDOWN_BYTES: usize = 4 << 10;
+/// The same for a process that just ends, which doesn't wait for a disk unless that saves the next start much work.
+const KEPT_AFTER_EXIT_BYTES: usize = 256 << 10;
 /// How long after a failed fold the next one is tried, if no call asks for one.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -243,6 +247,10 @@ pub fn fold() -> Result<()> {
 }
 
 fn fold_with(engine: &mut Engine) -> Result<()> {
+    #[cfg(unix)]
+    if crate::journal::guard_pages::take_lost() {
+        shared().log.leave_segment();
+    }
     let own = shared().log.segments();
     let folded = engine.fold(&own);
     drop(own);
@@ -294,7 +302,7 @@ pub fn initialize(settings: Settings) -> Result<()> {
         set_test_mode(true);
     }
     if let Err(error) = open(&mut shared, settings) {
-        shared.log.close();
+        shared.log.close(None);
         shared.log.turn_off();
         return Err(error);
     }
@@ -375,15 +383,24 @@ pub fn end(is_shutdown: bool) -> Result<()> {
     let is_used = !shared_now.log.segments().is_empty();
     drop(shared_now);
     if is_used {
-        if is_shutdown {
-            let waited = wait_for_folds();
-            let _ = append(&Op::End(true, Some(waited)));
-        }
+        let waited = is_shutdown.then(wait_for_folds);
+        shared().log.append(&Op::End(is_shutdown, waited));
         stop_thread();
+    }
+    let limit = if is_shutdown { KEPT_AFTER_SHUTDOWN_BYTES } else { KEPT_AFTER_EXIT_BYTES };
+    if is_used && shared().log.used_bytes() > limit {
+        let saved = with_engine(|engine| {
+            engine.ask_for_base();
+            fold_with(engine)
+        });
+        if let Some(Err(error)) = saved {
+            log_once(false, &error);
+        }
     }
     let mut engine = folding().engine.lock().unwrap_or_else(PoisonError::into_inner);
     let mut shared_now = shared();
-    shared_now.log.close();
+    let folded = engine.as_ref().map(Engine::folded_bytes);
+    shared_now.log.close(folded);
     shared_now.active_since = None;
     if let (true, Some(data_dir)) = (is_used, &shared_now.data_dir) {
         // The next start finds out by itself; this saves it from looking.
@@ -503,6 +520,8 @@ extern "C" fn after_fork_in_child() {
     crate::store::lock::forked::close_copies();
     let _ = HELD_OVER_FORK.try_with(|held| {
         if let Some(mut shared) = held.borrow_mut().take() {
+            // What waited stays with the parent, so that nothing is counted twice.
+            shared.log.drop_waiting();
             if shared.log.is_open() {
                 let process = new_name(&Moment::now());
                 shared.log.leave_to_parent(process.clone());

@@ -67,14 +67,16 @@ pub(crate) fn to_full(state: &State, context: &Context) -> usize {
         .events_ping_acceleration_factor
         .or(context.settings.events_ping_acceleration_factor)
         .unwrap_or(1);
-    let factor = usize::try_from(factor).unwrap_or(1).clamp(1, 1 << 20);
-    let collected = context.events_pings as usize;
+    // Not `usize`: the square of a factor has more than 32 bits.
+    let factor = u64::try_from(factor).unwrap_or(1).clamp(1, 1 << 20);
+    let collected = u64::from(context.events_pings);
+    let max_events = max_events as u64;
     let early = if factor > collected {
         (max_events / (factor * factor)).saturating_mul((collected + 1).saturating_pow(2)).max(1)
     } else {
         max_events
     };
-    max_events.min(early).saturating_sub(length)
+    usize::try_from(max_events.min(early)).unwrap_or(usize::MAX).saturating_sub(length)
 }
 
 fn execution_counter(ping: &str) -> String {

@@ -1,7 +1,5 @@
 //! The C form of objects.
 
-use serde::de::IgnoredAny;
-
 use super::{guard, record, strings};
 use crate::error_recording::ErrorType;
 use crate::metrics::Recording;
@@ -16,12 +14,14 @@ pub unsafe extern "C" fn glean_object_set(handle: u64, text: *const u8, len: u64
     guard("glean_object_set", || {
         // SAFETY: promised by the caller.
         let value = unsafe { strings::read(text, len, "text") }?;
-        record(handle, |_| {
-            Some(match serde_json::from_str::<IgnoredAny>(value) {
-                Ok(_) => Recording::ObjectSet(value),
-                Err(_) => Recording::Error(ErrorType::InvalidValue, 1, "no JSON"),
-            })
-        })
+        // Written again, so that what is stored is what any reader makes of it: the last of two equal keys, no blanks.
+        match serde_json::from_str::<serde_json::Value>(value) {
+            Ok(value) => {
+                let value = value.to_string();
+                record(handle, |_| Some(Recording::ObjectSet(&value)))
+            }
+            Err(_) => record(handle, |_| Some(Recording::Error(ErrorType::InvalidValue, 1, "no JSON"))),
+        }
     })
 }
 

@@ -253,6 +253,14 @@ impl Log {
         }
     }
 
+    /// Leaves the segment that is written, because it lost pages, and starts a new one.
+    pub fn leave_segment(&mut self) {
+        if matches!(self.sink, Sink::Open(_)) {
+            log_at!(Error, "a file of the journal was cut by somebody else; what comes next goes to another one");
+            self.rotate(0);
+        }
+    }
+
     /// Starts a new segment that has room for a frame of `needed` bytes.
     fn rotate(&mut self, needed: usize) -> bool {
         let Sink::Open(open) = &mut self.sink else { return false };
@@ -378,14 +386,46 @@ impl Log {
     }
 
     /// Stops. A segment that is left for the next start is cut to what is used of it.
-    pub fn close(&mut self) {
+    ///
+    /// `saved` is how much of the last segment is in a saved base; if that is all, the segment is removed.
+    pub fn close(&mut self, saved: Option<(String, u64)>) {
         if let Sink::Open(open) = std::mem::replace(&mut self.sink, Sink::Off) {
             let Open { segment, tail, finished, .. } = *open;
             drop(finished);
+            let is_saved = saved.is_some_and(|(name, offset)| {
+                segment.path().file_name().is_some_and(|file| file == name.as_str())
+                    && offset >= Segment::used(&tail) as u64
+            });
+            if is_saved {
+                let path = segment.path().to_path_buf();
+                drop(segment);
+                if let Err(error) = std::fs::remove_file(&path) {
+                    log_at!(Debug, "{}", Error::io("remove", &path)(error));
+                }
+                return;
+            }
             // A getter of another thread may hold it; then it stays as large as it is.
             if let Some(Err(error)) = Arc::into_inner(segment).map(|segment| segment.into_cut(&tail)) {
                 log_at!(Debug, "{error}");
             }
+        }
+    }
+
+    /// Returns how many bytes of its segments are in use.
+    pub fn used_bytes(&self) -> usize {
+        match &self.sink {
+            Sink::Open(open) => {
+                let finished: usize = open.finished.iter().map(|segment| segment.size_bytes()).sum();
+                finished + Segment::used(&open.tail)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Drops what waits.
+    pub fn drop_waiting(&mut self) {
+        if self.is_waiting() {
+            self.reset();
         }
     }
 

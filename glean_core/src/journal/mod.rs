@@ -4,6 +4,8 @@
 //! [`log`] is what the calls of a process are appended to: memory before `initialize`, segments after it.
 
 pub mod frame;
+#[cfg(unix)]
+pub mod guard_pages;
 pub mod log;
 pub mod op;
 pub mod segment;

@@ -12,6 +12,8 @@ use memmap2::{MmapOptions, MmapRaw};
 use serde::Serialize;
 
 use super::frame::{self, Found};
+#[cfg(unix)]
+use super::guard_pages;
 use crate::error::{Error, Result};
 
 /// The first bytes of a segment.
@@ -21,6 +23,9 @@ pub const MAGIC: &[u8; 8] = b"GLEANL02";
 #[derive(Debug)]
 pub struct Segment {
     path: PathBuf,
+    // Dropped before the map, whose addresses somebody else may get then.
+    #[cfg(unix)]
+    guard: guard_pages::Guard,
     map: MmapRaw,
     file: File,
 }
@@ -57,10 +62,20 @@ impl Segment {
                 return Err(error);
             }
         };
-        let segment = Segment { path: path.to_path_buf(), map, file };
+        let segment = Segment::new(path, map, file);
         // SAFETY: nobody else knows the segment; it is larger than its magic bytes.
         unsafe { segment.map.as_mut_ptr().copy_from_nonoverlapping(MAGIC.as_ptr(), MAGIC.len()) };
         Ok((segment, Tail(MAGIC.len())))
+    }
+
+    fn new(path: &Path, map: MmapRaw, file: File) -> Segment {
+        Segment {
+            path: path.to_path_buf(),
+            #[cfg(unix)]
+            guard: guard_pages::guard(map.as_ptr(), map.len()),
+            map,
+            file,
+        }
     }
 
     /// Returns the file.
@@ -166,7 +181,7 @@ impl Segment {
     pub fn open(path: &Path) -> Result<Segment> {
         let file = File::open(path).map_err(Error::io("open", path))?;
         let map = MmapOptions::new().map_raw_read_only(&file).map_err(Error::io("map", path))?;
-        Ok(Segment { path: path.to_path_buf(), map, file })
+        Ok(Segment::new(path, map, file))
     }
 
     /// Tells whether it begins as a segment does.
@@ -190,7 +205,9 @@ impl Segment {
     ///
     /// [`Error::Io`]; Windows refuses while the file is mapped.
     pub fn into_cut(self, tail: &Tail) -> Result<()> {
-        let Segment { path, map, file } = self;
+        #[cfg(unix)]
+        drop(self.guard);
+        let (path, map, file) = (self.path, self.map, self.file);
         drop(map);
         file.set_len(tail.0 as u64).map_err(Error::io("cut", &path))
     }

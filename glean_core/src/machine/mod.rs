@@ -287,18 +287,25 @@ impl Machine<'_> {
         if is_shutdown {
             self.set_dirty(false);
         }
+        // There is nothing to wait for but the disk, and that is measured by the other one.
+        self.add_duration("glean.validation.shutdown_wait", 0);
         if let Some(nanos) = waited_nanos {
-            for ping in ["metrics", "health"] {
-                if self.context.is_store_enabled(ping) {
-                    let address = Address::plain(Lifetime::Ping, "glean.validation.shutdown_dispatcher_wait");
-                    let nanos = nanos.max(1_000_000);
-                    let bucket = crate::histogram::functional_bucket(nanos, 2.0, 8.0);
-                    self.state.change(ping, address, || Value::TimingDistribution(Default::default()), |value| {
-                        if let Value::TimingDistribution(histogram) = value {
-                            histogram.record(bucket, nanos);
-                        }
-                    });
-                }
+            self.add_duration("glean.validation.shutdown_dispatcher_wait", nanos);
+        }
+    }
+
+    /// Adds to one of the core's own timing distributions, whose unit is the millisecond.
+    fn add_duration(&mut self, identifier: &str, nanos: u64) {
+        let nanos = nanos.max(1_000_000);
+        let bucket = metrics::timing_distribution::bucket(nanos);
+        for ping in startup::METRICS_AND_HEALTH {
+            if self.context.is_store_enabled(ping) {
+                let address = Address::plain(Lifetime::Ping, identifier);
+                self.state.change(ping, address, metrics::timing_distribution::empty, |value| {
+                    if let Value::TimingDistribution(histogram) = value {
+                        histogram.record(bucket, nanos);
+                    }
+                });
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::store::{ALL_PINGS_STORE, Address, CLIENT_INFO_STORE, Value};
 use crate::text::truncate;
 use crate::time::{LocalDatetime, TimeUnit};
 
-const METRICS_AND_HEALTH: [&str; 2] = [METRICS_PING, "health"];
+pub(super) const METRICS_AND_HEALTH: [&str; 2] = [METRICS_PING, "health"];
 
 impl Machine<'_> {
     pub(crate) fn start(&mut self, start: Start) {

@@ -12,11 +12,12 @@ const BUCKETS_PER_MAGNITUDE: f64 = 8.0;
 /// The largest sample, in units of the metric; larger ones are cut.
 const MAX_UNITS: u64 = 600_000_000_000;
 
-fn empty() -> Value {
+pub(crate) fn empty() -> Value {
     Value::TimingDistribution(Histogram::default())
 }
 
-fn bucket(nanos: u64) -> u64 {
+/// Returns the lower end of the bucket a duration belongs to.
+pub(crate) fn bucket(nanos: u64) -> u64 {
     functional_bucket(nanos, LOG_BASE, BUCKETS_PER_MAGNITUDE)
 }
 
