@@ -19,10 +19,10 @@ use crate::logging::log_at;
 use crate::machine::context::{Context, Settings};
 use crate::machine::{Machine, Outgoing};
 use crate::ping::files;
+use crate::store::State;
 use crate::store::base::{self, Effect, Header, Position};
 use crate::store::directory::{Directory, LogFile};
 use crate::store::lock::FileLock;
-use crate::store::State;
 
 /// How long another process may hold the directory before this one tries again later.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -69,7 +69,9 @@ impl Source<'_> {
                 (segment.read(offset) == Found::Damage).then(|| segment.size_bytes().saturating_sub(offset))
             }
             Source::Bytes(bytes) => {
-                let is_damaged = !self.has_magic() && !bytes.is_empty() || frame::is_damaged_from(bytes, offset);
+                // A process that died while it made the file leaves zeros.
+                let is_unknown = !self.has_magic() && bytes.iter().any(|byte| *byte != 0);
+                let is_damaged = is_unknown || frame::is_damaged_from(bytes, offset);
                 let end = bytes.iter().rposition(|byte| *byte != 0).map_or(offset, |last| last + 1);
                 is_damaged.then(|| end.saturating_sub(offset))
             }
@@ -87,6 +89,8 @@ pub struct Engine {
     header: Header,
     is_loaded: bool,
     readers: BTreeMap<String, Reader>,
+    /// The context of this process from before the base was replaced: it has what no journal tells.
+    kept: Option<Context>,
     outgoing: Vec<Outgoing>,
     /// Whether a base has to be saved although there is nothing outgoing.
     needs_base: bool,
@@ -117,6 +121,7 @@ impl Engine {
             header: Header::default(),
             is_loaded: false,
             readers: BTreeMap::new(),
+            kept: None,
             outgoing: Vec::new(),
             needs_base: false,
             saved: BTreeMap::new(),
@@ -192,16 +197,23 @@ impl Engine {
     /// Reads the base if it isn't the one in memory.
     fn load(&mut self) -> Result<()> {
         let path = self.directory.base();
-        let generation = base::generation(&path);
-        if self.is_loaded && generation == self.header.generation {
-            return Ok(());
+        if self.is_loaded {
+            match base::generation(&path)? {
+                Some(generation) if generation == self.header.generation => return Ok(()),
+                None if self.header.generation != 0 => {
+                    // It was removed. Memory has it all.
+                    self.needs_base = true;
+                    return Ok(());
+                }
+                _ => (),
+            }
         }
-        if self.is_loaded && generation == 0 {
-            // It was removed. Memory has it all.
+        let loaded = base::load(&path)?;
+        if self.is_loaded && (loaded.is_header_lost || loaded.header.generation == self.header.generation) {
+            // It was damaged after it was saved. Memory has it all.
             self.needs_base = true;
             return Ok(());
         }
-        let loaded = base::load(&path)?;
         if let Some(damage) = loaded.damage {
             log_at!(Warn, "{}: {damage}", path.display());
             self.damage = Some(damage);
@@ -209,14 +221,11 @@ impl Engine {
         }
         self.state = loaded.state;
         self.header = loaded.header;
+        self.kept = self.readers.remove(&self.process).map(|reader| reader.context).or(self.kept.take());
         self.readers.clear();
         self.outgoing.clear();
         if loaded.is_header_lost {
-            for log in self.directory.logs() {
-                if log.process != self.process {
-                    self.header.folded.insert(log.name, GIVEN_UP);
-                }
-            }
+            self.give_up_what_may_be_folded();
         }
         self.has_effects = true;
         if !self.is_loaded {
@@ -226,10 +235,35 @@ impl Engine {
         Ok(())
     }
 
+    /// Passes over all calls of other processes so far: counting none twice comes first.
+    fn give_up_what_may_be_folded(&mut self) {
+        for log in self.directory.logs() {
+            if log.process == self.process {
+                continue;
+            }
+            let mut position = START;
+            if let Ok(segment) = Segment::open(&self.directory.file(&log.name)) {
+                loop {
+                    let found = segment.read(position.offset as usize);
+                    match found {
+                        Found::Counted(_, count)
+                            if segment.read(position.offset as usize + found.size()) == Found::End =>
+                        {
+                            position.counted = count;
+                            break;
+                        }
+                        Found::Payload(_) | Found::Counted(..) => position.offset += found.size() as u64,
+                        Found::End | Found::Damage => break,
+                    }
+                }
+            }
+            self.header.folded.insert(log.name, position);
+        }
+    }
+
     /// Folds the segments of other processes; returns those that are finished.
     fn fold_others(&mut self) -> Vec<LogFile> {
-        let logs: Vec<LogFile> =
-            self.directory.logs().into_iter().filter(|log| log.process != self.process).collect();
+        let logs: Vec<LogFile> = self.directory.logs().into_iter().filter(|log| log.process != self.process).collect();
         let mut finished = Vec::new();
         let mut locks: BTreeMap<String, Option<FileLock>> = BTreeMap::new();
         for (index, log) in logs.iter().enumerate() {
@@ -239,9 +273,9 @@ impl Engine {
             let is_dead = lock.is_some();
             let path = self.directory.file(&log.name);
             let outcome = if is_dead {
-                fs::read(&path).map(|bytes| self.fold_segment(log, &Source::Bytes(&bytes), true)).map_err(|error| {
-                    crate::Error::io("read", &path)(error)
-                })
+                fs::read(&path)
+                    .map(|bytes| self.fold_segment(log, &Source::Bytes(&bytes), true))
+                    .map_err(|error| crate::Error::io("read", &path)(error))
             } else {
                 let is_over = logs.get(index + 1).is_some_and(|next| next.process == log.process);
                 Segment::open(&path).map(|segment| self.fold_segment(log, &Source::Mapped(&segment), is_over))
@@ -255,9 +289,17 @@ impl Engine {
                 finished.push(log.clone());
             }
         }
+        for process in self.directory.processes() {
+            // One that died before it made a segment.
+            if process != self.process && !locks.contains_key(&process) {
+                let lock = FileLock::try_acquire_existing(&self.directory.process_lock(&process)).ok().flatten();
+                locks.insert(process, lock);
+            }
+        }
         for (process, lock) in locks {
             if lock.is_some() {
-                // Removed while it is held: a new process has a new name.
+                // Windows removes no file that is open. Nobody else takes it: a new process has a new name.
+                drop(lock);
                 let _ = fs::remove_file(self.directory.process_lock(&process));
             }
         }
@@ -314,16 +356,26 @@ impl Engine {
             _ => {
                 let context = Context::new(log.process.clone(), Settings::default(), crate::journal::op::Moment::now());
                 self.readers.insert(log.process.clone(), Reader { segment: log.name.clone(), position, context });
+                let kept = if log.process == self.process { self.kept.take() } else { None };
                 self.with_machine(&log.process, |machine| {
                     let mut offset = START.offset as usize;
                     while offset < position.offset as usize {
                         let found = source.read(offset);
                         match found {
-                            Found::Payload(payload) => observe(machine, payload),
+                            Found::Payload(payload) => {
+                                if let Ok(op) = postcard::from_bytes::<Op<'_>>(payload) {
+                                    machine.context.observe(&op);
+                                }
+                            }
                             Found::Counted(..) => (),
                             Found::End | Found::Damage => break,
                         }
                         offset += found.size();
+                    }
+                    if let Some(kept) = kept {
+                        machine.context.submissions = kept.submissions;
+                        machine.context.events_pings = kept.events_pings;
+                        machine.context.is_client_active = kept.is_client_active;
                     }
                 });
             }
@@ -358,6 +410,10 @@ impl Engine {
             }
         }
         let mut header = self.header.clone();
+        // Another process may have removed its segments since.
+        let existing: std::collections::BTreeSet<String> =
+            self.directory.logs().into_iter().map(|log| log.name).collect();
+        header.folded.retain(|name, _| existing.contains(name) || name.starts_with(&self.process));
         header.generation = uuid::Uuid::new_v4().as_u64_pair().0 | 1;
         header.effects = self.outgoing.iter().map(|outgoing| outgoing.effect.clone()).collect();
         base::save(&self.directory.base(), &header, &self.state).inspect_err(|_| self.needs_base = true)?;
@@ -423,13 +479,13 @@ fn fold_frames(machine: &mut Machine<'_>, source: &Source<'_>, position: &mut Po
 
 fn apply(machine: &mut Machine<'_>, payload: &[u8]) {
     match postcard::from_bytes::<Op<'_>>(payload) {
-        Ok(op) => machine.apply(op),
+        // A call that cannot be carried out must not keep all the others from it, now and at every later start.
+        Ok(op) => {
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| machine.apply(op)));
+            if outcome.is_err() {
+                log_at!(Error, "error inside Glean, please report it: a call could not be carried out");
+            }
+        }
         Err(error) => log_at!(Error, "an unreadable call was dropped: {error}"),
-    }
-}
-
-fn observe(machine: &mut Machine<'_>, payload: &[u8]) {
-    if let Ok(op) = postcard::from_bytes::<Op<'_>>(payload) {
-        machine.observe(op);
     }
 }

@@ -29,6 +29,8 @@ pub enum Error {
         /// The size of what waits.
         bytes: u64,
     },
+    /// No data directory was named.
+    NoDataDir,
     /// The application id is empty.
     EmptyApplicationId,
     /// Glean isn't running: before `initialize`, after `shutdown`, or `initialize` failed.
@@ -49,12 +51,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Io { action, path, source } => write!(f, "cannot {action} {}: {source}", path.display()),
-            Error::Locked { path } => write!(
-                f,
-                "another process holds {} for too long; it is tried again",
-                path.display()
-            ),
+            Error::Locked { path } => {
+                write!(f, "another process holds {} for too long; it is tried again", path.display())
+            }
             Error::Backlog { bytes } => write!(f, "{bytes} bytes of calls wait for a disk that takes none"),
+            Error::NoDataDir => f.write_str("no data directory was named"),
             Error::EmptyApplicationId => f.write_str("the application id is empty"),
             Error::NotInitialized => f.write_str("Glean isn't running: call initialize first (and not after shutdown)"),
             Error::AlreadyInitialized => f.write_str("Glean was initialized already; this call changes nothing"),

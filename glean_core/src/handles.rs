@@ -74,8 +74,7 @@ impl Labeled {
 impl Metric {
     /// Makes a metric that measures nothing.
     pub fn new(definition: Arc<MetricDefinition>) -> Metric {
-        let counts =
-            matches!(definition.kind, Kind::Counter | Kind::Denominator(_) | Kind::DualLabeledCounter { .. });
+        let counts = matches!(definition.kind, Kind::Counter | Kind::Denominator(_) | Kind::DualLabeledCounter { .. });
         Metric { counts, numbered: Numbered::new(definition), timer: Timer::default() }
     }
 }

@@ -30,6 +30,17 @@ struct Queue {
     dropped: u64,
 }
 
+#[cfg(unix)]
+/// Gives access to the waiting messages; held over a fork, so that a child can log.
+pub(crate) fn hold() -> Held {
+    Held(queue())
+}
+
+/// See [`hold`].
+#[cfg(unix)]
+#[allow(dead_code)]
+pub(crate) struct Held(MutexGuard<'static, Queue>);
+
 fn queue() -> MutexGuard<'static, Queue> {
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
 }

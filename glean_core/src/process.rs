@@ -6,11 +6,14 @@
 //! In the child of a fork the thread is gone and the engine may be half-way: the child leaves both alone, and makes its
 //! own engine, its own segments and, when there is work, its own thread.
 
+#[cfg(unix)]
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+#[cfg(unix)]
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
@@ -316,6 +319,9 @@ fn open(shared: &mut Shared, settings: Settings) -> Result<()> {
     if crate::text::sanitize_application_id(&settings.application_id).is_empty() {
         return Err(Error::EmptyApplicationId);
     }
+    if settings.data_dir.is_empty() {
+        return Err(Error::NoDataDir);
+    }
     let data_dir = PathBuf::from(&settings.data_dir);
     let directory = Directory::new(&data_dir);
     let is_telling = settings.enable_internal_pings && !is_test_mode();
@@ -360,11 +366,10 @@ fn new_name(moment: &Moment) -> String {
 
 /// Tells whether no other living process uses the directory.
 fn is_alone(directory: &Directory, own: &str) -> bool {
-    directory
-        .processes()
-        .iter()
-        .filter(|process| *process != own)
-        .all(|process| matches!(FileLock::try_acquire(&directory.process_lock(process)), Ok(Some(_))))
+    directory.processes().iter().filter(|process| *process != own).all(|process| {
+        let path = directory.process_lock(process);
+        matches!(FileLock::try_acquire_existing(&path), Ok(Some(_))) || !path.exists()
+    })
 }
 
 /// Ends Glean: the last calls are folded as far as [`SHUTDOWN_PATIENCE`] allows, later ones do nothing.
@@ -419,10 +424,8 @@ fn wait_for_folds() -> u64 {
         let folding = folding();
         let mut signal = folding.signal.lock().unwrap_or_else(PoisonError::into_inner);
         while signal.has_work && signal.has_thread && start.elapsed() < SHUTDOWN_PATIENCE {
-            let (next, _) = folding
-                .changed
-                .wait_timeout(signal, Duration::from_millis(20))
-                .unwrap_or_else(PoisonError::into_inner);
+            let (next, _) =
+                folding.changed.wait_timeout(signal, Duration::from_millis(20)).unwrap_or_else(PoisonError::into_inner);
             signal = next;
         }
     }
@@ -482,8 +485,17 @@ pub fn client_inactive() -> Result<()> {
 /// Sets fields of attribution or distribution to those texts.
 pub type Fields = BTreeMap<String, String>;
 
+#[cfg(unix)]
 thread_local! {
-    static HELD_OVER_FORK: RefCell<Option<MutexGuard<'static, Shared>>> = const { RefCell::new(None) };
+    static HELD_OVER_FORK: RefCell<Option<HeldOverFork>> = const { RefCell::new(None) };
+}
+
+#[cfg(unix)]
+/// The locks that a fork takes, in this order, and gives back on both sides.
+struct HeldOverFork {
+    shared: MutexGuard<'static, Shared>,
+    _locks: MutexGuard<'static, ()>,
+    _messages: crate::logging::Held,
 }
 
 /// Sees to it that a forked child leaves alone what belongs to its parent.
@@ -496,16 +508,17 @@ fn keep_forks_apart() {
     });
 }
 
+/// Other systems have no forks.
 #[cfg(not(unix))]
-fn keep_forks_apart() {
-    let _ = (Once::new(), &HELD_OVER_FORK);
-}
+fn keep_forks_apart() {}
 
 /// Holds the log over the fork, so that no thread is in the middle of an append.
 #[cfg(unix)]
 extern "C" fn before_fork() {
-    let guard = shared();
-    let _ = HELD_OVER_FORK.try_with(|held| *held.borrow_mut() = Some(guard));
+    let shared = shared();
+    let locks = crate::store::lock::forked::whole();
+    let guards = HeldOverFork { shared, _locks: locks, _messages: crate::logging::hold() };
+    let _ = HELD_OVER_FORK.try_with(|held| *held.borrow_mut() = Some(guards));
 }
 
 #[cfg(unix)]
@@ -519,7 +532,7 @@ extern "C" fn after_fork_in_child() {
     FOLDING.store(std::ptr::null_mut(), Ordering::Release);
     crate::store::lock::forked::close_copies();
     let _ = HELD_OVER_FORK.try_with(|held| {
-        if let Some(mut shared) = held.borrow_mut().take() {
+        if let Some(HeldOverFork { mut shared, .. }) = held.borrow_mut().take() {
             // What waited stays with the parent, so that nothing is counted twice.
             shared.log.drop_waiting();
             if shared.log.is_open() {

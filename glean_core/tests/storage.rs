@@ -1,174 +1,351 @@
-//! The database on disk: what survives, what damage costs, who may open it.
+//! Damage: journals and bases cut anywhere and with flipped bits, and the traces of every kind of death.
 
 mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::TempDir;
-use glean_core::storage::{Address, Database, Entry, Value};
-use glean_core::{Error, Lifetime};
+use common::{Process, TempDir, copy_folder, metric};
+use glean_core::Lifetime;
+use glean_core::journal::frame::{self, Found};
+use glean_core::metrics::{Kind, Recording};
 
-const STORE: &str = "store";
+/// Every position is tried where the files are in memory; a disk, and Wine above it, gets a sample.
+const STEP: usize = if cfg!(target_os = "linux") { 1 } else { 29 };
+/// How many counters [`Recorded`] has.
+const CALLS: usize = 12;
 
-fn journal(directory: &TempDir) -> PathBuf {
-    directory.path().join("glean.journal")
+/// A directory that a process died in: its base has values and a client id, its segment has calls that nobody folded.
+struct Recorded {
+    directory: TempDir,
+    /// The segment.
+    log: PathBuf,
+    client_id: String,
+    /// Where the frame of each call ends.
+    ends: Vec<usize>,
 }
 
-fn open(directory: &Path) -> Database {
-    Database::open(directory).unwrap().0
+fn call_name(index: usize) -> String {
+    format!("test.call_{index:02}")
 }
 
-fn set_counters(database: &mut Database, names: &[&str], count: i32) {
-    for name in names {
-        database.set(STORE, Address::plain(Lifetime::Ping, name), Value::Counter(count));
-        database.commit();
+impl Recorded {
+    fn new() -> Recorded {
+        let directory = TempDir::new();
+        let mut first = Process::start(directory.path());
+        first.add("test.based", 7);
+        first.record(
+            &metric("test.text", Kind::String, &["custom"], Lifetime::User),
+            &Recording::TextSet("kept", false),
+        );
+        first.engine.ask_for_base();
+        let client_id = first.client_id();
+        first.end();
+        let mut second = Process::start(directory.path());
+        let log = second.current_segment();
+        let mut ends = Vec::new();
+        for index in 0..CALLS {
+            second.add(&call_name(index), 1);
+            second.add("test.total", 1);
+            ends.push(used(&log));
+        }
+        second.kill();
+        Recorded { directory, log, client_id, ends }
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn base(&self) -> PathBuf {
+        self.path().join("db").join("base")
+    }
+
+    /// Puts a damaged file into a copy of the directory, and starts a process there.
+    fn open_with(&self, file: &Path, bytes: &[u8]) -> (TempDir, Process) {
+        let copy = TempDir::new();
+        copy_folder(self.path(), copy.path());
+        fs::write(copy.path().join("db").join(file.file_name().unwrap()), bytes).unwrap();
+        let mut process = Process::start(copy.path());
+        process.fold();
+        (copy, process)
+    }
+
+    /// How many of the calls are there; they have to be the first ones.
+    #[track_caller]
+    fn prefix(&self, process: &mut Process, what: &str) -> usize {
+        let there: Vec<bool> = (0..CALLS).map(|index| process.count(&call_name(index)) == 1).collect();
+        let length = there.iter().take_while(|is_there| **is_there).count();
+        assert!(there[length..].iter().all(|is_there| !is_there), "{what}: {there:?} is no prefix");
+        let total = process.count("test.total") as usize;
+        assert!(total == length || total + 1 == length, "{what}: {total} of {length}");
+        assert_eq!(process.count("test.based"), 7, "{what}");
+        length
     }
 }
 
-fn counters(database: &Database) -> Vec<(String, i32)> {
-    let entries = database.entries(STORE, Lifetime::Ping);
-    entries
-        .map(|(name, entry)| match entry {
-            Entry::Plain(Value::Counter(count)) => (name.to_owned(), *count),
-            other => panic!("{other:?}"),
-        })
-        .collect()
+/// Returns where the last intact frame of a segment ends.
+fn used(log: &Path) -> usize {
+    *boundaries(&fs::read(log).unwrap()).last().unwrap()
+}
+
+/// Returns where the frames of a segment begin, and where the last one ends.
+fn boundaries(bytes: &[u8]) -> Vec<usize> {
+    let mut places = vec![8];
+    loop {
+        let place = places[places.len() - 1];
+        let found = frame::read(bytes, place);
+        if matches!(found, Found::End | Found::Damage) {
+            return places;
+        }
+        places.push(place + found.size());
+    }
 }
 
 #[test]
-fn values_of_every_lifetime_survive_without_an_orderly_end() {
-    let directory = TempDir::new();
-    let mut database = open(directory.path());
-    for lifetime in [Lifetime::Ping, Lifetime::Application, Lifetime::User] {
-        let labeled = Address { lifetime, identifier: "labeled", label: Some("x") };
-        database.set(STORE, labeled, Value::Boolean(true));
-        database.set(STORE, Address::plain(lifetime, "text"), Value::String("ü\0".into()));
-    }
-    database.commit();
-    database.remove(STORE, Address::plain(Lifetime::User, "text"));
-    database.commit();
-    drop(database);
-    let database = open(directory.path());
-    for lifetime in [Lifetime::Ping, Lifetime::Application, Lifetime::User] {
-        let labeled = Address { lifetime, identifier: "labeled", label: Some("x") };
-        assert_eq!(database.get(STORE, labeled), Some(&Value::Boolean(true)));
-    }
-    assert_eq!(database.get(STORE, Address::plain(Lifetime::User, "text")), None);
-    assert_eq!(database.get(STORE, Address::plain(Lifetime::Ping, "text")), Some(&Value::String("ü\0".into())));
-}
-
-#[test]
-fn what_was_not_committed_is_not_there() {
-    let directory = TempDir::new();
-    let mut database = open(directory.path());
-    database.set(STORE, Address::plain(Lifetime::Ping, "a"), Value::Counter(1));
-    drop(database);
-    assert!(counters(&open(directory.path())).is_empty());
-}
-
-#[test]
-fn a_file_cut_anywhere_gives_the_changes_before_the_cut() {
-    let directory = TempDir::new();
-    let mut sizes = Vec::new();
-    let mut database = open(directory.path());
-    for count in 1..=3 {
-        sizes.push(database.size_bytes() as usize);
-        set_counters(&mut database, &["a"], count);
-    }
-    drop(database);
-    let whole = fs::read(journal(&directory)).unwrap();
-    for length in 0..whole.len() {
-        fs::write(journal(&directory), &whole[..length]).unwrap();
-        let mut database = open(directory.path());
-        let complete = sizes.iter().skip(1).filter(|size| **size <= length).count() as i32;
-        let expected = if complete == 0 { vec![] } else { vec![("a".to_owned(), complete)] };
-        assert_eq!(counters(&database), expected, "cut to {length} of {}", whole.len());
-        // The next change lands behind the cut and is found again.
-        set_counters(&mut database, &["b"], 9);
-        drop(database);
-        assert_eq!(counters(&open(directory.path())).last(), Some(&("b".to_owned(), 9)), "cut to {length}");
+fn a_journal_cut_anywhere_gives_the_calls_before_the_cut() {
+    let recorded = Recorded::new();
+    let whole = fs::read(&recorded.log).unwrap();
+    let boundaries = boundaries(&whole);
+    let used = *boundaries.last().unwrap();
+    for length in (0..=used).step_by(STEP).chain([used, used + 1, used + 8, whole.len() - 1]) {
+        let (_copy, mut process) = recorded.open_with(&recorded.log, &whole[..length]);
+        let what = format!("cut to {length} of {used}");
+        let found = recorded.prefix(&mut process, &what);
+        let last_begin = boundaries.iter().rev().find(|begin| **begin <= length).copied().unwrap_or(0);
+        // The padding behind a payload is no loss.
+        let complete = recorded.ends.iter().filter(|end| **end <= length.next_multiple_of(8)).count();
+        assert!(found <= complete, "{what}: {found} of {complete}");
+        assert!(found + 1 >= complete, "{what}: {found} of {complete}");
+        assert_eq!(process.client_id(), recorded.client_id, "{what}");
+        let is_torn = length < used && length > last_begin && !is_in_padding(&whole, &boundaries, length);
+        assert_eq!(process.load_error().is_some(), is_torn, "{what}: {:?}", process.load_error());
+        // What comes next is kept.
+        process.add("test.next", 3);
+        process.kill();
+        assert_eq!(Process::start(_copy.path()).count("test.next"), 3, "{what}");
     }
 }
 
+fn is_in_padding(bytes: &[u8], boundaries: &[usize], length: usize) -> bool {
+    boundaries.windows(2).any(|ends| match frame::read(bytes, ends[0]) {
+        Found::Payload(payload) => (ends[0] + 8 + payload.len()..ends[1]).contains(&length),
+        _ => false,
+    })
+}
+
 #[test]
-fn a_flipped_bit_costs_at_most_its_own_change() {
-    let directory = TempDir::new();
-    let mut database = open(directory.path());
-    set_counters(&mut database, &["a", "b", "c"], 1);
-    let before = counters(&database);
-    drop(database);
-    let whole = fs::read(journal(&directory)).unwrap();
-    for position in 0..whole.len() {
-        for bit in [0, 3, 7] {
-            let mut damaged = whole.clone();
-            damaged[position] ^= 1 << bit;
-            fs::write(journal(&directory), &damaged).unwrap();
-            let database = open(directory.path());
-            let found = counters(&database);
-            assert!(found.len() >= 2, "byte {position} bit {bit}: {found:?}");
-            assert!(found.iter().all(|entry| before.contains(entry)), "byte {position} bit {bit}: {found:?}");
-            drop(database);
-            let (database, recovery) = Database::open(directory.path()).unwrap();
-            assert_eq!(counters(&database), found, "byte {position} bit {bit}: lost by the repair");
-            assert_eq!(recovery.damaged_bytes + recovery.torn_bytes, 0, "byte {position} bit {bit}: not repaired");
+fn a_flipped_bit_in_a_journal_costs_the_calls_from_there_on_and_is_told() {
+    let recorded = Recorded::new();
+    let whole = fs::read(&recorded.log).unwrap();
+    let used = used(&recorded.log);
+    let bits = (0..used * 8).step_by(if STEP == 1 { 3 } else { 97 });
+    for bit in bits {
+        let mut damaged = whole.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let (_copy, mut process) = recorded.open_with(&recorded.log, &damaged);
+        let what = format!("bit {} of byte {}", bit % 8, bit / 8);
+        let found = recorded.prefix(&mut process, &what);
+        let before = recorded.ends.iter().filter(|end| **end <= bit / 8).count();
+        assert!(found >= before, "{what}: {found} of {before}");
+        assert_eq!(process.client_id(), recorded.client_id, "{what}");
+        if found < CALLS || process.count("test.total") < CALLS as i64 {
+            let error = process.load_error().unwrap_or_else(|| panic!("{what}: not told"));
+            assert!(error.contains("journal"), "{what}: {error}");
         }
     }
 }
 
 #[test]
-fn files_that_are_no_journal_are_replaced() {
-    let garbage: [&[u8]; 4] = [b"\0\0\0\0", b"not a database at all", &[0xff; 5000], b"GLGLGLGLGLGLGLGLGL"];
-    for bytes in garbage {
-        let directory = TempDir::new();
-        fs::write(journal(&directory), bytes).unwrap();
-        let mut database = open(directory.path());
-        set_counters(&mut database, &["a"], 5);
-        drop(database);
-        assert_eq!(counters(&open(directory.path())), vec![("a".to_owned(), 5)]);
+fn bits_flipped_behind_the_end_of_a_journal_cost_nothing() {
+    let recorded = Recorded::new();
+    let whole = fs::read(&recorded.log).unwrap();
+    let used = used(&recorded.log);
+    for byte in (used..whole.len()).step_by(if STEP == 1 { 509 } else { 7919 }) {
+        let mut damaged = whole.clone();
+        damaged[byte] ^= 0x10;
+        let (_copy, mut process) = recorded.open_with(&recorded.log, &damaged);
+        assert_eq!(recorded.prefix(&mut process, &format!("byte {byte}")), CALLS);
+        assert_eq!(process.client_id(), recorded.client_id);
     }
 }
 
 #[test]
-fn the_journal_stays_small_however_often_a_value_changes() {
-    let directory = TempDir::new();
-    let mut database = open(directory.path());
-    let mut largest = 0;
-    for count in 0..60_000 {
-        database.set(STORE, Address::plain(Lifetime::Ping, "counter"), Value::Counter(count));
-        database.commit();
-        largest = largest.max(database.size_bytes());
+fn a_process_killed_in_the_middle_of_a_call_leaves_all_calls_before_it_and_no_damage() {
+    let recorded = Recorded::new();
+    let whole = fs::read(&recorded.log).unwrap();
+    let boundaries = boundaries(&whole);
+    for frame in boundaries.windows(2) {
+        let (begin, end) = (frame[0], frame[1]);
+        // The payload is written first, the header last and in one step.
+        for written in [0, (end - begin) / 2, end - begin - 8] {
+            let mut killed = whole.clone();
+            killed[begin..begin + 8].fill(0);
+            killed[begin + 8 + written.min(end - begin - 8)..].fill(0);
+            let (_copy, mut process) = recorded.open_with(&recorded.log, &killed);
+            let what = format!("killed in the frame at {begin} after {written} bytes");
+            let found = recorded.prefix(&mut process, &what);
+            let complete = recorded.ends.iter().filter(|end| **end <= begin).count();
+            // A call is two frames: its counter and the total.
+            assert!(found == complete || found == complete + 1, "{what}: {found} of {complete}");
+            assert_eq!(process.load_error(), None, "{what}");
+        }
     }
-    assert!(largest < (1 << 20) + 1000, "{largest}");
-    drop(database);
-    assert_eq!(counters(&open(directory.path())), vec![("counter".to_owned(), 59_999)]);
-    assert!(!directory.path().join("glean.new").exists());
 }
 
 #[test]
-fn a_leftover_of_an_interrupted_compaction_is_ignored() {
-    let directory = TempDir::new();
-    let mut database = open(directory.path());
-    set_counters(&mut database, &["a"], 1);
-    drop(database);
-    fs::write(directory.path().join("glean.new"), b"half").unwrap();
-    assert_eq!(counters(&open(directory.path())), vec![("a".to_owned(), 1)]);
+fn a_process_killed_before_its_first_call_leaves_no_damage() {
+    let recorded = Recorded::new();
+    for bytes in [&b""[..], &[0; 4096], &[0; 32 << 10], b"GLEANL02", b"GLEANL02\0\0\0\0\0\0\0\0"] {
+        let (_copy, mut process) = recorded.open_with(&recorded.log, bytes);
+        assert_eq!(process.load_error(), None, "{} bytes", bytes.len());
+        assert_eq!(process.client_id(), recorded.client_id);
+    }
 }
 
 #[test]
-fn only_one_at_a_time_may_open_a_directory() {
+fn files_that_are_no_journal_are_given_up_and_told() {
+    let recorded = Recorded::new();
+    for bytes in [
+        &b"not a journal at all"[..],
+        &[0xff; 5000],
+        b"GLEANL01aaaaaaaabbbbbbbb",
+        b"GLEANL02\xff\xff\xff\xff\xff\xff\xff\xff",
+    ] {
+        let (copy, mut process) = recorded.open_with(&recorded.log, bytes);
+        assert!(process.load_error().is_some(), "{bytes:?}");
+        assert_eq!(process.count("test.based"), 7);
+        assert!(!copy.path().join("db").join(recorded.log.file_name().unwrap()).exists(), "it would be told again");
+    }
+}
+
+/// A directory whose base was saved in the middle of a segment, which goes on behind it.
+fn half_folded() -> (TempDir, String) {
     let directory = TempDir::new();
-    let database = open(directory.path());
-    assert!(matches!(Database::open(directory.path()), Err(Error::Locked { .. })));
-    drop(database);
-    open(directory.path());
+    let mut process = Process::start(directory.path());
+    process.record(&metric("test.text", Kind::String, &["custom"], Lifetime::User), &Recording::TextSet("kept", false));
+    for index in 0..CALLS {
+        if index == CALLS / 2 {
+            process.engine.ask_for_base();
+            process.fold();
+        }
+        process.add(&call_name(index), 1);
+        process.add("test.total", 1);
+    }
+    let client_id = fs::read_to_string(directory.path().join("client_id.txt")).unwrap();
+    process.kill();
+    (directory, client_id)
+}
+
+/// Opens a copy of the directory with this base, and checks that nothing is doubled, and that a loss is told.
+fn open_with_base(directory: &TempDir, client_id: &str, base: &[u8], what: &str) {
+    let copy = TempDir::new();
+    copy_folder(directory.path(), copy.path());
+    fs::write(copy.path().join("db").join("base"), base).unwrap();
+    let mut process = Process::start(copy.path());
+    let counts: Vec<i64> = (0..CALLS).map(|index| process.count(&call_name(index))).collect();
+    assert!(counts.iter().all(|count| (0..=1).contains(count)), "{what}: {counts:?}");
+    let total = process.count("test.total");
+    assert!((0..=CALLS as i64).contains(&total), "{what}: {total}");
+    let text = process.value("custom", Lifetime::User, "test.text");
+    assert!(text.as_ref().is_none_or(|text| text == "kept"), "{what}: {text:?}");
+    assert_eq!(process.client_id(), client_id, "{what}");
+    if counts.contains(&0) || total < CALLS as i64 || text.is_none() {
+        assert!(process.load_error().is_some(), "{what}: {counts:?} {total} {text:?}");
+    }
+    // What comes next is kept, and the damage isn't told again.
+    process.add("test.next", 3);
+    process.fold();
+    process.kill();
+    let mut next = Process::start(copy.path());
+    assert_eq!(next.count("test.next"), 3, "{what}");
+    assert_eq!(next.count("test.total"), total, "{what}");
+    assert_eq!(next.client_id(), client_id, "{what}");
 }
 
 #[test]
-fn a_directory_that_cannot_be_made_is_an_error_that_names_it() {
+fn a_base_cut_anywhere_doubles_nothing_and_keeps_the_client_id() {
+    let (directory, client_id) = half_folded();
+    let whole = fs::read(directory.path().join("db").join("base")).unwrap();
+    for length in (1..whole.len()).step_by(2 * STEP) {
+        open_with_base(&directory, &client_id, &whole[..length], &format!("cut to {length} of {}", whole.len()));
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_a_base_doubles_nothing_and_keeps_the_client_id() {
+    let (directory, client_id) = half_folded();
+    let whole = fs::read(directory.path().join("db").join("base")).unwrap();
+    for bit in (0..whole.len() * 8).step_by(if STEP == 1 { 17 } else { 293 }) {
+        let mut damaged = whole.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        open_with_base(&directory, &client_id, &damaged, &format!("bit {} of byte {}", bit % 8, bit / 8));
+    }
+}
+
+#[test]
+fn a_base_that_is_none_at_all_doubles_nothing_and_keeps_the_client_id() {
+    let (directory, client_id) = half_folded();
+    for bytes in [&b"\0"[..], b"not a base", b"GLEANB02", &[0; 4096], &[0xff; 100], b"GLEANL02GLEANL02GLEANL02GLEANL02"]
+    {
+        open_with_base(&directory, &client_id, bytes, &format!("{} bytes", bytes.len()));
+    }
+}
+
+#[test]
+fn without_its_file_the_client_id_is_that_of_the_base() {
+    let (directory, client_id) = half_folded();
+    fs::remove_file(directory.path().join("client_id.txt")).unwrap();
+    let mut process = Process::start(directory.path());
+    assert_eq!(process.client_id(), client_id);
+    process.engine.ask_for_base();
+    process.fold();
+    assert_eq!(fs::read_to_string(directory.path().join("client_id.txt")).unwrap(), client_id);
+}
+
+#[test]
+fn a_base_of_an_interrupted_save_is_ignored() {
+    let (directory, client_id) = half_folded();
+    fs::write(directory.path().join("db").join("base.new"), b"half a base").unwrap();
+    let mut process = Process::start(directory.path());
+    assert_eq!(process.count("test.total"), CALLS as i64);
+    assert_eq!(process.client_id(), client_id);
+    assert_eq!(process.load_error(), None);
+}
+
+#[test]
+fn a_segment_that_outlived_its_base_is_not_counted_again() {
     let directory = TempDir::new();
-    let file = directory.path().join("file");
-    fs::write(&file, "").unwrap();
-    let error = Database::open(&file.join("db")).unwrap_err();
-    assert!(error.to_string().contains("file"), "{error}");
+    let mut first = Process::start(directory.path());
+    let log = first.current_segment();
+    first.add("test.counter", 5);
+    first.kill();
+    let bytes = fs::read(&log).unwrap();
+    let mut second = Process::start(directory.path());
+    assert_eq!(second.count("test.counter"), 5);
+    assert!(!log.exists());
+    second.kill();
+    // As if that one had died after it saved the base and before it removed the segment.
+    fs::write(&log, bytes).unwrap();
+    let mut third = Process::start(directory.path());
+    assert_eq!(third.count("test.counter"), 5);
+    assert!(!log.exists());
+}
+
+#[test]
+fn an_added_up_count_is_there_whole() {
+    let directory = TempDir::new();
+    let mut process = Process::start(directory.path());
+    let log = process.current_segment();
+    process.add("test.counter", 1);
+    let before = used(&log);
+    for _ in 0..10_000 {
+        process.add("test.counter", 1);
+    }
+    assert_eq!(used(&log), before + 24, "adding to the same counter makes no frames");
+    assert_eq!(process.count("test.counter"), 10_001);
+    process.add("test.counter", i32::MAX);
+    process.kill();
+    let mut next = Process::start(directory.path());
+    assert_eq!(next.count("test.counter"), i64::from(i32::MAX));
 }

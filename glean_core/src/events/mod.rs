@@ -62,11 +62,8 @@ pub(crate) fn record(machine: &mut Machine<'_>, known: &KnownMetric, event: &Eve
 pub(crate) fn to_full(state: &State, context: &Context) -> usize {
     let length = state.events.get(EVENTS_PING).map_or(0, Vec::len);
     let max_events = context.max_events();
-    let factor = context
-        .knobs
-        .events_ping_acceleration_factor
-        .or(context.settings.events_ping_acceleration_factor)
-        .unwrap_or(1);
+    let factor =
+        context.knobs.events_ping_acceleration_factor.or(context.settings.events_ping_acceleration_factor).unwrap_or(1);
     // Not `usize`: the square of a factor has more than 32 bits.
     let factor = u64::try_from(factor).unwrap_or(1).clamp(1, 1 << 20);
     let collected = u64::from(context.events_pings);

@@ -9,7 +9,11 @@ use crate::metrics::Recording;
 ///
 /// `samples` is NULL or valid for reads of `count` numbers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn glean_custom_distribution_accumulate_samples(handle: u64, samples: *const i64, count: u64) -> i32 {
+pub unsafe extern "C" fn glean_custom_distribution_accumulate_samples(
+    handle: u64,
+    samples: *const i64,
+    count: u64,
+) -> i32 {
     guard("glean_custom_distribution_accumulate_samples", || {
         // SAFETY: promised by the caller.
         let samples = unsafe { strings::slice(samples, count, "samples") }?.to_vec();
@@ -20,5 +24,7 @@ pub unsafe extern "C" fn glean_custom_distribution_accumulate_samples(handle: u6
 /// Adds a sample; if it isn't accepted, that is counted as an error.
 #[unsafe(no_mangle)]
 pub extern "C" fn glean_custom_distribution_accumulate_single_sample(handle: u64, sample: i64) -> i32 {
-    guard("glean_custom_distribution_accumulate_single_sample", || record(handle, |_| Some(Recording::CustomAccumulate(vec![sample]))))
+    guard("glean_custom_distribution_accumulate_single_sample", || {
+        record(handle, |_| Some(Recording::CustomAccumulate(vec![sample])))
+    })
 }

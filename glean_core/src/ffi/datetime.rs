@@ -29,5 +29,7 @@ pub extern "C" fn glean_datetime_set(
 /// Sets the present local time.
 #[unsafe(no_mangle)]
 pub extern "C" fn glean_datetime_set_now(handle: u64) -> i32 {
-    guard("glean_datetime_set_now", || record(handle, |_| Some(Recording::DatetimeSet(Some(LocalDatetime::from_now())))))
+    guard("glean_datetime_set_now", || {
+        record(handle, |_| Some(Recording::DatetimeSet(Some(LocalDatetime::from_now()))))
+    })
 }

@@ -23,8 +23,8 @@ struct Common {
 
 impl Common {
     fn into_data(self) -> Result<CommonMetricData, Failure> {
-        let lifetime = Lifetime::from_number(self.lifetime)
-            .ok_or_else(|| out_of_range("lifetime", self.lifetime, "0 to 2"))?;
+        let lifetime =
+            Lifetime::from_number(self.lifetime).ok_or_else(|| out_of_range("lifetime", self.lifetime, "0 to 2"))?;
         Ok(CommonMetricData {
             category: self.category,
             name: self.name,

@@ -69,12 +69,11 @@ pub unsafe extern "C" fn glean_test_get_experiment_data(id: *const u8, len: u64,
         // SAFETY: as above.
         let id = unsafe { strings::read(id, len, "id") }?;
         let key = experiments::key(&experiments::sanitize(id, "", BTreeMap::new()).id);
-        let data = process::ask(|state, _| {
-            match state.get(INTERNAL_STORE, Address::plain(Lifetime::Application, &key)) {
+        let data =
+            process::ask(|state, _| match state.get(INTERNAL_STORE, Address::plain(Lifetime::Application, &key)) {
                 Some(Value::Experiment(experiment)) => Some(experiment_json(experiment)),
                 _ => None,
-            }
-        })?;
+            })?;
         *out_data = GleanBuffer::from(found(data)?.to_string());
         Ok(())
     })

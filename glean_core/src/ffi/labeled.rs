@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{guard, invalid_handle, metric, out, strings};
 use crate::handles::{Metric, Object};
+use crate::metrics::Kind;
 use crate::process;
 
 /// Writes the handle of the metric with this label. It is to be destroyed like any other.
@@ -19,7 +20,9 @@ pub unsafe extern "C" fn glean_labeled_get(handle: u64, label: *const u8, len: u
         // SAFETY: as above.
         let label = unsafe { strings::read(label, len, "label") }?;
         let labeled = match process::shared().handles.get(handle) {
-            Some(Object::Labeled(labeled)) => labeled.clone(),
+            Some(Object::Labeled(labeled)) if !matches!(labeled.definition.kind, Kind::DualLabeledCounter { .. }) => {
+                labeled.clone()
+            }
             _ => return Err(invalid_handle()),
         };
         *out_handle = metric::insert(Object::Metric(Metric::new(Arc::new(labeled.part(label)))))?;

@@ -1,23 +1,23 @@
 //! What is the same for metrics of all types: making them, letting them go, reading them in tests.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
 use super::buffers::GleanBuffer;
 use super::definition::{Checked, Definition};
-use super::{
-    Failure, GLEAN_TOO_MANY_HANDLES, error_type, found, guard, invalid_handle, json, out, strings,
-};
+use super::{Failure, GLEAN_TOO_MANY_HANDLES, error_type, found, guard, invalid_handle, json, out, strings};
 use crate::common_metric_data::Lifetime;
 use crate::error_recording;
 use crate::events::{WALL_CLOCK_EXTRA, normalize};
 use crate::handles::{Labeled, Metric, Object};
-use crate::metrics::labeled::OTHER;
+use crate::metrics::dual_labeled_counter::split;
+use crate::metrics::labeled::{MAX_BYTES, MAX_LABELS, OTHER, SEPARATOR};
 use crate::metrics::{Kind, Label, MetricDefinition};
 use crate::ping::dual_json;
 use crate::process;
-use crate::store::{Entry, State};
+use crate::store::{Entry, State, Value};
 
 /// Makes a metric from its JSON description and writes its handle.
 ///
@@ -53,8 +53,14 @@ pub(super) fn insert(object: Object) -> Result<u64, Failure> {
 #[unsafe(no_mangle)]
 pub extern "C" fn glean_metric_destroy(handle: u64) -> i32 {
     guard("glean_metric_destroy", || {
-        let object = process::shared().handles.remove(handle);
-        object.map(drop).ok_or_else(invalid_handle)
+        let mut shared = process::shared();
+        match shared.handles.get(handle) {
+            Some(Object::Metric(_) | Object::Labeled(_)) => {
+                shared.handles.remove(handle);
+                Ok(())
+            }
+            _ => Err(invalid_handle()),
+        }
     })
 }
 
@@ -92,7 +98,11 @@ pub unsafe extern "C" fn glean_metric_test_get_value(
 ///
 /// `out_count` is NULL or valid for a write.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn glean_metric_test_get_num_recorded_errors(handle: u64, error: i32, out_count: *mut i32) -> i32 {
+pub unsafe extern "C" fn glean_metric_test_get_num_recorded_errors(
+    handle: u64,
+    error: i32,
+    out_count: *mut i32,
+) -> i32 {
     guard("glean_metric_test_get_num_recorded_errors", || {
         // SAFETY: promised by the caller.
         let out_count = unsafe { out(out_count, "out_count") }?;
@@ -130,16 +140,36 @@ fn read(state: &State, definition: &MetricDefinition, is_parent: bool, ping: &st
     }
     match (entry?, &definition.label) {
         (Entry::Plain(value), Label::None) => Some(value.to_test_json()),
-        (Entry::Labeled(values), Label::Dynamic(label) | Label::Static(label, true)) => {
-            values.get(label).map(crate::store::Value::to_test_json)
-        }
-        (Entry::Labeled(values), Label::Static(_, false)) => values.get(OTHER).map(crate::store::Value::to_test_json),
         (Entry::Labeled(values), Label::Dual(key, category)) => {
-            let label = format!("{key}{}{category}", crate::metrics::labeled::SEPARATOR);
-            values.get(&label).map(crate::store::Value::to_test_json)
+            let stored = |part: fn((&str, &str)) -> String| -> BTreeSet<String> {
+                values.keys().filter_map(|label| split(label)).map(part).collect()
+            };
+            let Kind::DualLabeledCounter { keys, categories } = &definition.kind else { return None };
+            let key = shown(key, keys.as_deref(), &stored(|(key, _)| key.to_owned()));
+            let category = shown(category, categories.as_deref(), &stored(|(_, category)| category.to_owned()));
+            values.get(&format!("{key}{SEPARATOR}{category}")).map(Value::to_test_json)
+        }
+        (Entry::Labeled(values), Label::Dynamic(label)) => {
+            let stored = values.keys().cloned().collect();
+            values.get(shown(label, None, &stored)).map(Value::to_test_json)
+        }
+        (Entry::Labeled(values), Label::Static(label, is_listed)) => {
+            values.get(if *is_listed { label.as_str() } else { OTHER }).map(Value::to_test_json)
         }
         _ => None,
     }
+}
+
+/// Returns the label under which a value with this one would be stored now.
+fn shown<'a>(label: &'a str, listed: Option<&[String]>, stored: &BTreeSet<String>) -> &'a str {
+    let is_kept = match listed {
+        Some(listed) => listed.iter().any(|listed| listed == label),
+        None => {
+            stored.contains(label)
+                || stored.len() < MAX_LABELS && label.len() <= MAX_BYTES && !label.contains(SEPARATOR)
+        }
+    };
+    if is_kept { label } else { OTHER }
 }
 
 fn read_events(state: &State, definition: &MetricDefinition, ping: &str) -> Option<Json> {

@@ -73,7 +73,8 @@ pub const GLEAN_NULL_POINTER: i32 = 1;
 pub const GLEAN_INVALID_UTF8: i32 = 2;
 /// A number or a length is outside of what the parameter allows.
 pub const GLEAN_OUT_OF_RANGE: i32 = 3;
-/// The handle was destroyed, never given out, or belongs to another type.
+/// The handle was destroyed, never given out, or is none of a metric where one is needed, or of a ping.
+/// A recording call for another type of metric is `GLEAN_OK` and counted as an invalid state of that metric.
 pub const GLEAN_INVALID_HANDLE: i32 = 4;
 /// An argument isn't acceptable.
 pub const GLEAN_INVALID_ARGUMENT: i32 = 5;
@@ -110,7 +111,7 @@ impl From<Error> for Failure {
         let status = match error {
             Error::Io { .. } | Error::Backlog { .. } => GLEAN_IO,
             Error::Locked { .. } => GLEAN_LOCKED,
-            Error::EmptyApplicationId => GLEAN_INVALID_ARGUMENT,
+            Error::EmptyApplicationId | Error::NoDataDir => GLEAN_INVALID_ARGUMENT,
             Error::NotInitialized => GLEAN_NOT_INITIALIZED,
             Error::AlreadyInitialized => GLEAN_ALREADY_INITIALIZED,
         };
@@ -130,14 +131,15 @@ thread_local! {
 pub(crate) fn guard(function: &'static str, body: impl FnOnce() -> Outcome) -> i32 {
     static HOOK: Once = Once::new();
     HOOK.call_once(keep_panics_silent);
-    let was_guarded = IS_GUARDED.replace(true);
+    // Without thread-local memory, in a thread that ends, all of this still works but the messages.
+    let was_guarded = IS_GUARDED.try_with(|guarded| guarded.replace(true)).unwrap_or(true);
     let result = panic::catch_unwind(AssertUnwindSafe(body));
-    IS_GUARDED.set(was_guarded);
+    let _ = IS_GUARDED.try_with(|guarded| guarded.set(was_guarded));
     let status = match result {
         Ok(Ok(())) => GLEAN_OK,
         Ok(Err(failure)) => fail(function, failure.status, failure.message),
         Err(_) => {
-            let message = PANIC.take().unwrap_or_default();
+            let message = PANIC.try_with(RefCell::take).ok().flatten().unwrap_or_default();
             log_at!(Error, "{function}: error inside Glean, please report it: {message}");
             fail(function, GLEAN_PANIC, message)
         }
@@ -147,18 +149,21 @@ pub(crate) fn guard(function: &'static str, body: impl FnOnce() -> Outcome) -> i
 
 #[cold]
 fn fail(function: &str, status: i32, message: impl Display) -> i32 {
-    LAST_ERROR.set(format!("{function}: {message}"));
+    let _ = LAST_ERROR.try_with(|last| last.replace(format!("{function}: {message}")));
     status
 }
 
 /// Keeps the message of a panic inside [`guard`] instead of printing it; others are printed as before.
 fn keep_panics_silent() {
     let previous = panic::take_hook();
-    panic::set_hook(Box::new(
-        move |info| {
-            if IS_GUARDED.get() { PANIC.set(Some(info.to_string())) } else { previous(info) }
-        },
-    ));
+    panic::set_hook(Box::new(move |info| {
+        let is_ours = IS_GUARDED.try_with(Cell::get).unwrap_or(true);
+        if is_ours {
+            let _ = PANIC.try_with(|panic| panic.replace(Some(info.to_string())));
+        } else {
+            previous(info);
+        }
+    }));
 }
 
 /// Returns where to write a result.
@@ -247,7 +252,7 @@ pub unsafe extern "C" fn glean_last_error(out_message: *mut GleanBuffer) -> i32 
     guard("glean_last_error", || {
         // SAFETY: promised by the caller.
         let out_message = unsafe { out(out_message, "out_message") }?;
-        *out_message = GleanBuffer::from(LAST_ERROR.with_borrow(String::clone));
+        *out_message = GleanBuffer::from(LAST_ERROR.try_with(|last| last.borrow().clone()).unwrap_or_default());
         Ok(())
     })
 }

@@ -28,7 +28,7 @@ pub unsafe extern "C" fn glean_object_set(handle: u64, text: *const u8, len: u64
 /// Records as an invalid value that something else than the object was to be set.
 #[unsafe(no_mangle)]
 pub extern "C" fn glean_object_record_schema_error(handle: u64) -> i32 {
-    guard("glean_object_record_schema_error", || record(handle, |_| {
-        Some(Recording::Error(ErrorType::InvalidValue, 1, "an object of another type"))
-    }))
+    guard("glean_object_record_schema_error", || {
+        record(handle, |_| Some(Recording::Error(ErrorType::InvalidValue, 1, "an object of another type")))
+    })
 }

@@ -32,8 +32,14 @@ pub unsafe extern "C" fn glean_ping_new(definition: *const u8, len: u64, out_han
 #[unsafe(no_mangle)]
 pub extern "C" fn glean_ping_destroy(handle: u64) -> i32 {
     guard("glean_ping_destroy", || {
-        let object = process::shared().handles.remove(handle);
-        object.map(drop).ok_or_else(invalid_handle)
+        let mut shared = process::shared();
+        match shared.handles.get(handle) {
+            Some(Object::Ping(_)) => {
+                shared.handles.remove(handle);
+                Ok(())
+            }
+            _ => Err(invalid_handle()),
+        }
     })
 }
 

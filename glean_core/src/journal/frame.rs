@@ -93,9 +93,9 @@ pub fn read(bytes: &[u8], offset: usize) -> Found<'_> {
 
 /// Returns the 8 bytes at `offset`, or 0 behind the end.
 pub fn word_at(bytes: &[u8], offset: usize) -> u64 {
-    bytes.get(offset..offset.saturating_add(HEADER_BYTES)).map_or(0, |bytes| {
-        u64::from_le_bytes(bytes.try_into().expect("eight bytes: sliced so"))
-    })
+    bytes
+        .get(offset..offset.saturating_add(HEADER_BYTES))
+        .map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes: sliced so")))
 }
 
 /// Appends a frame to a growing list of bytes whose length is a multiple of 8.
@@ -121,6 +121,10 @@ pub fn scan<'a>(bytes: &'a [u8], mut offset: usize, mut apply: impl FnMut(&'a [u
 /// A process that dies while it writes leaves at most one unfinished payload behind a header of zeros.
 pub fn is_damaged_from(bytes: &[u8], offset: usize) -> bool {
     if read(bytes, offset) == Found::Damage {
+        return true;
+    }
+    let rest = bytes.get(offset..).unwrap_or_default();
+    if rest.len() < HEADER_BYTES && rest.iter().any(|byte| *byte != 0) {
         return true;
     }
     let mut later = offset + HEADER_BYTES;

@@ -4,6 +4,7 @@
 //! known by handles, and defined in each segment when they are first used there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::ser::{Serialize, SerializeTupleVariant, Serializer};
 
@@ -20,6 +21,8 @@ use crate::store::lock::FileLock;
 
 /// How many calls wait for `initialize`; later ones are dropped and counted.
 pub(crate) const MAX_WAITING: u64 = 1_000_000;
+/// How large they may be together.
+const MAX_WAITING_BYTES: usize = 256 << 20;
 /// The size of the first segment: most runs of most programs need no more.
 const FIRST_SEGMENT_BYTES: usize = 32 << 10;
 /// Segments double in size up to this one: some 60 000 recordings, so the cost of a new file is spread over many.
@@ -231,7 +234,7 @@ impl Log {
             return if matches!(self.sink, Sink::Open(_)) { Pushed::Again } else { Pushed::No };
         }
         match &mut self.sink {
-            Sink::Waiting { dropped, count: MAX_WAITING.., .. } => {
+            Sink::Waiting { dropped, count, frames } if *count >= MAX_WAITING || frames.len() > MAX_WAITING_BYTES => {
                 *dropped += 1;
                 Pushed::No
             }
@@ -243,11 +246,7 @@ impl Log {
             }
             Sink::Open(open) => {
                 open.last_count = None;
-                if open.segment.append(&mut open.tail, value) {
-                    Pushed::Yes
-                } else {
-                    Pushed::NoRoom
-                }
+                if open.segment.append(&mut open.tail, value) { Pushed::Yes } else { Pushed::NoRoom }
             }
             Sink::Forked(..) | Sink::Off => Pushed::No,
         }
@@ -280,6 +279,11 @@ impl Log {
                 self.serial = serial;
                 self.next_number = 0;
                 self.next_segment_bytes = (self.next_segment_bytes * 2).min(MAX_SEGMENT_BYTES);
+                let dropped = std::mem::take(&mut open.dropped);
+                if dropped > 0 {
+                    log_at!(Error, "{dropped} calls were dropped while the disk took none");
+                    open.segment.append(&mut open.tail, &Op::Dropped(dropped));
+                }
                 true
             }
             Err(error) => {
@@ -299,21 +303,25 @@ impl Log {
     /// # Errors
     ///
     /// [`Error::Io`] if the first segment cannot be made; the log is off then.
-    pub fn open(&mut self, directory: &Directory, life: FileLock, context: Context, first: Op<'_>) -> Result<()> {
+    pub fn open(&mut self, directory: &Directory, life: FileLock, mut context: Context, first: Op<'_>) -> Result<()> {
         let waiting = match std::mem::replace(&mut self.sink, Sink::Off) {
             Sink::Waiting { frames, .. } => frames,
             _ => Vec::new(),
         };
         self.next_segment_bytes = FIRST_SEGMENT_BYTES;
-        let needed = waiting.len()
-            + serialized_size(&first)
-            + serialized_size(&context);
+        let needed = waiting.len() + serialized_size(&first) + serialized_size(&context);
         // With room for the checksums, and for some calls that follow.
         let size_bytes = FIRST_SEGMENT_BYTES.max((needed + needed / 4 + 4096).next_multiple_of(4096));
         let (segment, mut tail) = new_segment(directory, &context, self.serial, size_bytes)?;
         segment.append(&mut tail, &first);
+        context.observe(&first);
         frame::scan(&waiting, 0, |payload| {
             segment.append_payload(&mut tail, payload);
+            // Later segments start with what these calls made of the context; metrics are defined again there.
+            match postcard::from_bytes(payload) {
+                Ok(Op::Record(..) | Op::Define(..)) | Err(_) => (),
+                Ok(op) => context.observe(&op),
+            }
         });
         self.sink = Sink::Open(Box::new(Open {
             directory: directory.clone(),
@@ -333,9 +341,8 @@ impl Log {
             self.serial = self.serial.wrapping_add(1);
             self.next_number = 0;
             self.next_segment_bytes = FIRST_SEGMENT_BYTES;
-            let made = live(&directory, &context.process).and_then(|life| {
-                Ok((life, new_segment(&directory, &context, self.serial, FIRST_SEGMENT_BYTES)?))
-            });
+            let made = live(&directory, &context.process)
+                .and_then(|life| Ok((life, new_segment(&directory, &context, self.serial, FIRST_SEGMENT_BYTES)?)));
             match made {
                 Ok((life, (segment, tail))) => {
                     self.sink = Sink::Open(Box::new(Open {
@@ -358,13 +365,20 @@ impl Log {
     ///
     /// Nothing of the parent is dropped, as that would unmap or unlock what a thread that is gone was using.
     pub fn leave_to_parent(&mut self, process: String) {
-        if let Sink::Open(open) = std::mem::replace(&mut self.sink, Sink::Off) {
-            let mut context = open.context.clone();
-            context.process = process;
-            let directory = open.directory.clone();
-            std::mem::forget(open);
-            self.sink = Sink::Forked(Box::new(context), directory);
-        }
+        self.sink = match std::mem::replace(&mut self.sink, Sink::Off) {
+            Sink::Open(open) => {
+                let mut context = open.context.clone();
+                context.process = process;
+                let directory = open.directory.clone();
+                std::mem::forget(open);
+                Sink::Forked(Box::new(context), directory)
+            }
+            Sink::Forked(mut context, directory) => {
+                context.process = process;
+                Sink::Forked(context, directory)
+            }
+            other => other,
+        };
     }
 
     /// Returns the segments that belong to this process, the one that is written last.
@@ -558,7 +572,8 @@ impl Default for Log {
 /// [`Error::Io`] if the file cannot be made, [`Error::Locked`] if somebody took it for a dead one just then.
 pub fn live(directory: &Directory, process: &str) -> Result<FileLock> {
     let path = directory.process_lock(process);
-    FileLock::try_acquire(&path)?.ok_or(Error::Locked { path })
+    // Another process that looks whether this one lives may hold it for a moment.
+    FileLock::acquire(&path, Duration::from_secs(1))
 }
 
 fn new_segment(directory: &Directory, context: &Context, serial: u32, size_bytes: usize) -> Result<(Segment, Tail)> {

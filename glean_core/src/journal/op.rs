@@ -68,6 +68,8 @@ pub enum Op<'a> {
     StoreSubmittedPings(bool),
     /// Empties the list of submitted pings.
     ClearSubmittedPings,
+    /// So many calls were dropped, because the disk took none.
+    Dropped(u64),
     /// Glean ended in this process. `true` if it was told to.
     End(bool, Option<u64>),
 }

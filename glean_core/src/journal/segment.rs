@@ -45,12 +45,8 @@ impl Segment {
     ///
     /// [`Error::Io`] if the file cannot be made, or the disk has no room for all of it.
     pub fn create(path: &Path, size_bytes: usize) -> Result<(Segment, Tail)> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(Error::io("create", path))?;
+        let file =
+            OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(Error::io("create", path))?;
         let made = reserve(&file, size_bytes as u64)
             .map_err(Error::io("reserve room for", path))
             .and_then(|()| MmapOptions::new().len(size_bytes).map_raw(&file).map_err(Error::io("map", path)));
@@ -105,8 +101,7 @@ impl Segment {
             return false;
         }
         // SAFETY: behind the tail nobody reads or writes but the holder of the tail.
-        let room =
-            unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr().add(start), self.map.len() - start) };
+        let room = unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr().add(start), self.map.len() - start) };
         match postcard::to_slice(value, room) {
             Ok(payload) => {
                 let length = payload.len();

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 
 use crate::histogram::Buckets;
-use crate::journal::op::{DebugTags, Moment, ServerKnobs};
+use crate::journal::op::{DebugTags, Moment, Op, ServerKnobs};
 use crate::metrics::MetricDefinition;
 use crate::ping::PingDefinition;
 use crate::store::is_pseudo_store;
@@ -207,6 +207,45 @@ impl Context {
         self.knobs.event_threshold = knobs.event_threshold;
         self.knobs.session_sample_rate = knobs.session_sample_rate.map(|rate| rate.clamp(0.0, 1.0));
         self.knobs.events_ping_acceleration_factor = knobs.events_ping_acceleration_factor;
+    }
+
+    /// Takes over what an operation says about its process, and nothing else.
+    pub fn observe(&mut self, op: &Op<'_>) {
+        match op {
+            Op::Context(context) => {
+                // A later segment of the same process: what only the fold counts goes on.
+                *self = Context {
+                    submissions: std::mem::take(&mut self.submissions),
+                    events_pings: self.events_pings,
+                    is_client_active: self.is_client_active,
+                    ..(**context).clone()
+                };
+            }
+            Op::Start(start) => {
+                start.switched_pings.iter().for_each(|(name, enabled)| self.switch_ping(name, *enabled))
+            }
+            Op::Define(number, definition) => self.define(*number, (**definition).clone()),
+            Op::RegisterPing(definition) => self.register_ping((**definition).clone()),
+            Op::SetPingEnabled(name, enabled) => self.switch_ping(name, *enabled),
+            Op::SetCollectionEnabled(enabled, _) => {
+                self.collection_enabled = *enabled;
+                self.settings.upload_enabled = *enabled;
+            }
+            Op::SetExperimentationId(id) => self.settings.experimentation_id = Some((*id).to_owned()),
+            Op::ServerKnobs(knobs) => self.merge_knobs(knobs.clone()),
+            Op::SetTags(tags) => self.tags = tags.clone(),
+            Op::SetChannel(channel) => self.settings.channel = Some((*channel).to_owned()),
+            Op::StoreSubmittedPings(stores) => self.stores_submitted_pings = *stores,
+            Op::ClientActive(_) => self.is_client_active = true,
+            Op::ClientInactive(..) => self.is_client_active = false,
+            _ => (),
+        }
+    }
+
+    fn switch_ping(&mut self, name: &str, enabled: bool) {
+        if let Some(ping) = self.pings.get_mut(name) {
+            ping.enabled = enabled;
+        }
     }
 
     /// Remembers what a number stands for.

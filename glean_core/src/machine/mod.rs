@@ -54,35 +54,6 @@ pub struct Machine<'m> {
 }
 
 impl Machine<'_> {
-    /// Takes over what an operation says about its process, and nothing else: it is in the state already.
-    pub fn observe(&mut self, op: Op<'_>) {
-        match op {
-            Op::Context(context) => {
-                // A later segment of the same process: what only the fold counts goes on.
-                let (events_pings, is_client_active) = (self.context.events_pings, self.context.is_client_active);
-                let submissions = std::mem::take(&mut self.context.submissions);
-                *self.context = Context { submissions, ..*context };
-                self.context.events_pings = events_pings;
-                self.context.is_client_active = is_client_active;
-            }
-            Op::Define(number, definition) => self.context.define(number, *definition),
-            Op::RegisterPing(definition) => self.context.register_ping(*definition),
-            Op::SetPingEnabled(name, enabled) => {
-                if let Some(ping) = self.context.pings.get_mut(name) {
-                    ping.enabled = enabled;
-                }
-            }
-            Op::SetCollectionEnabled(enabled, _) => self.context.collection_enabled = enabled,
-            Op::ServerKnobs(knobs) => self.context.merge_knobs(knobs),
-            Op::SetTags(tags) => self.context.tags = tags,
-            Op::SetChannel(channel) => self.context.settings.channel = Some(channel.to_owned()),
-            Op::StoreSubmittedPings(stores) => self.context.stores_submitted_pings = stores,
-            Op::ClientActive(_) => self.context.is_client_active = true,
-            Op::ClientInactive(..) => self.context.is_client_active = false,
-            _ => (),
-        }
-    }
-
     /// Does what an operation says.
     pub fn apply(&mut self, op: Op<'_>) {
         match op {
@@ -112,8 +83,12 @@ impl Machine<'_> {
                 self.set_client_info("app_channel", channel);
             }
             Op::ClearSubmittedPings => self.clear_submitted_pings(),
+            Op::Dropped(calls) => {
+                let calls = i32::try_from(calls).unwrap_or(i32::MAX);
+                self.count("glean.error.io", None, &startup::METRICS_AND_HEALTH, calls);
+            }
             Op::End(is_shutdown, waited_nanos) => self.end(is_shutdown, waited_nanos),
-            other => self.observe(other),
+            other => self.context.observe(&other),
         }
     }
 
@@ -325,12 +300,7 @@ impl Machine<'_> {
             kind: metrics::Kind::Event(Vec::new()),
             label: metrics::Label::None,
         });
-        let event = metrics::EventRecording {
-            timestamp: moment.uptime_ms,
-            unix_ms: moment.unix_ms,
-            extra,
-            cut: 0,
-        };
+        let event = metrics::EventRecording { timestamp: moment.uptime_ms, unix_ms: moment.unix_ms, extra, cut: 0 };
         events::record(self, &known, &event);
     }
 }

@@ -43,11 +43,9 @@ impl<'a, 'm> Scope<'a, 'm> {
 
     /// Replaces the value in each enabled ping by what `change` makes of it; `None` leaves it alone.
     pub(crate) fn update(&mut self, mut change: impl FnMut(Option<&Value>) -> Option<Value>) {
-        let stores = self.enabled_stores();
-        if stores.is_empty() {
-            return;
-        }
+        // A label that isn't accepted is an error even where nothing is stored.
         self.resolve_label();
+        let stores = self.enabled_stores();
         let common = &self.known.definition.common;
         let address =
             Address { lifetime: common.lifetime, identifier: &self.known.identifier, label: self.label.as_deref() };
@@ -66,11 +64,9 @@ impl<'a, 'm> Scope<'a, 'm> {
 
     /// Changes the value in place in each enabled ping; `make` gives the one to start from.
     pub(crate) fn change(&mut self, make: impl Fn() -> Value, change: impl Fn(&mut Value)) {
-        let stores = self.enabled_stores();
-        if stores.is_empty() {
-            return;
-        }
+        // A label that isn't accepted is an error even where nothing is stored.
         self.resolve_label();
+        let stores = self.enabled_stores();
         let common = &self.known.definition.common;
         let address =
             Address { lifetime: common.lifetime, identifier: &self.known.identifier, label: self.label.as_deref() };
@@ -83,20 +79,19 @@ impl<'a, 'm> Scope<'a, 'm> {
     ///
     /// The label is the identifier of the metric. The number of labels isn't limited: at most one per metric exists.
     pub(crate) fn record_error(&mut self, error: ErrorType, count: u32, why: &str) {
-        self.machine.record_error(&self.known.identifier, &self.known.definition.common.send_in_pings, error, count, why);
+        self.machine.record_error(
+            &self.known.identifier,
+            &self.known.definition.common.send_in_pings,
+            error,
+            count,
+            why,
+        );
     }
 }
 
 impl Machine<'_> {
     /// Counts errors under a label of its own choice.
-    pub(crate) fn record_error(
-        &mut self,
-        identifier: &str,
-        pings: &[String],
-        error: ErrorType,
-        count: u32,
-        why: &str,
-    ) {
+    pub(crate) fn record_error(&mut self, identifier: &str, pings: &[String], error: ErrorType, count: u32, why: &str) {
         log_at!(Warn, "{identifier}: {why}");
         if count == 0 {
             return;

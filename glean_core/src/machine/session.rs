@@ -22,7 +22,12 @@ const SAMPLE_RATE: &str = "session#sample_rate";
 impl Machine<'_> {
     /// Tells whether a session is active whose in-session metrics are left out.
     pub(crate) fn is_session_left_out(&self) -> bool {
-        self.text(ID).is_some_and(|id| !is_sampled(id, self.sample_rate()))
+        self.active_session().is_some_and(|id| !is_sampled(id, self.sample_rate()))
+    }
+
+    /// Returns the id of the session that is active: while the user is away there is none, even if it may be resumed.
+    fn active_session(&self) -> Option<&str> {
+        if self.text(INACTIVE_SINCE).is_some() { None } else { self.text(ID) }
     }
 
     fn text(&self, key: &str) -> Option<&str> {
@@ -46,7 +51,7 @@ impl Machine<'_> {
 
     /// Returns what an in-session event carries, and counts that event.
     pub(crate) fn next_session_metadata(&mut self) -> Option<SessionMetadata> {
-        let session_id = self.text(ID)?.to_owned();
+        let session_id = self.active_session()?.to_owned();
         let event_seq = self.number(EVENT_SEQUENCE);
         self.set_internal(Lifetime::User, EVENT_SEQUENCE, Value::Quantity(event_seq.saturating_add(1)));
         Some(SessionMetadata {

@@ -21,8 +21,8 @@ impl Machine<'_> {
         self.recover_client_id(was_empty);
         self.set_configured_experimentation_id(true);
         self.start_collection(moment);
+        self.set_client_info("os", operating_system());
         if self.context.collection_enabled {
-            self.set_client_info("os", operating_system());
             self.note_database_size(start.database_bytes);
         }
         if let Some(damage) = self.damage.take() {
@@ -36,7 +36,12 @@ impl Machine<'_> {
         }
         let init_count = Address::plain(Lifetime::User, "glean.health.init_count");
         if self.context.is_store_enabled("health") {
-            self.state.change("health", init_count, || Value::Counter(0), |count| super::scope::add_to_counter(count, 1));
+            self.state.change(
+                "health",
+                init_count,
+                || Value::Counter(0),
+                |count| super::scope::add_to_counter(count, 1),
+            );
         }
         let was_dirty = start.is_alone && self.internal(Lifetime::User, activity::DIRTY) == Some(&Value::Boolean(true));
         if start.is_alone {

@@ -19,12 +19,7 @@ pub(super) fn accumulate(scope: &mut Scope<'_, '_>, samples: &[i64]) {
         .get_or_init(|| Buckets::new(*histogram_type, number(*range_min), number(*range_max), number(*bucket_count)));
     let positive: Vec<u64> = samples.iter().filter_map(|sample| u64::try_from(*sample).ok()).collect();
     let negative = samples.len() - positive.len();
-    record_all(
-        scope,
-        || Value::CustomDistribution(Histogram::default()),
-        &positive,
-        |sample| buckets.bucket(sample),
-    );
+    record_all(scope, || Value::CustomDistribution(Histogram::default()), &positive, |sample| buckets.bucket(sample));
     if negative > 0 {
         let count = u32::try_from(negative).unwrap_or(u32::MAX);
         scope.record_error(ErrorType::InvalidValue, count, &format!("{negative} negative samples"));

@@ -53,6 +53,10 @@ pub(super) fn accumulate(scope: &mut Scope<'_, '_>, samples: &[i64], unit: TimeU
         scope.record_error(ErrorType::InvalidValue, negative, &format!("{negative} negative durations"));
     }
     if large > 0 {
-        scope.record_error(ErrorType::InvalidOverflow, large, &format!("{large} durations were cut to the largest one"));
+        scope.record_error(
+            ErrorType::InvalidOverflow,
+            large,
+            &format!("{large} durations were cut to the largest one"),
+        );
     }
 }

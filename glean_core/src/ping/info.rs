@@ -48,7 +48,10 @@ pub(crate) fn ping_info(
     for (identifier, entry) in machine.state.entries(INTERNAL_STORE, Lifetime::Application) {
         match entry {
             Entry::Plain(Value::Experiment(experiment)) => {
-                active.insert(identifier.strip_suffix(experiments::KEY_SUFFIX).unwrap_or(identifier).to_owned(), experiment_json(experiment));
+                active.insert(
+                    identifier.strip_suffix(experiments::KEY_SUFFIX).unwrap_or(identifier).to_owned(),
+                    experiment_json(experiment),
+                );
             }
             Entry::Plain(value @ Value::Object(_)) if identifier == submission::KNOBS => {
                 info.insert("server_knobs_config".into(), value.to_json());

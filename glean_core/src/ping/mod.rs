@@ -180,7 +180,9 @@ fn insert_entry(sections: &mut Map<String, Json>, identifier: &str, entry: &Entr
 pub(crate) fn entry_json(entry: &Entry) -> Json {
     match entry {
         Entry::Plain(value) => value.to_json(),
-        Entry::Labeled(values) if matches!(values.values().next(), Some(Value::DualLabeledCounter(_))) => dual_json(entry),
+        Entry::Labeled(values) if matches!(values.values().next(), Some(Value::DualLabeledCounter(_))) => {
+            dual_json(entry)
+        }
         Entry::Labeled(values) => {
             Json::Object(values.iter().map(|(label, value)| (label.clone(), value.to_json())).collect())
         }

@@ -137,21 +137,26 @@ pub fn parse(bytes: &[u8]) -> Loaded {
     loaded
 }
 
-/// Returns the generation of the base, by its first frame alone; 0 without a base.
-pub fn generation(path: &Path) -> u64 {
+/// Returns the generation of the base, by its first frame alone; `None` without a base, 0 if it is unreadable.
+///
+/// # Errors
+///
+/// [`Error::Io`] if the file exists and cannot be read.
+pub fn generation(path: &Path) -> Result<Option<u64>> {
     use std::io::Read;
 
-    let mut start = [0; 4096];
-    let Ok(mut file) = File::open(path) else { return 0 };
-    let mut length = 0;
-    while let Ok(count @ 1..) = file.read(&mut start[length..]) {
-        length += count;
-    }
-    // The generation comes first, so a header that is longer than this doesn't have to be read whole.
-    start[..length]
+    let mut start = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(64).read_to_end(&mut start).map_err(Error::io("read", path))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("open", path)(error)),
+    };
+    // The generation comes first, so the header doesn't have to be read whole.
+    let generation = start
         .get(MAGIC.len() + frame::HEADER_BYTES..)
         .and_then(|payload| postcard::take_from_bytes::<(u32, u64)>(payload).ok())
-        .map_or(0, |((_, generation), _)| generation)
+        .map_or(0, |((_, generation), _)| generation);
+    Ok(Some(generation))
 }
 
 /// Replaces the base: temporary file, fsync, rename.

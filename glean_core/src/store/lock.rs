@@ -12,7 +12,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(2);
 /// A held lock, given up when dropped. The file stays.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: File,
+    file: Option<File>,
     #[cfg(unix)]
     slot: Option<usize>,
 }
@@ -24,13 +24,30 @@ impl FileLock {
     ///
     /// [`Error::Io`] if the file cannot be made or locked.
     pub fn try_acquire(path: &Path) -> Result<Option<FileLock>> {
-        match open_exclusively(path)? {
-            None => Ok(None),
-            #[cfg(unix)]
-            Some(file) => Ok(Some(FileLock { slot: forked::remember(&file), _file: file })),
-            #[cfg(not(unix))]
-            Some(file) => Ok(Some(FileLock { _file: file })),
+        FileLock::open(path, OpenOptions::new().create(true))
+    }
+
+    /// Takes the lock at `path`, if the file exists; `None` if it doesn't, or if somebody holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file cannot be opened or locked.
+    pub fn try_acquire_existing(path: &Path) -> Result<Option<FileLock>> {
+        match FileLock::open(path, &mut OpenOptions::new()) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            outcome => outcome,
         }
+    }
+
+    fn open(path: &Path, options: &mut OpenOptions) -> Result<Option<FileLock>> {
+        #[cfg(unix)]
+        let _whole = forked::whole();
+        let file = open_exclusively(path, options.read(true).write(true).truncate(false))?;
+        Ok(file.map(|file| FileLock {
+            #[cfg(unix)]
+            slot: forked::remember(&file),
+            file: Some(file),
+        }))
     }
 
     /// Takes the lock at `path`, and waits for it as long as `patience`.
@@ -52,25 +69,22 @@ impl FileLock {
     }
 }
 
-#[cfg(unix)]
 impl Drop for FileLock {
     fn drop(&mut self) {
+        #[cfg(unix)]
+        let _whole = forked::whole();
+        #[cfg(unix)]
         forked::forget(self.slot);
+        drop(self.file.take());
     }
 }
 
 /// Opens the file and locks it, as `flock` does: the lock belongs to this open file, whoever else opens it.
 #[cfg(unix)]
-fn open_exclusively(path: &Path) -> Result<Option<File>> {
+fn open_exclusively(path: &Path, options: &OpenOptions) -> Result<Option<File>> {
     use std::os::fd::AsRawFd;
 
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(Error::io("open", path))?;
+    let file = options.open(path).map_err(Error::io("open", path))?;
     // SAFETY: the descriptor is open for the whole call.
     if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
         return Ok(Some(file));
@@ -81,14 +95,13 @@ fn open_exclusively(path: &Path) -> Result<Option<File>> {
 
 /// Opens the file so that nobody else can open it.
 #[cfg(windows)]
-fn open_exclusively(path: &Path) -> Result<Option<File>> {
+fn open_exclusively(path: &Path, options: &mut OpenOptions) -> Result<Option<File>> {
     use std::os::windows::fs::OpenOptionsExt;
 
     /// `ERROR_SHARING_VIOLATION` of winerror.h.
     const SHARING_VIOLATION: i32 = 32;
 
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).share_mode(0).open(path);
-    match opened {
+    match options.share_mode(0).open(path) {
         Ok(file) => Ok(Some(file)),
         Err(source) if source.raw_os_error() == Some(SHARING_VIOLATION) => Ok(None),
         Err(source) => Err(Error::io("open", path)(source)),
@@ -102,17 +115,24 @@ pub mod forked {
     use std::fs::File;
     use std::os::fd::AsRawFd;
     use std::sync::atomic::{AtomicI32, Ordering};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
 
     /// More than are ever held at once: one for the process, one for the directory, one that is tried.
     const SLOTS: usize = 16;
     const FREE: i32 = -1;
     static HELD: [AtomicI32; SLOTS] = [const { AtomicI32::new(FREE) }; SLOTS];
 
+    static WHOLE: Mutex<()> = Mutex::new(());
+
+    /// Is held while a lock is taken or given up, and over a fork: each descriptor is in the list or not open.
+    pub fn whole() -> MutexGuard<'static, ()> {
+        WHOLE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn remember(file: &File) -> Option<usize> {
         let descriptor = file.as_raw_fd();
-        (0..SLOTS).find(|slot| {
-            HELD[*slot].compare_exchange(FREE, descriptor, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        })
+        (0..SLOTS)
+            .find(|slot| HELD[*slot].compare_exchange(FREE, descriptor, Ordering::AcqRel, Ordering::Relaxed).is_ok())
     }
 
     pub(super) fn forget(slot: Option<usize>) {

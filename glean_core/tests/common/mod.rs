@@ -1,14 +1,26 @@
-//! What the integration tests share: a temporary directory, and a Glean in it.
+//! What the integration tests share: temporary directories, ping files, and a stand-in for a process.
 
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use glean_core::{CommonMetricData, Configuration, Glean, Lifetime, PingDefinition, PingType};
+use glean_core::engine::Engine;
+use glean_core::journal::log::{self, Appended, Log, Numbered};
+use glean_core::journal::op::{Moment, Op, Start};
+use glean_core::machine::context::{Context, Settings};
+use glean_core::metrics::{Kind, Label, MetricDefinition, Recording};
+use glean_core::store::directory::Directory;
+use glean_core::store::lock::FileLock;
+use glean_core::store::{Entry, Value};
+use glean_core::{CommonMetricData, Lifetime, PingDefinition, Result};
 use serde_json::Value as Json;
+
+/// The folder of pings that wait for upload.
+pub const PENDING: &str = "pending_pings";
 
 /// A directory that is removed when dropped.
 pub struct TempDir(PathBuf);
@@ -17,7 +29,7 @@ impl TempDir {
     pub fn new() -> TempDir {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("glean-test-{}-{number}", std::process::id()));
+        let path = temporary_folder().join(format!("glean-test-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         TempDir(path)
     }
@@ -33,18 +45,46 @@ impl Drop for TempDir {
     }
 }
 
-pub fn configuration(data_dir: &Path) -> Configuration {
-    Configuration {
-        data_dir: data_dir.to_path_buf(),
+/// A folder in memory where there is one: some tests wait for the disk thousands of times.
+fn temporary_folder() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let probe = memory.join(format!("glean-test-{}", std::process::id()));
+    if cfg!(target_os = "linux") && fs::create_dir_all(&probe).is_ok() {
+        let _ = fs::remove_dir(&probe);
+        return memory.to_path_buf();
+    }
+    std::env::temp_dir()
+}
+
+/// Copies a folder with all that is in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+pub fn settings(data_dir: &Path) -> Settings {
+    Settings {
+        data_dir: data_dir.to_str().unwrap().into(),
         application_id: "org.example.Test App".into(),
         app_display_version: "1.2.3".into(),
         app_build: "456".into(),
         channel: Some("nightly".into()),
         architecture: "x86_64".into(),
         os_version: "Unknown".into(),
-        experimentation_id: None,
-        collection_enabled: true,
+        upload_enabled: true,
         enable_internal_pings: true,
+        max_events: 500,
+        session_sample_rate: 1.0,
+        session_inactivity_timeout_ms: 1_800_000,
+        ..Settings::default()
     }
 }
 
@@ -63,27 +103,165 @@ pub fn ping(name: &str) -> PingDefinition {
     }
 }
 
-/// A running Glean with one ping.
-pub fn start(data_dir: &Path, definition: PingDefinition) -> Glean {
-    start_with(configuration(data_dir), vec![definition])
-}
-
-pub fn start_with(configuration: Configuration, pings: Vec<PingDefinition>) -> Glean {
-    let pings = pings.into_iter().map(|definition| Arc::new(PingType::new(definition)));
-    Glean::new(configuration, pings, []).unwrap()
-}
-
-pub fn metric(identifier: &str, pings: &[&str], lifetime: Lifetime) -> CommonMetricData {
+/// A metric of this name in these pings.
+pub fn metric(identifier: &str, kind: Kind, pings: &[&str], lifetime: Lifetime) -> MetricDefinition {
     let (category, name) = identifier.rsplit_once('.').unwrap_or(("", identifier));
-    CommonMetricData {
+    let common = CommonMetricData {
         category: category.into(),
         name: name.into(),
         send_in_pings: pings.iter().map(ToString::to_string).collect(),
         lifetime,
         disabled: false,
-        label: None,
         in_session: false,
+    };
+    MetricDefinition { common, kind, label: Label::None }
+}
+
+/// A counter in the ping `custom`.
+pub fn counter(identifier: &str) -> MetricDefinition {
+    metric(identifier, Kind::Counter, &["custom"], Lifetime::Ping)
+}
+
+/// Stands in for a process: a log of its own, an engine of its own, the real files and locks.
+///
+/// Dropping it is `kill -9`: locks go, and files stay as they are.
+pub struct Process {
+    pub log: Log,
+    pub engine: Engine,
+    pub name: String,
+    pub directory: Directory,
+    metrics: BTreeMap<String, Numbered>,
+}
+
+impl Process {
+    /// Starts with the ping `custom`.
+    pub fn start(data_dir: &Path) -> Process {
+        Process::start_with(settings(data_dir), vec![ping("custom")])
     }
+
+    pub fn start_with(settings: Settings, pings: Vec<PingDefinition>) -> Process {
+        Process::start_from(Log::new(), settings, pings).unwrap()
+    }
+
+    /// Starts with a log that calls waited in.
+    pub fn start_from(mut log: Log, settings: Settings, pings: Vec<PingDefinition>) -> Result<Process> {
+        let data_dir = PathBuf::from(&settings.data_dir);
+        let directory = Directory::new(&data_dir);
+        directory.create()?;
+        let name = new_name();
+        let life = log::live(&directory, &name)?;
+        let is_alone = directory.processes().iter().all(|other| {
+            *other == name || matches!(FileLock::try_acquire(&directory.process_lock(other)), Ok(Some(_)))
+        });
+        let moment = Moment::now();
+        let mut context = Context::new(name.clone(), settings, moment.clone());
+        pings.into_iter().for_each(|ping| context.register_ping(ping));
+        let start = Start {
+            moment,
+            is_alone,
+            directory_info: None,
+            database_bytes: 0,
+            switched_pings: std::mem::take(&mut log.before_start.switched),
+            attribution: Default::default(),
+            distribution: Default::default(),
+            dropped_calls: log.dropped_while_waiting(),
+        };
+        log.open(&directory, life, context, Op::Start(Box::new(start)))?;
+        let engine = Engine::new(&data_dir, &name);
+        Ok(Process { log, engine, name, directory, metrics: BTreeMap::new() })
+    }
+
+    pub fn record(&mut self, metric: &MetricDefinition, recording: &Recording<'_>) -> Appended {
+        let key = format!("{metric:?}");
+        let numbered = self.metrics.entry(key).or_insert_with(|| Numbered::new(Arc::new(metric.clone())));
+        self.log.record(numbered, recording)
+    }
+
+    /// Adds to a counter in the ping `custom`, as `glean_counter_add` does.
+    pub fn add(&mut self, identifier: &str, amount: i32) -> Appended {
+        let metric = counter(identifier);
+        let key = format!("{metric:?}");
+        if let (Some(numbered), Ok(amount)) = (self.metrics.get(&key), u32::try_from(amount)) {
+            if self.log.count(numbered, amount) {
+                return Appended::Yes;
+            }
+        }
+        self.record(&metric, &Recording::CounterAdd(amount))
+    }
+
+    /// Submits a ping; the next fold makes its file.
+    pub fn submit(&mut self, ping: &str, reason: Option<&str>) {
+        assert_ne!(self.log.append(&Op::Submit { ping, reason, moment: Moment::now() }), Appended::No);
+    }
+
+    pub fn try_fold(&mut self) -> Result<()> {
+        let own = self.log.segments();
+        let folded = self.engine.fold(&own);
+        drop(own);
+        self.log.forget(&folded?.removed);
+        Ok(())
+    }
+
+    pub fn fold(&mut self) {
+        self.try_fold().unwrap();
+    }
+
+    /// Folds, and returns what is stored for a metric in a ping.
+    pub fn value(&mut self, ping: &str, lifetime: Lifetime, identifier: &str) -> Option<Json> {
+        self.fold();
+        entry_json(self.engine.state().entry(ping, lifetime, identifier)?)
+    }
+
+    /// Folds, and returns a counter of the ping `custom`; 0 if there is none.
+    pub fn count(&mut self, identifier: &str) -> i64 {
+        self.value("custom", Lifetime::Ping, identifier).map_or(0, |value| value.as_i64().unwrap())
+    }
+
+    /// Folds, and returns why this start found less than was stored.
+    pub fn load_error(&mut self) -> Option<String> {
+        let error = self.value("metrics", Lifetime::Ping, "glean.database.load_error")?;
+        Some(error.as_str().unwrap().to_owned())
+    }
+
+    /// Folds, and returns the stored client id.
+    pub fn client_id(&mut self) -> String {
+        let id = self.value("glean_client_info", Lifetime::User, "client_id");
+        id.expect("a client id").as_str().unwrap().to_owned()
+    }
+
+    /// Dies at this instant, as by `kill -9`.
+    pub fn kill(self) {
+        drop(self);
+    }
+
+    /// Ends as a process does that was told to.
+    pub fn end(mut self) {
+        self.log.append(&Op::End(true, None));
+        self.fold();
+        self.log.close(Some(self.engine.folded_bytes()));
+        fs::remove_file(self.directory.process_lock(&self.name)).unwrap();
+    }
+
+    /// The file that is written.
+    pub fn current_segment(&self) -> PathBuf {
+        self.log.segments().last().unwrap().path().to_path_buf()
+    }
+}
+
+/// Returns a name that sorts behind those that were given out before.
+fn new_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{:012x}-{}-test", NEXT.fetch_add(1, Ordering::Relaxed), std::process::id())
+}
+
+fn entry_json(entry: &Entry) -> Option<Json> {
+    Some(match entry {
+        Entry::Plain(value) => value.to_json(),
+        Entry::Labeled(values) => {
+            let labels = values.iter().map(|(label, value): (&String, &Value)| (label.clone(), value.to_json()));
+            Json::Object(labels.collect())
+        }
+    })
 }
 
 /// A ping file.
@@ -91,6 +269,18 @@ pub struct Sent {
     pub path: String,
     pub body: Json,
     pub metadata: Json,
+}
+
+impl Sent {
+    /// The name of the ping.
+    pub fn name(&self) -> &str {
+        self.path.split('/').nth(3).unwrap()
+    }
+
+    /// A counter in it; 0 if it isn't there.
+    pub fn count(&self, identifier: &str) -> i64 {
+        self.body["metrics"]["counter"][identifier].as_i64().unwrap_or(0)
+    }
 }
 
 /// The ping files of a folder, sorted by sequence number.
@@ -112,4 +302,21 @@ pub fn sent(data_dir: &Path, folder: &str) -> Vec<Sent> {
         .collect();
     all.sort_by_key(|sent| sent.body["ping_info"]["seq"].as_i64());
     all
+}
+
+/// Returns the sum of a counter over all files of a ping.
+pub fn sum_sent(data_dir: &Path, ping: &str, identifier: &str) -> i64 {
+    sent(data_dir, PENDING).iter().filter(|sent| sent.name() == ping).map(|sent| sent.count(identifier)).sum()
+}
+
+/// Numbers that look random and are the same in each run.
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// Returns a number below `limit`.
+    pub fn roll(&mut self, limit: u64) -> u64 {
+        // The constants of Knuth's MMIX; the upper bits are the better ones.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
 }
