@@ -184,12 +184,12 @@ def report_lines(audited: AuditReport) -> list[str]:
 
 
 def expected_files(ws: workspace.Workspace, target: Target) -> frozenset[str]:
-    """Return the names of the package's files in a wheel for `target`: Python sources, the cffi module, the library."""
+    """Return the names of the package's files in a wheel for `target`: sources, data, the cffi module, the library."""
     root = ws.root / PACKAGE
     sources = {
         f"{PACKAGE}/{file.relative_to(root).as_posix()}"
         for file in workspace.source_files(root)
-        if (file.suffix in (".py", ".pyi") or file.name == "py.typed") and file.name not in BUILD_ONLY
+        if (file.suffix in (".py", ".pyi", ".yaml") or file.name == "py.typed") and file.name not in BUILD_ONLY
     }
     return frozenset(sources | {f"{PACKAGE}/{FFI_MODULE}", f"{PACKAGE}/{target.library}"})
 

@@ -27,9 +27,9 @@ use crate::store::lock::FileLock;
 /// How long another process may hold the directory before this one tries again later.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// Marks a segment whose rest was given up.
-const GIVEN_UP: Position = Position { offset: u64::MAX, counted: 0 };
+const GIVEN_UP: Position = Position { offset: u64::MAX, counted: 0, previous: 0 };
 /// Where a segment begins.
-const START: Position = Position { offset: segment::MAGIC.len() as u64, counted: 0 };
+const START: Position = Position { offset: segment::MAGIC.len() as u64, counted: 0, previous: 0 };
 
 /// The context of one process, valid at one point of one of its segments.
 #[derive(Debug)]
@@ -48,10 +48,10 @@ enum Source<'a> {
 }
 
 impl Source<'_> {
-    fn read(&self, offset: usize) -> Found<'_> {
+    fn read(&self, offset: usize, previous: u64) -> Found<'_> {
         match self {
-            Source::Mapped(segment) => segment.read(offset),
-            Source::Bytes(bytes) => frame::read(bytes, offset),
+            Source::Mapped(segment) => segment.read(offset, previous),
+            Source::Bytes(bytes) => frame::read_after(bytes, offset, previous),
         }
     }
 
@@ -63,15 +63,15 @@ impl Source<'_> {
     }
 
     /// Returns how many bytes behind `offset` are lost, if what is there is no clean end.
-    fn lost_from(&self, offset: usize) -> Option<usize> {
+    fn lost_from(&self, position: Position) -> Option<usize> {
+        let offset = position.offset as usize;
         match self {
-            Source::Mapped(segment) => {
-                (segment.read(offset) == Found::Damage).then(|| segment.size_bytes().saturating_sub(offset))
-            }
+            Source::Mapped(segment) => (segment.read(offset, position.previous) == Found::Damage)
+                .then(|| segment.size_bytes().saturating_sub(offset)),
             Source::Bytes(bytes) => {
                 // A process that died while it made the file leaves zeros.
                 let is_unknown = !self.has_magic() && bytes.iter().any(|byte| *byte != 0);
-                let is_damaged = is_unknown || frame::is_damaged_from(bytes, offset);
+                let is_damaged = is_unknown || frame::is_damaged_from(bytes, offset, position.previous);
                 let end = bytes.iter().rposition(|byte| *byte != 0).map_or(offset, |last| last + 1);
                 is_damaged.then(|| end.saturating_sub(offset))
             }
@@ -166,6 +166,9 @@ impl Engine {
             return Ok(Folded::default());
         }
         self.commit()?;
+        if !finished.is_empty() {
+            base::sync_parent(&self.directory.base());
+        }
         Ok(Folded { removed: self.remove(&finished) })
     }
 
@@ -244,15 +247,16 @@ impl Engine {
             let mut position = START;
             if let Ok(segment) = Segment::open(&self.directory.file(&log.name)) {
                 loop {
-                    let found = segment.read(position.offset as usize);
+                    let found = segment.read(position.offset as usize, position.previous);
+                    let end = position.offset as usize + found.size();
                     match found {
-                        Found::Counted(_, count)
-                            if segment.read(position.offset as usize + found.size()) == Found::End =>
-                        {
+                        Found::Counted(_, count) if segment.read(end, count) == Found::End => {
                             position.counted = count;
                             break;
                         }
-                        Found::Payload(_) | Found::Counted(..) => position.offset += found.size() as u64,
+                        Found::Payload(_) | Found::Counted(..) => {
+                            position = Position { offset: end as u64, counted: 0, previous: found.count() };
+                        }
                         Found::End | Found::Damage => break,
                     }
                 }
@@ -330,7 +334,7 @@ impl Engine {
         if source.has_magic() {
             self.with_machine(&log.process, |machine| fold_frames(machine, source, &mut position, is_over));
         }
-        if let Some(lost) = source.lost_from(position.offset as usize) {
+        if let Some(lost) = source.lost_from(position) {
             self.note_damage(log, lost);
             position = GIVEN_UP;
         }
@@ -359,8 +363,10 @@ impl Engine {
                 let kept = if log.process == self.process { self.kept.take() } else { None };
                 self.with_machine(&log.process, |machine| {
                     let mut offset = START.offset as usize;
+                    let mut previous = 0;
                     while offset < position.offset as usize {
-                        let found = source.read(offset);
+                        let found = source.read(offset, previous);
+                        previous = found.count();
                         match found {
                             Found::Payload(payload) => {
                                 if let Ok(op) = postcard::from_bytes::<Op<'_>>(payload) {
@@ -422,6 +428,7 @@ impl Engine {
         self.outgoing.clear();
         self.needs_base = false;
         self.has_effects = true;
+        // File systems keep renames in order, so when a ping is in its folder for good, the base that says so is, too.
         files::carry_out(&self.data_dir, &self.header.effects)?;
         self.has_effects = false;
         Ok(())
@@ -455,14 +462,15 @@ impl Engine {
 fn fold_frames(machine: &mut Machine<'_>, source: &Source<'_>, position: &mut Position, is_over: bool) {
     loop {
         let offset = position.offset as usize;
-        let found = source.read(offset);
+        let mut found = source.read(offset, position.previous);
         let end = offset + found.size();
         match found {
             Found::Payload(payload) => apply(machine, payload),
             Found::Counted(payload, _) => {
                 // Once a frame follows, the count has its last value: so that is looked at first.
-                let is_final = is_over || source.read(end) != Found::End;
-                let Found::Counted(_, count) = source.read(offset) else { return };
+                let is_final = is_over || source.read(end, 0) != Found::End;
+                found = source.read(offset, position.previous);
+                let Found::Counted(_, count) = found else { return };
                 if let Ok(op) = postcard::from_bytes::<Op<'_>>(payload) {
                     machine.apply_count(&op, count.saturating_sub(position.counted));
                 }
@@ -473,7 +481,7 @@ fn fold_frames(machine: &mut Machine<'_>, source: &Source<'_>, position: &mut Po
             }
             Found::End | Found::Damage => return,
         }
-        *position = Position { offset: end as u64, counted: 0 };
+        *position = Position { offset: end as u64, counted: 0, previous: found.count() };
     }
 }
 

@@ -296,7 +296,7 @@ pub fn ask<T>(question: impl FnOnce(&State, Option<&Context>) -> T) -> Result<T>
 /// [`Error::AlreadyInitialized`]; [`Error::EmptyApplicationId`]; [`Error::Io`] if the directory cannot be used. After the
 /// last two Glean is off.
 pub fn initialize(settings: Settings) -> Result<()> {
-    keep_forks_apart();
+    prepare_process();
     let mut shared = shared();
     if !shared.log.is_waiting() {
         return Err(Error::AlreadyInitialized);
@@ -500,7 +500,7 @@ struct HeldOverFork {
 
 /// Sees to it that a forked child leaves alone what belongs to its parent.
 #[cfg(unix)]
-fn keep_forks_apart() {
+fn prepare_process() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // SAFETY: the three functions are `extern "C"`, take nothing and don't unwind.
@@ -508,9 +508,20 @@ fn keep_forks_apart() {
     });
 }
 
-/// Other systems have no forks.
-#[cfg(not(unix))]
-fn keep_forks_apart() {}
+/// Windows has no forks. But it unloads a library that nobody holds any more, under the feet of its threads, so this one is
+/// pinned.
+#[cfg(windows)]
+fn prepare_process() {
+    #[link(name = "kernel32")]
+    unsafe extern "system" {
+        fn GetModuleHandleExW(flags: u32, address: *const std::ffi::c_void, module: *mut isize) -> i32;
+    }
+    /// `GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS` of libloaderapi.h.
+    const PIN_BY_ADDRESS: u32 = 1 | 4;
+    let mut module = 0;
+    // SAFETY: the address is in this module, and `module` is valid for a write.
+    unsafe { GetModuleHandleExW(PIN_BY_ADDRESS, (&raw const SHARED).cast(), &raw mut module) };
+}
 
 /// Holds the log over the fork, so that no thread is in the middle of an append.
 #[cfg(unix)]

@@ -137,6 +137,9 @@ fn parse_knobs(text: &str) -> Result<ServerKnobs, serde_json::Error> {
         session_sample_rate: Option<f64>,
         events_ping_acceleration_factor: Option<i64>,
     }
+    // A struct may be read from an array as well, which these settings are not.
+    let map: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
+    drop(map);
     let knobs: Knobs = serde_json::from_str(text)?;
     Ok(ServerKnobs {
         metrics_enabled: knobs.metrics_enabled,

@@ -1,13 +1,21 @@
 //! The C form of memory distributions.
 
 use super::{guard, record, strings};
+use crate::error_recording::ErrorType;
 use crate::metrics::Recording;
 
 /// Adds a size in the unit of the metric; if it isn't accepted, that is counted as an error.
 #[unsafe(no_mangle)]
 pub extern "C" fn glean_memory_distribution_accumulate(handle: u64, sample: i64) -> i32 {
     guard("glean_memory_distribution_accumulate", || {
-        record(handle, |_| Some(Recording::MemoryAccumulate(vec![sample])))
+        record(handle, |_| {
+            // Of a list, the others would count, and the histogram is made even for none; of one size nothing is left.
+            Some(if sample < 0 {
+                Recording::Error(ErrorType::InvalidValue, 1, "a negative size")
+            } else {
+                Recording::MemoryAccumulate(vec![sample])
+            })
+        })
     })
 }
 

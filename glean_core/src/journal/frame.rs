@@ -7,7 +7,8 @@
 //! A frame whose length has its highest bit set counts: behind the payload follows one more number, which may grow as
 //! long as no other frame follows. It is a multiple of [`COUNT_CODE`], so that no single flipped bit makes another count
 //! of it, and it is replaced in one step. This is what makes adding to the same counter again and again cheap, and keeps
-//! the journal from growing by it.
+//! the journal from growing by it. The checksum of the frame behind it starts from its last count as well: after a power
+//! cut, an older count with a younger frame behind it is damage, and not a hole in the order of calls.
 
 /// Size of a header; also the alignment of frames.
 pub(crate) const HEADER_BYTES: usize = 8;
@@ -23,14 +24,19 @@ fn checksum(payload: &[u8], start: u32) -> u64 {
     u64::from(hasher.finalize() | 1)
 }
 
+/// Returns where the checksum of the frame at `offset` starts. `previous` is the count of the frame before it, or 0.
+fn start(offset: usize, previous: u64) -> u32 {
+    offset as u32 ^ previous as u32 ^ (previous >> 32) as u32
+}
+
 /// Returns the header of a frame as one number, to be stored in one step.
-pub fn header(payload: &[u8], offset: usize) -> u64 {
-    checksum(payload, offset as u32) | (payload.len() as u64) << 32
+pub fn header(payload: &[u8], offset: usize, previous: u64) -> u64 {
+    checksum(payload, start(offset, previous)) | (payload.len() as u64) << 32
 }
 
 /// Returns the header of a frame that counts.
-pub fn counting_header(payload: &[u8], offset: usize) -> u64 {
-    checksum(payload, !(offset as u32)) | (payload.len() as u64 | COUNTS) << 32
+pub fn counting_header(payload: &[u8], offset: usize, previous: u64) -> u64 {
+    checksum(payload, !start(offset, previous)) | (payload.len() as u64 | COUNTS) << 32
 }
 
 /// Returns how many bytes a frame takes.
@@ -60,12 +66,17 @@ impl Found<'_> {
             Found::End | Found::Damage => 0,
         }
     }
+
+    /// Returns what the frame behind it has to know of it.
+    pub fn count(&self) -> u64 {
+        if let Found::Counted(_, count) = self { *count } else { 0 }
+    }
 }
 
-/// Looks for the frame at `offset` of a file that was read or is mapped.
+/// Looks for the frame at `offset` of a file that was read or is mapped; `previous` is the count of the one before.
 ///
 /// `word` reads 8 bytes at an offset in one step, because the file may be growing; 0 behind its end.
-pub fn read_with(bytes: &[u8], offset: usize, word: impl Fn(usize) -> u64) -> Found<'_> {
+pub fn read_with(bytes: &[u8], offset: usize, previous: u64, word: impl Fn(usize) -> u64) -> Found<'_> {
     let header = word(offset);
     if header == 0 {
         return Found::End;
@@ -76,19 +87,24 @@ pub fn read_with(bytes: &[u8], offset: usize, word: impl Fn(usize) -> u64) -> Fo
     if length == 0 {
         return Found::Damage;
     }
-    if self::header(payload, offset) == header {
+    if self::header(payload, offset, previous) == header {
         return Found::Payload(payload);
     }
     let count = word(offset + size(length));
-    if counting_header(payload, offset) == header && count != 0 && count % COUNT_CODE == 0 {
+    if counting_header(payload, offset, previous) == header && count != 0 && count % COUNT_CODE == 0 {
         return Found::Counted(payload, count / COUNT_CODE);
     }
     Found::Damage
 }
 
-/// [`read_with`] for bytes that don't change.
+/// [`read_with`] for bytes that don't change, behind a frame that doesn't count.
 pub fn read(bytes: &[u8], offset: usize) -> Found<'_> {
-    read_with(bytes, offset, |offset| word_at(bytes, offset))
+    read_after(bytes, offset, 0)
+}
+
+/// [`read_with`] for bytes that don't change.
+pub fn read_after(bytes: &[u8], offset: usize, previous: u64) -> Found<'_> {
+    read_with(bytes, offset, previous, |offset| word_at(bytes, offset))
 }
 
 /// Returns the 8 bytes at `offset`, or 0 behind the end.
@@ -101,7 +117,7 @@ pub fn word_at(bytes: &[u8], offset: usize) -> u64 {
 /// Appends a frame to a growing list of bytes whose length is a multiple of 8.
 pub fn push(bytes: &mut Vec<u8>, payload: &[u8]) {
     let offset = bytes.len();
-    bytes.extend_from_slice(&header(payload, offset).to_le_bytes());
+    bytes.extend_from_slice(&header(payload, offset, 0).to_le_bytes());
     bytes.extend_from_slice(payload);
     bytes.resize(offset + size(payload.len()), 0);
 }
@@ -119,8 +135,8 @@ pub fn scan<'a>(bytes: &'a [u8], mut offset: usize, mut apply: impl FnMut(&'a [u
 /// header is damaged.
 ///
 /// A process that dies while it writes leaves at most one unfinished payload behind a header of zeros.
-pub fn is_damaged_from(bytes: &[u8], offset: usize) -> bool {
-    if read(bytes, offset) == Found::Damage {
+pub fn is_damaged_from(bytes: &[u8], offset: usize, previous: u64) -> bool {
+    if read_after(bytes, offset, previous) == Found::Damage {
         return true;
     }
     let rest = bytes.get(offset..).unwrap_or_default();
@@ -183,7 +199,7 @@ mod tests {
     fn a_count_is_read_and_any_flipped_bit_in_it_is_damage() {
         let mut bytes = vec![0; 8];
         let payload = b"abc";
-        bytes.extend_from_slice(&counting_header(payload, 8).to_le_bytes());
+        bytes.extend_from_slice(&counting_header(payload, 8, 0).to_le_bytes());
         bytes.extend_from_slice(b"abc\0\0\0\0\0");
         bytes.extend_from_slice(&(7 * COUNT_CODE).to_le_bytes());
         assert_eq!(read(&bytes, 8), Found::Counted(payload, 7));
@@ -196,13 +212,25 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_behind_an_older_count_is_damage() {
+        let mut bytes = vec![0; 8];
+        bytes.extend_from_slice(&counting_header(b"abc", 8, 0).to_le_bytes());
+        bytes.extend_from_slice(b"abc\0\0\0\0\0");
+        bytes.extend_from_slice(&(7 * COUNT_CODE).to_le_bytes());
+        bytes.extend_from_slice(&header(b"next", 32, 7).to_le_bytes());
+        bytes.extend_from_slice(b"next\0\0\0\0");
+        assert_eq!(read_after(&bytes, 32, 7), Found::Payload(b"next"));
+        assert_eq!(read_after(&bytes, 32, 6), Found::Damage);
+    }
+
+    #[test]
     fn an_unfinished_payload_is_an_end_and_a_hole_is_damage() {
         let mut bytes = frames(&[b"first", b"second", b"third"]);
         bytes[24..32].fill(0);
-        assert!(is_damaged_from(&bytes, 24));
+        assert!(is_damaged_from(&bytes, 24, 0));
         let mut torn = frames(&[b"first", b"second"]);
         torn[24..32].fill(0);
-        assert!(!is_damaged_from(&torn, 24));
-        assert!(!is_damaged_from(&frames(&[b"first"]), 24));
+        assert!(!is_damaged_from(&torn, 24, 0));
+        assert!(!is_damaged_from(&frames(&[b"first"]), 24, 0));
     }
 }

@@ -32,7 +32,11 @@ pub struct Segment {
 
 /// Where the next frame goes. Only its holder appends.
 #[derive(Debug)]
-pub struct Tail(usize);
+pub struct Tail {
+    offset: usize,
+    /// Where the count of the last frame is, if it counts.
+    count: Option<usize>,
+}
 
 // SAFETY: the map is memory that lives as long as the segment. One thread appends, by `&mut Tail`; others read only
 // frames whose header they loaded with `Acquire`, which `append` stored with `Release` after the payload.
@@ -61,7 +65,7 @@ impl Segment {
         let segment = Segment::new(path, map, file);
         // SAFETY: nobody else knows the segment; it is larger than its magic bytes.
         unsafe { segment.map.as_mut_ptr().copy_from_nonoverlapping(MAGIC.as_ptr(), MAGIC.len()) };
-        Ok((segment, Tail(MAGIC.len())))
+        Ok((segment, Tail { offset: MAGIC.len(), count: None }))
     }
 
     fn new(path: &Path, map: MmapRaw, file: File) -> Segment {
@@ -95,7 +99,7 @@ impl Segment {
 
     /// Appends what `value` is encoded to. `false` if it doesn't fit; nothing is changed then.
     pub fn append(&self, tail: &mut Tail, value: &impl Serialize) -> bool {
-        let offset = tail.0;
+        let offset = tail.offset;
         let start = offset + frame::HEADER_BYTES;
         if start >= self.map.len() {
             return false;
@@ -105,7 +109,7 @@ impl Segment {
         match postcard::to_slice(value, room) {
             Ok(payload) => {
                 let length = payload.len();
-                let header = frame::header(payload, offset);
+                let header = frame::header(payload, offset, self.last_count(tail));
                 self.publish(tail, header, length)
             }
             Err(_) => {
@@ -117,26 +121,31 @@ impl Segment {
 
     /// Appends a payload that is encoded already. `false` if it doesn't fit.
     pub fn append_payload(&self, tail: &mut Tail, payload: &[u8]) -> bool {
-        let offset = tail.0;
+        let offset = tail.offset;
         let start = offset + frame::HEADER_BYTES;
         if start + payload.len() > self.map.len() {
             return false;
         }
         // SAFETY: as in `append`.
         unsafe { self.map.as_mut_ptr().add(start).copy_from_nonoverlapping(payload.as_ptr(), payload.len()) };
-        self.publish(tail, frame::header(payload, offset), payload.len())
+        self.publish(tail, frame::header(payload, offset, self.last_count(tail)), payload.len())
     }
 
     fn publish(&self, tail: &mut Tail, header: u64, payload_len: usize) -> bool {
-        let Some(place) = self.word(tail.0) else { return false };
+        let Some(place) = self.word(tail.offset) else { return false };
         place.store(header.to_le(), Ordering::Release);
-        tail.0 += frame::size(payload_len);
+        *tail = Tail { offset: tail.offset + frame::size(payload_len), count: None };
         true
+    }
+
+    fn last_count(&self, tail: &Tail) -> u64 {
+        let word = tail.count.and_then(|place| self.word(place));
+        word.map_or(0, |word| u64::from_le(word.load(Ordering::Relaxed)) / frame::COUNT_CODE)
     }
 
     /// Appends a frame that counts. Returns where its count is; `None` if it doesn't fit.
     pub fn append_count(&self, tail: &mut Tail, payload: &[u8], count: u64) -> Option<usize> {
-        let offset = tail.0;
+        let offset = tail.offset;
         let place = offset + frame::size(payload.len());
         if place + frame::HEADER_BYTES > self.map.len() {
             return None;
@@ -148,9 +157,10 @@ impl Segment {
                 .add(offset + frame::HEADER_BYTES)
                 .copy_from_nonoverlapping(payload.as_ptr(), payload.len());
         };
+        let header = frame::counting_header(payload, offset, self.last_count(tail));
         self.word(place)?.store((count * frame::COUNT_CODE).to_le(), Ordering::Relaxed);
-        self.word(offset)?.store(frame::counting_header(payload, offset).to_le(), Ordering::Release);
-        tail.0 = place + frame::HEADER_BYTES;
+        self.word(offset)?.store(header.to_le(), Ordering::Release);
+        *tail = Tail { offset: place + frame::HEADER_BYTES, count: Some(place) };
         Some(place)
     }
 
@@ -174,8 +184,9 @@ impl Segment {
     ///
     /// [`Error::Io`] if it cannot be opened or mapped, for example because it is empty.
     pub fn open(path: &Path) -> Result<Segment> {
-        let file = File::open(path).map_err(Error::io("open", path))?;
-        let map = MmapOptions::new().map_raw_read_only(&file).map_err(Error::io("map", path))?;
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(Error::io("open", path))?;
+        // Nothing is written, but 32-bit processors may read 8 bytes in one step only where they could.
+        let map = MmapOptions::new().map_raw(&file).map_err(Error::io("map", path))?;
         Ok(Segment::new(path, map, file))
     }
 
@@ -184,12 +195,12 @@ impl Segment {
         self.word(0).is_some_and(|word| word.load(Ordering::Relaxed).to_ne_bytes() == *MAGIC)
     }
 
-    /// Returns what is at `offset`.
-    pub fn read(&self, offset: usize) -> Found<'_> {
+    /// Returns what is at `offset`; `previous` is the count of the frame before.
+    pub fn read(&self, offset: usize, previous: u64) -> Found<'_> {
         // SAFETY: the map lives as long as the segment. Of what `append` may still write, only headers and counts are
         // read, and those as atomics; a payload is read when its header is there.
         let bytes = unsafe { std::slice::from_raw_parts(self.map.as_ptr(), self.map.len()) };
-        frame::read_with(bytes, offset, |offset| {
+        frame::read_with(bytes, offset, previous, |offset| {
             self.word(offset).map_or(0, |word| u64::from_le(word.load(Ordering::Acquire)))
         })
     }
@@ -204,12 +215,12 @@ impl Segment {
         drop(self.guard);
         let (path, map, file) = (self.path, self.map, self.file);
         drop(map);
-        file.set_len(tail.0 as u64).map_err(Error::io("cut", &path))
+        file.set_len(tail.offset as u64).map_err(Error::io("cut", &path))
     }
 
     /// Returns the offset of the tail.
     pub fn used(tail: &Tail) -> usize {
-        tail.0
+        tail.offset
     }
 }
 

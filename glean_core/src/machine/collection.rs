@@ -44,6 +44,8 @@ impl Machine<'_> {
             Some(_) => {
                 // The ping follows collection, and this is the last one for which it is on.
                 self.context.collection_enabled = true;
+                // They are removed anyway, and not one of them is about the request.
+                self.state.events.clear();
                 self.submit(DELETION_REQUEST_PING, Some("at_init"), moment);
                 self.clear_collected();
                 self.context.collection_enabled = false;
@@ -53,6 +55,11 @@ impl Machine<'_> {
 
     fn ensure_identity(&mut self, moment: &Moment) {
         self.ensure_client_id();
+        self.ensure_first_run_date(moment);
+    }
+
+    /// Makes the date of the first run; every ping with info sections has to have it, even while collection is off.
+    pub(crate) fn ensure_first_run_date(&mut self, moment: &Moment) {
         let address = Address::plain(Lifetime::User, FIRST_RUN_DATE);
         if self.state.get(CLIENT_INFO_STORE, address).is_none() {
             self.state.set(CLIENT_INFO_STORE, address, Value::Datetime(moment.local.clone(), TimeUnit::Day));

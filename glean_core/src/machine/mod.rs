@@ -212,9 +212,7 @@ impl Machine<'_> {
             echo.insert("event_threshold".into(), threshold.into());
         }
         echo.insert("session_sample_rate".into(), serde_json::json!(knobs.session_sample_rate));
-        if let Some(factor) = knobs.events_ping_acceleration_factor {
-            echo.insert("events_ping_acceleration_factor".into(), factor.into());
-        }
+        // The schema of pings knows no acceleration factor.
         let text = serde_json::Value::Object(echo).to_string();
         self.set_internal(Lifetime::Application, submission::KNOBS, Value::Object(text));
     }

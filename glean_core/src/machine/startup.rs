@@ -6,11 +6,15 @@ use crate::error_recording::METRICS_PING;
 use crate::events;
 use crate::journal::op::{Facts, Start};
 use crate::metrics::{self, memory_distribution};
-use crate::store::{ALL_PINGS_STORE, Address, CLIENT_INFO_STORE, Value};
+use crate::store::{ALL_PINGS_STORE, Address, CLIENT_INFO_STORE, INTERNAL_STORE, Value};
 use crate::text::truncate;
 use crate::time::{LocalDatetime, TimeUnit};
 
 pub(super) const METRICS_AND_HEALTH: [&str; 2] = [METRICS_PING, "health"];
+/// Bookkeeping entry: how large the database was before this start.
+const DATABASE_BYTES: &str = "database#bytes";
+/// Bookkeeping entry: what the directory looked like before this start.
+const DIRECTORY_INFO: &str = "health#directory_info";
 
 impl Machine<'_> {
     pub(crate) fn start(&mut self, start: Start) {
@@ -21,6 +25,7 @@ impl Machine<'_> {
         self.recover_client_id(was_empty);
         self.set_configured_experimentation_id(true);
         self.start_collection(moment);
+        self.ensure_first_run_date(moment);
         self.set_client_info("os", operating_system());
         if self.context.collection_enabled {
             self.note_database_size(start.database_bytes);
@@ -29,10 +34,6 @@ impl Machine<'_> {
             let (text, _) = truncate(&damage, metrics::string::MAX_BYTES);
             let text = Value::String(text.to_owned());
             self.set_in_pings("glean.database.load_error", &METRICS_AND_HEALTH, &text);
-        }
-        if let Some(info) = &start.directory_info {
-            let info = Value::Object(info.clone());
-            self.set_in_pings("glean.health.data_directory_info", &METRICS_AND_HEALTH, &info);
         }
         let init_count = Address::plain(Lifetime::User, "glean.health.init_count");
         if self.context.is_store_enabled("health") {
@@ -84,6 +85,12 @@ impl Machine<'_> {
             // It is of application lifetime as well, so the clearing took it.
             self.set_configured_experimentation_id(false);
         }
+        // Kept apart until they are due: after the calls from before the start, and when collection is switched on.
+        if let Some(info) = start.directory_info {
+            self.set_internal(Lifetime::Application, DIRECTORY_INFO, Value::Object(info));
+        }
+        let database_bytes = Value::Quantity(i64::try_from(start.database_bytes).unwrap_or(i64::MAX));
+        self.set_internal(Lifetime::Application, DATABASE_BYTES, database_bytes);
         if start.dropped_calls > 0 {
             let dropped = i32::try_from(start.dropped_calls).unwrap_or(i32::MAX);
             self.count("glean.error.preinit_tasks_overflow", None, &METRICS_AND_HEALTH, dropped);
@@ -102,10 +109,21 @@ impl Machine<'_> {
         }
     }
 
-    /// Sets what the core knows about the system and what the application said about itself, once collection is on.
+    /// Sets what a start sets while collection is on.
     pub(crate) fn set_core_values(&mut self) {
         self.set_client_info("os", operating_system());
         self.set_application_info();
+        if let Some(Value::Quantity(bytes)) = self.internal(Lifetime::Application, DATABASE_BYTES) {
+            self.note_database_size(u64::try_from(*bytes).unwrap_or(0));
+        }
+    }
+
+    /// Sets what the health ping of this start tells about the directory.
+    pub(crate) fn set_directory_info(&mut self) {
+        if let Some(info) = self.internal(Lifetime::Application, DIRECTORY_INFO).cloned() {
+            self.state.remove(INTERNAL_STORE, Lifetime::Application, DIRECTORY_INFO);
+            self.set_in_pings("glean.health.data_directory_info", &METRICS_AND_HEALTH, &info);
+        }
     }
 
     /// Sets what the application said about itself.

@@ -43,6 +43,9 @@ impl Machine<'_> {
             log_at!(Error, "ping {name}: not registered, so it cannot be submitted");
             return false;
         };
+        if name == "health" && reason == Some("pre_init") {
+            self.set_directory_info();
+        }
         let is_made = self.context.is_ping_enabled(name) && self.submit_enabled(&ping, reason, moment);
         scheduled_by.push(ping.name);
         for scheduled in &ping.schedules_pings {

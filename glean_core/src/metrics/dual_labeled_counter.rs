@@ -23,7 +23,9 @@ pub(super) fn resolve(scope: &mut Scope<'_, '_>, key: &str, category: &str) -> S
     let Kind::DualLabeledCounter { keys, categories } = &known.definition.kind else {
         return join(OTHER, OTHER);
     };
-    if key.contains(SEPARATOR) || category.contains(SEPARATOR) {
+    // A part that has to be listed is only looked for in its list.
+    let has_separator = |part: &str, listed: &Option<Vec<String>>| listed.is_none() && part.contains(SEPARATOR);
+    if has_separator(key, keys) || has_separator(category, categories) {
         scope.record_error(ErrorType::InvalidLabel, 1, "a key or a category has U+001E");
         return join(OTHER, OTHER);
     }
@@ -39,7 +41,7 @@ pub(super) fn resolve(scope: &mut Scope<'_, '_>, key: &str, category: &str) -> S
 
 fn resolve_part(scope: &mut Scope<'_, '_>, part: &str, listed: Option<&[String]>, stored: BTreeSet<&str>) -> String {
     if let Some(listed) = listed {
-        let is_listed = listed.iter().any(|name| name == part);
+        let is_listed = !part.contains(SEPARATOR) && listed.iter().any(|name| name == part);
         return if is_listed { part.to_owned() } else { OTHER.to_owned() };
     }
     if stored.contains(part) {

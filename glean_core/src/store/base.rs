@@ -37,6 +37,8 @@ pub struct Position {
     pub offset: u64,
     /// If that one counts, how much of it is.
     pub counted: u64,
+    /// If the one before counts, how far.
+    pub previous: u64,
 }
 
 /// A change outside of the base that belongs to it.
@@ -161,15 +163,15 @@ pub fn generation(path: &Path) -> Result<Option<u64>> {
 
 /// Replaces the base: temporary file, fsync, rename.
 ///
+/// The rename itself is made durable by [`sync_parent`], before anything that relies on it.
+///
 /// # Errors
 ///
 /// [`Error::Io`]; the old base is then still in place.
 pub fn save(path: &Path, header: &Header, state: &State) -> Result<()> {
     let temporary = path.with_extension("new");
     write_synced(&temporary, &to_bytes(header, state))?;
-    fs::rename(&temporary, path).map_err(Error::io("replace", path))?;
-    sync_parent(path);
-    Ok(())
+    fs::rename(&temporary, path).map_err(Error::io("replace", path))
 }
 
 /// Returns the bytes of a base.
