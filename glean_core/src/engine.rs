@@ -96,6 +96,8 @@ pub struct Engine {
     needs_base: bool,
     /// How far each segment is in the base that was saved last.
     saved: BTreeMap<String, Position>,
+    /// The size of the base that was saved last.
+    base_bytes: usize,
     /// Whether effects of the saved base are still to be carried out.
     has_effects: bool,
     /// Folded segments of this process whose files could not be removed yet.
@@ -125,6 +127,7 @@ impl Engine {
             outgoing: Vec::new(),
             needs_base: false,
             saved: BTreeMap::new(),
+            base_bytes: 0,
             has_effects: false,
             leftover: Vec::new(),
             damage: None,
@@ -180,6 +183,11 @@ impl Engine {
         last.map_or_else(Default::default, |(name, position)| {
             (name.clone(), if position.counted == 0 { position.offset } else { 0 })
         })
+    }
+
+    /// Returns the size of the base that this process saved last.
+    pub fn base_bytes(&self) -> usize {
+        self.base_bytes
     }
 
     /// Returns how often this process made a ping of this name.
@@ -422,7 +430,8 @@ impl Engine {
         header.folded.retain(|name, _| existing.contains(name) || name.starts_with(&self.process));
         header.generation = uuid::Uuid::new_v4().as_u64_pair().0 | 1;
         header.effects = self.outgoing.iter().map(|outgoing| outgoing.effect.clone()).collect();
-        base::save(&self.directory.base(), &header, &self.state).inspect_err(|_| self.needs_base = true)?;
+        let saved = base::save(&self.directory.base(), &header, &self.state);
+        self.base_bytes = saved.inspect_err(|_| self.needs_base = true)?;
         self.saved.clone_from(&header.folded);
         self.header = header;
         self.outgoing.clear();

@@ -258,7 +258,10 @@ fn fold_with(engine: &mut Engine) -> Result<()> {
     let folded = engine.fold(&own);
     drop(own);
     EVENTS_TO_FOLD.store(i64::try_from(engine.events_to_full()).unwrap_or(i64::MAX), Ordering::Relaxed);
-    shared().log.forget(&folded?.removed);
+    let folded = folded?;
+    let mut shared = shared();
+    shared.log.forget(&folded.removed);
+    shared.log.set_base_bytes(engine.base_bytes());
     Ok(())
 }
 

@@ -25,7 +25,8 @@ pub(crate) const MAX_WAITING: u64 = 1_000_000;
 const MAX_WAITING_BYTES: usize = 256 << 20;
 /// The size of the first segment: most runs of most programs need no more.
 const FIRST_SEGMENT_BYTES: usize = 32 << 10;
-/// Segments double in size up to this one: some 60 000 recordings, so the cost of a new file is spread over many.
+/// Segments double in size up to this one, or the size of the base if that is larger: some 60 000 recordings, so the cost
+/// of a new file and of a new base is spread over many.
 const MAX_SEGMENT_BYTES: usize = 1 << 20;
 /// How much may wait to be folded. It comes to this when the disk takes no base; later calls are dropped and counted.
 const MAX_BACKLOG_BYTES: usize = 256 << 20;
@@ -123,6 +124,7 @@ pub struct Log {
     serial: u32,
     next_number: u32,
     next_segment_bytes: usize,
+    base_bytes: usize,
     /// What is remembered between starts.
     pub before_start: BeforeStart,
 }
@@ -135,6 +137,7 @@ impl Log {
             serial: 0,
             next_number: 0,
             next_segment_bytes: FIRST_SEGMENT_BYTES,
+            base_bytes: 0,
             before_start: BeforeStart {
                 pings: Vec::new(),
                 switched: Vec::new(),
@@ -278,7 +281,8 @@ impl Log {
                 open.last_count = None;
                 self.serial = serial;
                 self.next_number = 0;
-                self.next_segment_bytes = (self.next_segment_bytes * 2).min(MAX_SEGMENT_BYTES);
+                // A used up segment costs one base, so the larger that is, the larger segments are.
+                self.next_segment_bytes = (self.next_segment_bytes * 2).min(MAX_SEGMENT_BYTES.max(self.base_bytes));
                 let dropped = std::mem::take(&mut open.dropped);
                 if dropped > 0 {
                     log_at!(Error, "{dropped} calls were dropped while the disk took none");
@@ -387,6 +391,11 @@ impl Log {
             Sink::Open(open) => open.finished.iter().chain([&open.segment]).map(Arc::clone).collect(),
             _ => Vec::new(),
         }
+    }
+
+    /// Takes over the size of the base.
+    pub fn set_base_bytes(&mut self, bytes: usize) {
+        self.base_bytes = bytes;
     }
 
     /// Forgets finished segments whose file is gone.

@@ -162,6 +162,7 @@ impl Machine<'_> {
         ping.enabled = enabled;
         if !enabled {
             Lifetime::ALL.into_iter().for_each(|lifetime| self.state.clear(name, lifetime));
+            self.state.events.remove(name);
             self.outgoing.push(Outgoing { effect: Effect::RemovePending(name.to_owned()), content: None });
         }
     }

@@ -161,17 +161,19 @@ pub fn generation(path: &Path) -> Result<Option<u64>> {
     Ok(Some(generation))
 }
 
-/// Replaces the base: temporary file, fsync, rename.
+/// Replaces the base: temporary file, fsync, rename. Returns its size.
 ///
 /// The rename itself is made durable by [`sync_parent`], before anything that relies on it.
 ///
 /// # Errors
 ///
 /// [`Error::Io`]; the old base is then still in place.
-pub fn save(path: &Path, header: &Header, state: &State) -> Result<()> {
+pub fn save(path: &Path, header: &Header, state: &State) -> Result<usize> {
     let temporary = path.with_extension("new");
-    write_synced(&temporary, &to_bytes(header, state))?;
-    fs::rename(&temporary, path).map_err(Error::io("replace", path))
+    let bytes = to_bytes(header, state);
+    write_synced(&temporary, &bytes)?;
+    fs::rename(&temporary, path).map_err(Error::io("replace", path))?;
+    Ok(bytes.len())
 }
 
 /// Returns the bytes of a base.
