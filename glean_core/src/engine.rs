@@ -163,8 +163,7 @@ impl Engine {
             files::carry_out(&self.data_dir, &self.header.effects)?;
             self.has_effects = false;
         }
-        let mut finished = self.fold_others();
-        finished.extend(self.fold_own(own));
+        let finished = self.fold_all(own);
         if self.outgoing.is_empty() && !self.needs_base && finished.is_empty() {
             return Ok(Folded::default());
         }
@@ -273,12 +272,19 @@ impl Engine {
         }
     }
 
-    /// Folds the segments of other processes; returns those that are finished.
-    fn fold_others(&mut self) -> Vec<LogFile> {
+    /// Folds the segments of all processes; returns those that are finished.
+    ///
+    /// The oldest process comes first, so that a forked child finds what the start of its parent made.
+    fn fold_all(&mut self, own: &[Arc<Segment>]) -> Vec<LogFile> {
         let logs: Vec<LogFile> = self.directory.logs().into_iter().filter(|log| log.process != self.process).collect();
         let mut finished = Vec::new();
+        let mut has_own = false;
         let mut locks: BTreeMap<String, Option<FileLock>> = BTreeMap::new();
         for (index, log) in logs.iter().enumerate() {
+            if !has_own && log.process > self.process {
+                finished.extend(self.fold_own(own));
+                has_own = true;
+            }
             let lock = locks
                 .entry(log.process.clone())
                 .or_insert_with(|| FileLock::try_acquire(&self.directory.process_lock(&log.process)).ok().flatten());
@@ -301,6 +307,9 @@ impl Engine {
                 finished.push(log.clone());
             }
         }
+        if !has_own {
+            finished.extend(self.fold_own(own));
+        }
         for process in self.directory.processes() {
             // One that died before it made a segment.
             if process != self.process && !locks.contains_key(&process) {
@@ -309,10 +318,8 @@ impl Engine {
             }
         }
         for (process, lock) in locks {
-            if lock.is_some() {
-                // Windows removes no file that is open. Nobody else takes it: a new process has a new name.
-                drop(lock);
-                let _ = fs::remove_file(self.directory.process_lock(&process));
+            if let Some(lock) = lock {
+                lock.remove(&self.directory.process_lock(&process));
             }
         }
         finished

@@ -10,10 +10,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-#[cfg(unix)]
-use std::sync::Once;
+
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
@@ -170,9 +169,12 @@ pub fn wake() {
     let folding = folding();
     let mut signal = folding.signal.lock().unwrap_or_else(PoisonError::into_inner);
     signal.has_work = true;
+    if signal.is_stopping {
+        // The thread looks once more before it ends, and so does who waits for it.
+        return;
+    }
     if !signal.has_thread {
         signal.has_thread = true;
-        signal.is_stopping = false;
         let spawned = std::thread::Builder::new().name("glean.fold".to_owned()).spawn(move || work(folding));
         if let Err(error) = spawned {
             signal.has_thread = false;
@@ -334,7 +336,7 @@ fn open(shared: &mut Shared, settings: Settings) -> Result<()> {
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
     }
     let moment = Moment::now();
-    let process = new_name(&moment);
+    let process = new_name(moment.unix_ms, None);
     let life = log::live(&directory, &process)?;
     let is_alone = is_alone(&directory, &process);
     let mut context = Context::new(process.clone(), settings, moment.clone());
@@ -361,10 +363,12 @@ fn open(shared: &mut Shared, settings: Settings) -> Result<()> {
     Ok(())
 }
 
-/// Returns a name that no other process in this directory has, and that sorts by time.
-fn new_name(moment: &Moment) -> String {
+/// Returns a name that no other process in this directory has, and that sorts by time, behind that of the parent.
+fn new_name(unix_ms: i64, parent: Option<&str>) -> String {
     let chance = uuid::Uuid::new_v4().as_u64_pair().0 as u32;
-    format!("{:012x}-{}-{chance:08x}", moment.unix_ms.max(0), std::process::id())
+    let parent_ms = parent.and_then(|name| i64::from_str_radix(name.split('-').next()?, 16).ok());
+    let unix_ms = unix_ms.max(parent_ms.map_or(0, |parent_ms| parent_ms.saturating_add(1)));
+    format!("{unix_ms:012x}-{}-{chance:08x}", std::process::id())
 }
 
 /// Tells whether no other living process uses the directory.
@@ -392,7 +396,11 @@ pub fn end(is_shutdown: bool) -> Result<()> {
     drop(shared_now);
     if is_used {
         let waited = is_shutdown.then(wait_for_folds);
-        shared().log.append(&Op::End(is_shutdown, waited));
+        // What other threads call from here on is dropped: the last fold must not run after them.
+        let mut shared_now = shared();
+        shared_now.log.append(&Op::End(is_shutdown, waited));
+        shared_now.log.seal();
+        drop(shared_now);
         stop_thread();
     }
     let limit = if is_shutdown { KEPT_AFTER_SHUTDOWN_BYTES } else { KEPT_AFTER_EXIT_BYTES };
@@ -503,7 +511,7 @@ struct HeldOverFork {
 
 /// Sees to it that a forked child leaves alone what belongs to its parent.
 #[cfg(unix)]
-fn prepare_process() {
+pub fn prepare_process() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // SAFETY: the three functions are `extern "C"`, take nothing and don't unwind.
@@ -514,16 +522,19 @@ fn prepare_process() {
 /// Windows has no forks. But it unloads a library that nobody holds any more, under the feet of its threads, so this one is
 /// pinned.
 #[cfg(windows)]
-fn prepare_process() {
+pub fn prepare_process() {
     #[link(name = "kernel32")]
     unsafe extern "system" {
         fn GetModuleHandleExW(flags: u32, address: *const std::ffi::c_void, module: *mut isize) -> i32;
     }
     /// `GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS` of libloaderapi.h.
     const PIN_BY_ADDRESS: u32 = 1 | 4;
-    let mut module = 0;
-    // SAFETY: the address is in this module, and `module` is valid for a write.
-    unsafe { GetModuleHandleExW(PIN_BY_ADDRESS, (&raw const SHARED).cast(), &raw mut module) };
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let mut module = 0;
+        // SAFETY: the address is in this module, and `module` is valid for a write.
+        unsafe { GetModuleHandleExW(PIN_BY_ADDRESS, (&raw const SHARED).cast(), &raw mut module) };
+    });
 }
 
 /// Holds the log over the fork, so that no thread is in the middle of an append.
@@ -550,7 +561,7 @@ extern "C" fn after_fork_in_child() {
             // What waited stays with the parent, so that nothing is counted twice.
             shared.log.drop_waiting();
             if shared.log.is_open() {
-                let process = new_name(&Moment::now());
+                let process = new_name(crate::time::unix_ms_now(), Some(&shared.process));
                 shared.log.leave_to_parent(process.clone());
                 shared.process = process;
             }

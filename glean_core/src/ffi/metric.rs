@@ -37,6 +37,7 @@ pub unsafe extern "C" fn glean_metric_new(definition: *const u8, len: u64, out_h
                 Object::Labeled(Labeled { definition: Arc::new(definition), labels: labels.map(Arc::new) })
             }
         };
+        process::prepare_process();
         *out_handle = insert(object)?;
         Ok(())
     })

@@ -22,6 +22,7 @@ pub unsafe extern "C" fn glean_ping_new(definition: *const u8, len: u64, out_han
         let out_handle = unsafe { out(out_handle, "out_handle") }?;
         // SAFETY: as above.
         let definition: PingDefinition = unsafe { json(definition, len, "definition") }?;
+        process::prepare_process();
         process::shared().log.register_ping(definition.clone());
         *out_handle = metric::insert(Object::Ping(Arc::new(definition)))?;
         Ok(())

@@ -65,7 +65,7 @@ pub extern "C" fn glean_clear_stored_submitted_pings() -> i32 {
 fn list(out_pings: &mut GleanBuffer, is_wanted: impl Fn(&Json) -> bool) -> Outcome {
     let pings = process::ask(|state, _| {
         let mut pings: Vec<Json> = state
-            .entries(INTERNAL_STORE, Lifetime::User)
+            .entries(INTERNAL_STORE, Lifetime::Application)
             .filter(|(identifier, _)| identifier.ends_with(SUBMITTED))
             .filter_map(|(_, entry)| match entry {
                 Entry::Plain(value) => Some(value.to_json()),

@@ -145,7 +145,11 @@ pub fn is_damaged_from(bytes: &[u8], offset: usize, previous: u64) -> bool {
     }
     let mut later = offset + HEADER_BYTES;
     while later < bytes.len() {
-        if matches!(read(bytes, later), Found::Payload(_) | Found::Counted(..)) {
+        // The frame before may count, and then its last count is right in front.
+        let before = word_at(bytes, later - HEADER_BYTES);
+        let counts = [0, if before % COUNT_CODE == 0 { before / COUNT_CODE } else { 0 }];
+        let is_frame = |count| matches!(read_after(bytes, later, count), Found::Payload(_) | Found::Counted(..));
+        if counts.into_iter().any(is_frame) {
             return true;
         }
         later += HEADER_BYTES;

@@ -53,6 +53,8 @@ struct Open {
     finished: Vec<Arc<Segment>>,
     context: Context,
     dropped: u64,
+    /// Set when nothing more is taken.
+    is_sealed: bool,
     /// The count at the very end: the number of its metric, and its place.
     last_count: Option<(u32, usize)>,
     /// Tells other processes that this one lives.
@@ -247,6 +249,7 @@ impl Log {
                 *count += 1;
                 Pushed::Waits
             }
+            Sink::Open(open) if open.is_sealed => Pushed::No,
             Sink::Open(open) => {
                 open.last_count = None;
                 if open.segment.append(&mut open.tail, value) { Pushed::Yes } else { Pushed::NoRoom }
@@ -335,6 +338,7 @@ impl Log {
             context,
             dropped: 0,
             last_count: None,
+            is_sealed: false,
             _life: life,
         }));
         Ok(())
@@ -357,6 +361,7 @@ impl Log {
                         context: *context,
                         dropped: 0,
                         last_count: None,
+                        is_sealed: false,
                         _life: life,
                     }));
                 }
@@ -405,6 +410,15 @@ impl Log {
                 let name = segment.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 !names.iter().any(|gone| gone == name)
             });
+        }
+    }
+
+    /// Takes nothing more. What was taken is still there to be folded.
+    pub fn seal(&mut self) {
+        if let Sink::Open(open) = &mut self.sink {
+            open.is_sealed = true;
+            // No metric has a number now, so that the short ways end at the check, too.
+            self.serial = self.serial.wrapping_add(1);
         }
     }
 

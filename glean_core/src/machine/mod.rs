@@ -248,12 +248,12 @@ impl Machine<'_> {
     fn clear_submitted_pings(&mut self) {
         let listed: Vec<String> = self
             .state
-            .entries(INTERNAL_STORE, Lifetime::User)
+            .entries(INTERNAL_STORE, Lifetime::Application)
             .filter(|(identifier, _)| identifier.ends_with(submission::SUBMITTED))
             .map(|(identifier, _)| identifier.to_owned())
             .collect();
         for identifier in listed {
-            self.state.remove(INTERNAL_STORE, Lifetime::User, &identifier);
+            self.state.remove(INTERNAL_STORE, Lifetime::Application, &identifier);
         }
     }
 

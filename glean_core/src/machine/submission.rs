@@ -117,6 +117,10 @@ impl Machine<'_> {
             "submitted_date": moment.local.to_rfc3339_ms(),
             "payload": payload,
         });
-        self.set_internal(Lifetime::User, &format!("{document_id}{SUBMITTED}"), Value::Object(submitted.to_string()));
+        self.set_internal(
+            Lifetime::Application,
+            &format!("{document_id}{SUBMITTED}"),
+            Value::Object(submitted.to_string()),
+        );
     }
 }

@@ -3,13 +3,16 @@
 use crate::error_recording::ErrorType;
 use crate::machine::scope::Scope;
 use crate::store::Value;
+use crate::text::truncate;
 
 /// Longer strings are cut.
 pub(crate) const MAX_BYTES: usize = 255;
 
 /// Sets a string that was cut to [`MAX_BYTES`]; that it was is [`ErrorType::InvalidOverflow`].
 pub(super) fn set(scope: &mut Scope<'_, '_>, text: &str, is_cut: bool) {
-    note_cut(scope, u32::from(is_cut), MAX_BYTES);
+    // The C functions of longer texts cut later.
+    let (text, was_cut) = truncate(text, MAX_BYTES);
+    note_cut(scope, u32::from(is_cut || was_cut), MAX_BYTES);
     scope.set(&Value::String(text.to_owned()));
 }
 

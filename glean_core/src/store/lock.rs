@@ -39,6 +39,17 @@ impl FileLock {
         }
     }
 
+    /// Gives the lock up and removes its file, which nobody takes for one in use: the name is never used again.
+    pub fn remove(self, path: &Path) {
+        // Unix removes it while it is held: who opened it before finds out that it is gone. Windows removes no open file, and
+        // none that somebody else opened meanwhile.
+        #[cfg(unix)]
+        let _ = std::fs::remove_file(path);
+        drop(self);
+        #[cfg(not(unix))]
+        let _ = std::fs::remove_file(path);
+    }
+
     fn open(path: &Path, options: &mut OpenOptions) -> Result<Option<FileLock>> {
         #[cfg(unix)]
         let _whole = forked::whole();
@@ -84,13 +95,30 @@ impl Drop for FileLock {
 fn open_exclusively(path: &Path, options: &OpenOptions) -> Result<Option<File>> {
     use std::os::fd::AsRawFd;
 
-    let file = options.open(path).map_err(Error::io("open", path))?;
-    // SAFETY: the descriptor is open for the whole call.
-    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-        return Ok(Some(file));
+    loop {
+        let file = options.open(path).map_err(Error::io("open", path))?;
+        // SAFETY: the descriptor is open for the whole call.
+        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+            let source = std::io::Error::last_os_error();
+            let is_held = source.raw_os_error() == Some(libc::EWOULDBLOCK);
+            return if is_held { Ok(None) } else { Err(Error::io("lock", path)(source)) };
+        }
+        if is_at(&file, path) {
+            return Ok(Some(file));
+        }
+        // Who held it removed the file between the two calls. A lock on what nobody else can open is none.
     }
-    let source = std::io::Error::last_os_error();
-    if source.raw_os_error() == Some(libc::EWOULDBLOCK) { Ok(None) } else { Err(Error::io("lock", path)(source)) }
+}
+
+/// Tells whether the open file is the one that others find at `path`.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(open), Ok(found)) => (open.dev(), open.ino()) == (found.dev(), found.ino()),
+        _ => false,
+    }
 }
 
 /// Opens the file so that nobody else can open it.

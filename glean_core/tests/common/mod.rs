@@ -209,12 +209,23 @@ impl Process {
     /// Folds, and returns what is stored for a metric in a ping.
     pub fn value(&mut self, ping: &str, lifetime: Lifetime, identifier: &str) -> Option<Json> {
         self.fold();
+        self.stored(ping, lifetime, identifier)
+    }
+
+    /// Returns what was stored by the last fold.
+    pub fn stored(&self, ping: &str, lifetime: Lifetime, identifier: &str) -> Option<Json> {
         entry_json(self.engine.state().entry(ping, lifetime, identifier)?)
     }
 
     /// Folds, and returns a counter of the ping `custom`; 0 if there is none.
     pub fn count(&mut self, identifier: &str) -> i64 {
-        self.value("custom", Lifetime::Ping, identifier).map_or(0, |value| value.as_i64().unwrap())
+        self.fold();
+        self.counted(identifier)
+    }
+
+    /// Returns a counter of the ping `custom` as of the last fold.
+    pub fn counted(&self, identifier: &str) -> i64 {
+        self.stored("custom", Lifetime::Ping, identifier).map_or(0, |value| value.as_i64().unwrap())
     }
 
     /// Folds, and returns why this start found less than was stored.

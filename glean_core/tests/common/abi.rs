@@ -1,0 +1,425 @@
+//! Every function of the C ABI, callable with plain 64-bit words, and what `glean.h` says about its parameters.
+//!
+//! The test of the boundary and the fuzz target of it are driven by this table. A function that is in the header but not
+//! here fails both.
+
+#![allow(dead_code, reason = "each user uses its own part")]
+
+use std::collections::BTreeMap;
+
+use glean_core::ffi::buffers::{GleanBuffer, glean_buffer_free};
+use glean_core::ffi::{
+    activity::*, boolean::*, counter::*, custom_distribution::*, datetime::*, debug::*, denominator::*,
+    dual_labeled_counter::*, event::*, experiments::*, facts::*, labeled::*, lifecycle::*, memory_distribution::*,
+    metric::*, numerator::*, object::*, ping::*, quantity::*, rate::*, string::*, string_list::*, submitted::*,
+    text::*, timespan::*, timing_distribution::*, url::*, uuid::*, *,
+};
+
+const HEADER: &str = include_str!("../../include/glean.h");
+
+/// What is added to a status while log messages wait.
+pub const LOGGED: u64 = GLEAN_LOGGED as u64;
+
+/// One function of the ABI.
+pub struct Function {
+    pub name: &'static str,
+    pub parameters: Vec<Parameter>,
+    call: Call,
+}
+
+impl Function {
+    /// Calls it with one word for each parameter.
+    ///
+    /// # Safety
+    ///
+    /// As the header says, with pointers as words.
+    pub unsafe fn call(&self, words: &[u64]) -> u64 {
+        assert_eq!(words.len(), self.parameters.len(), "{}", self.name);
+        (self.call)(words)
+    }
+}
+
+/// One parameter.
+#[derive(Clone, Debug)]
+pub struct Parameter {
+    pub name: String,
+    pub kind: Kind,
+}
+
+/// What a parameter is for, by its C type and its name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// The handle of a metric or ping.
+    Handle,
+    /// The address of a text, whose length follows.
+    Text,
+    /// The address of numbers, whose count follows.
+    Samples,
+    /// The length of what the parameter before it points at.
+    Length,
+    /// The address of a result.
+    Out,
+    /// The address of a result that has to be freed.
+    OutBuffer,
+    /// The address of what is to be freed.
+    Buffer,
+    /// A number from the first to the last.
+    Number(i128, i128),
+}
+
+trait Word {
+    fn of(word: u64) -> Self;
+}
+
+macro_rules! words {
+    ($($number:ty),+) => { $(impl Word for $number {
+        fn of(word: u64) -> $number {
+            word as $number
+        }
+    })+ };
+}
+
+words!(u8, u32, i32, i64, u64);
+
+impl<T> Word for *const T {
+    fn of(word: u64) -> *const T {
+        word as usize as *const T
+    }
+}
+
+impl<T> Word for *mut T {
+    fn of(word: u64) -> *mut T {
+        word as usize as *mut T
+    }
+}
+
+trait Answer {
+    fn word(self) -> u64;
+}
+
+impl Answer for i32 {
+    fn word(self) -> u64 {
+        self as u64 & !LOGGED
+    }
+}
+
+impl Answer for u64 {
+    fn word(self) -> u64 {
+        self
+    }
+}
+
+type Call = Box<dyn Fn(&[u64]) -> u64 + Send + Sync>;
+
+/// A function with one word for each argument.
+trait Callable<Arguments> {
+    fn into_call(self) -> Call;
+}
+
+macro_rules! callable {
+    ($($argument:ident $index:tt),*) => {
+        impl<Status: Answer + 'static, $($argument: Word + 'static),*> Callable<($($argument,)*)>
+            for unsafe extern "C" fn($($argument),*) -> Status
+        {
+            fn into_call(self) -> Call {
+                // SAFETY: promised by the caller of `Function::call`.
+                Box::new(move |_words| unsafe { self($($argument::of(_words[$index])),*) }.word())
+            }
+        }
+    };
+}
+
+callable!();
+callable!(A 0);
+callable!(A 0, B 1);
+callable!(A 0, B 1, C 2);
+callable!(A 0, B 1, C 2, D 3);
+callable!(A 0, B 1, C 2, D 3, E 4);
+callable!(A 0, B 1, C 2, D 3, E 4, F 5);
+callable!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8);
+
+macro_rules! functions {
+    ($table:ident, $blanks:tt, $($name:ident)+) => { $(
+        let call = ($name as unsafe extern "C" fn $blanks -> _).into_call();
+        assert!($table.insert(stringify!($name), call).is_none(), "{} is here twice", stringify!($name));
+    )+ };
+}
+
+/// Returns all functions, in the order of their names.
+///
+/// # Panics
+///
+/// When this table and the header don't have the same functions.
+pub fn functions() -> Vec<Function> {
+    let mut calls: BTreeMap<&'static str, Call> = BTreeMap::new();
+    functions! { calls, (),
+        glean_handle_client_active glean_handle_client_inactive glean_session_start glean_clear_attribution
+        glean_clear_distribution glean_shutdown glean_reset glean_fold glean_persist_ping_lifetime_data
+        glean_clear_stored_submitted_pings
+    }
+    functions! { calls, (_),
+        glean_abi_version glean_version glean_last_error glean_log_set_level glean_log_pending glean_buffer_free
+        glean_counter_increment glean_datetime_set_now glean_get_debug_view_tag glean_set_log_pings glean_get_log_pings
+        glean_test_get_experimentation_id glean_test_get_attribution glean_test_get_distribution glean_set_test_mode
+        glean_set_collection_enabled glean_set_dirty_flag glean_metric_destroy glean_object_record_schema_error
+        glean_ping_destroy glean_get_registered_ping_names glean_set_store_submitted_pings_enabled
+        glean_get_all_stored_submitted_pings glean_timespan_start glean_timespan_stop glean_timespan_cancel
+        glean_timing_distribution_start
+    }
+    functions! { calls, (_, _),
+        glean_log_next glean_session_end glean_boolean_set glean_counter_add
+        glean_custom_distribution_accumulate_single_sample glean_denominator_add glean_set_experiment_inactive
+        glean_set_experimentation_id glean_update_attribution glean_update_distribution glean_initialize
+        glean_set_app_channel glean_apply_server_knobs_config glean_memory_distribution_accumulate
+        glean_numerator_add_to_numerator glean_ping_set_enabled glean_quantity_set glean_rate_add_to_numerator
+        glean_rate_add_to_denominator glean_timespan_set_raw_nanos glean_timing_distribution_stop_and_accumulate
+        glean_timing_distribution_cancel glean_timing_distribution_accumulate_single_sample
+    }
+    functions! { calls, (_, _, _),
+        glean_custom_distribution_accumulate_samples glean_set_debug_view_tag glean_set_source_tags glean_event_record
+        glean_test_get_experiment_data glean_memory_distribution_accumulate_samples glean_metric_new
+        glean_metric_test_get_num_recorded_errors glean_object_set glean_ping_new glean_ping_submit glean_string_set
+        glean_string_list_add glean_string_list_set glean_get_stored_submitted_pings_by_name glean_text_set
+        glean_timing_distribution_accumulate_samples glean_url_set glean_uuid_set
+    }
+    functions! { calls, (_, _, _, _), glean_labeled_get glean_metric_test_get_value glean_submit_ping_by_name }
+    functions! { calls, (_, _, _, _, _), glean_submit_ping_by_name_sync }
+    functions! { calls, (_, _, _, _, _, _), glean_dual_labeled_counter_get glean_set_experiment_active }
+    functions! { calls, (_, _, _, _, _, _, _, _, _), glean_datetime_set }
+    let mut declared = declarations();
+    let functions = calls
+        .into_iter()
+        .map(|(name, call)| {
+            let parameters = declared.remove(name).unwrap_or_else(|| panic!("glean.h has no {name}"));
+            Function { name, parameters, call }
+        })
+        .collect();
+    let missing: Vec<&String> = declared.keys().collect();
+    assert!(missing.is_empty(), "add to the table of {}: {missing:?}", file!());
+    functions
+}
+
+/// Reads the declarations of the header.
+fn declarations() -> BTreeMap<String, Vec<Parameter>> {
+    let mut code = String::new();
+    let mut rest = HEADER;
+    while let Some((before, comment)) = rest.split_once("/*") {
+        code += before;
+        rest = comment.split_once("*/").expect("a comment ends").1;
+    }
+    code += rest;
+    let words: String = code.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join(" ");
+    let mut declared = BTreeMap::new();
+    for declaration in words.split(';') {
+        let Some((head, parameters)) = declaration.trim().split_once('(') else { continue };
+        let Some(name) = head.split_whitespace().last().filter(|name| name.starts_with("glean_")) else { continue };
+        let parameters = parameters.trim_end_matches(')').split(',').map(str::trim).filter(|text| *text != "void");
+        let mut kinds: Vec<Parameter> = Vec::new();
+        for parameter in parameters {
+            let after = kinds.last().map(|parameter| parameter.kind);
+            kinds.push(parse_parameter(parameter, after));
+        }
+        declared.insert(name.to_owned(), kinds);
+    }
+    assert!(declared.len() > 80, "{} declarations", declared.len());
+    declared
+}
+
+fn parse_parameter(text: &str, before: Option<Kind>) -> Parameter {
+    let start = text.rfind([' ', '*']).expect("a type and a name") + 1;
+    let (c_type, name) = (text[..start].trim(), &text[start..]);
+    let kind = match c_type {
+        "uint64_t" if name == "handle" => Kind::Handle,
+        "uint64_t" if matches!(before, Some(Kind::Text | Kind::Samples)) => Kind::Length,
+        "uint64_t" => Kind::Number(0, u64::MAX.into()),
+        "int64_t" => Kind::Number(i64::MIN.into(), i64::MAX.into()),
+        "uint32_t" => Kind::Number(0, u32::MAX.into()),
+        "int32_t" => Kind::Number(i32::MIN.into(), i32::MAX.into()),
+        "uint8_t" => Kind::Number(0, u8::MAX.into()),
+        "const uint8_t *" => Kind::Text,
+        "const int64_t *" => Kind::Samples,
+        "GleanBuffer *" if name == "buffer" => Kind::Buffer,
+        "GleanBuffer *" => Kind::OutBuffer,
+        _ if c_type.ends_with('*') && name.starts_with("out_") => Kind::Out,
+        _ => panic!("what is {text:?} for?"),
+    };
+    Parameter { name: name.to_owned(), kind }
+}
+
+/// The type of metric that a function is for; `None` if it takes any, or none at all.
+pub fn metric_type(function: &str) -> Option<&'static str> {
+    // Longer names first: `string_list` begins like `string`.
+    const TYPES: [&str; 20] = [
+        "custom_distribution",
+        "memory_distribution",
+        "timing_distribution",
+        "dual_labeled_counter",
+        "string_list",
+        "denominator",
+        "numerator",
+        "datetime",
+        "timespan",
+        "quantity",
+        "boolean",
+        "counter",
+        "labeled",
+        "object",
+        "string",
+        "event",
+        "rate",
+        "text",
+        "uuid",
+        "url",
+    ];
+    let name = function.strip_prefix("glean_")?;
+    TYPES.into_iter().find(|kind| name.strip_prefix(kind).is_some_and(|rest| rest.starts_with('_')))
+}
+
+/// The description of a metric of a type, as `glean_metric_new` takes it.
+pub fn definition(kind: &str) -> String {
+    let more = match kind {
+        "timespan" | "timing_distribution" | "datetime" | "labeled_timing_distribution" => r#","time_unit":0"#,
+        "memory_distribution" | "labeled_memory_distribution" => r#","memory_unit":0"#,
+        "custom_distribution" | "labeled_custom_distribution" => {
+            r#","range_min":1,"range_max":100,"bucket_count":10,"histogram_type":1"#
+        }
+        "event" => r#","allowed_extra_keys":["key","other"]"#,
+        "denominator" => {
+            r#","numerators":[{"category":"test","name":"numerator","send_in_pings":["custom"],"lifetime":0,"disabled":false}]"#
+        }
+        _ => "",
+    };
+    format!(
+        r#"{{"type":"{kind}","category":"test","name":"{kind}","send_in_pings":["custom"],"lifetime":0,"disabled":false{more}}}"#
+    )
+}
+
+/// The types of metrics that can be made.
+pub const METRIC_TYPES: [&str; 27] = [
+    "boolean",
+    "counter",
+    "quantity",
+    "string",
+    "text",
+    "url",
+    "string_list",
+    "uuid",
+    "timespan",
+    "timing_distribution",
+    "memory_distribution",
+    "custom_distribution",
+    "datetime",
+    "event",
+    "object",
+    "rate",
+    "numerator",
+    "denominator",
+    "labeled_boolean",
+    "labeled_counter",
+    "labeled_quantity",
+    "labeled_string",
+    "labeled_timing_distribution",
+    "labeled_memory_distribution",
+    "labeled_custom_distribution",
+    "dual_labeled_counter",
+    "labeled_text",
+];
+
+/// The description of the ping `custom`, as `glean_ping_new` takes it.
+pub const PING: &str = r#"{"name":"custom","include_client_id":true,"send_if_empty":true,"precise_timestamps":true,
+    "include_info_sections":true,"schedules_pings":[],"reason_codes":["first"],"uploader_capabilities":[],
+    "enabled":true,"follows_collection_enabled":true}"#;
+
+/// The settings of a start in a directory.
+pub fn settings(data_dir: &std::path::Path) -> String {
+    serde_json::json!({
+        "data_dir": data_dir.to_str().unwrap(),
+        "application_id": "ffi-tests",
+        "app_display_version": "1.0",
+        "app_build": "Unknown",
+        "architecture": "Unknown",
+        "os_version": "Unknown",
+        "upload_enabled": true,
+        "enable_internal_pings": true,
+        "max_events": 500,
+        "session_mode": 0,
+        "session_sample_rate": 1.0,
+        "session_inactivity_timeout_ms": 1_800_000,
+        "test_mode": true,
+    })
+    .to_string()
+}
+
+/// Makes a metric.
+pub fn new_metric(definition: &str) -> u64 {
+    let mut handle = 0;
+    let status = unsafe { glean_metric_new(definition.as_ptr(), definition.len() as u64, &mut handle) };
+    assert_eq!(status & !GLEAN_LOGGED, GLEAN_OK, "{definition}: {}", last_error());
+    assert_ne!(handle, 0);
+    handle
+}
+
+/// Makes a ping.
+pub fn new_ping(definition: &str) -> u64 {
+    let mut handle = 0;
+    let status = unsafe { glean_ping_new(definition.as_ptr(), definition.len() as u64, &mut handle) };
+    assert_eq!(status & !GLEAN_LOGGED, GLEAN_OK, "{definition}: {}", last_error());
+    assert_ne!(handle, 0);
+    handle
+}
+
+/// Starts with these settings; returns the status.
+pub fn initialize(settings: &str) -> i32 {
+    unsafe { glean_initialize(settings.as_ptr(), settings.len() as u64) & !GLEAN_LOGGED }
+}
+
+/// Returns what is stored for a metric, or the status.
+pub fn value(handle: u64) -> Result<serde_json::Value, i32> {
+    let mut buffer = empty();
+    match unsafe { glean_metric_test_get_value(handle, std::ptr::null(), 0, &mut buffer) } & !GLEAN_LOGGED {
+        GLEAN_OK => Ok(serde_json::from_str(&take(&mut buffer)).unwrap()),
+        status => Err(status),
+    }
+}
+
+/// Returns how many errors of a kind a metric has.
+pub fn errors(handle: u64, error: i32) -> i32 {
+    let mut count = -1;
+    let status = unsafe { glean_metric_test_get_num_recorded_errors(handle, error, &mut count) };
+    assert_eq!(status & !GLEAN_LOGGED, GLEAN_OK, "{}", last_error());
+    count
+}
+
+pub fn empty() -> GleanBuffer {
+    GleanBuffer { data: std::ptr::null_mut(), len: 0 }
+}
+
+/// Copies the text of a buffer and frees it.
+pub fn take(buffer: &mut GleanBuffer) -> String {
+    let bytes = match buffer.data.is_null() {
+        true => Vec::new(),
+        // SAFETY: the library filled it.
+        false => unsafe { std::slice::from_raw_parts(buffer.data, buffer.len as usize) }.to_vec(),
+    };
+    // SAFETY: as above.
+    assert_eq!(unsafe { glean_buffer_free(buffer) } & !GLEAN_LOGGED, GLEAN_OK);
+    assert!(buffer.data.is_null() && buffer.len == 0);
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Returns why the last failed call of this thread failed.
+pub fn last_error() -> String {
+    let mut buffer = empty();
+    assert_eq!(unsafe { glean_last_error(&mut buffer) } & !GLEAN_LOGGED, GLEAN_OK);
+    take(&mut buffer)
+}
+
+/// Takes all waiting log messages.
+pub fn log_messages() -> Vec<(i32, String)> {
+    let mut messages = Vec::new();
+    let (mut level, mut buffer) = (0, empty());
+    while unsafe { glean_log_next(&mut level, &mut buffer) } & !GLEAN_LOGGED == GLEAN_OK {
+        messages.push((level, take(&mut buffer)));
+    }
+    messages
+}
