@@ -1,53 +1,80 @@
-"""The one way into the core: loads the library, owns every conversion, turns statuses into exceptions.
+"""The one way into the core: loads the library, owns what crosses its interface, turns statuses into log or exception.
 
-Other modules call `lib.glean_*` and hand the status to `check` (getters) or `record` (recording calls).
+Recording calls bind their C function where they are defined and call it directly; any status but 0 goes to `finish`.
+Getters hand theirs to `check`. Texts cross as pointer and length of UTF-8, structures as JSON (`_json_text`).
 """
 
 from __future__ import annotations
 
-import importlib
-import logging
-import operator
-import struct
+import os
 import sys
-import threading
-from pathlib import Path
-from typing import Any, List, Optional, Sequence
+from _thread import _local
 
-ABI_VERSION = 1
+from glean_py._json_text import not_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import logging
+    from typing import Any, Optional, Set
+
+ABI_VERSION = 2
 _LIBRARY_NAMES = {"win32": "glean_core.dll", "darwin": "libglean_core.dylib"}
 _REINSTALL = "install the wheel for this platform again: python -m pip install --force-reinstall glean_py"
 
-logger = logging.getLogger("glean_py")
 
-
-def _library_path() -> Path:
-    return Path(__file__).resolve().parent / _LIBRARY_NAMES.get(sys.platform, "libglean_core.so")
+def _library_path() -> str:
+    return os.path.join(
+        os.path.dirname(os.path.abspath(__file__)), _LIBRARY_NAMES.get(sys.platform, "libglean_core.so")
+    )
 
 
 def _load_declarations() -> Any:
     try:
-        return importlib.import_module("glean_py._glean_ffi").ffi
+        # By itself, to tell what it is that cannot be imported.
+        __import__("_cffi_backend")
+    except ImportError as error:
+        raise _explain_cffi(error) from error
+    try:
+        from glean_py._glean_ffi import ffi  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
         raise ImportError(
             f"glean_py cannot load its declarations of the C interface ({error}); they are made when a wheel is "
-            f"built, and need cffi. To fix it, {_REINSTALL}; don't import glean_py from its source folder."
+            f"built. To fix it, {_REINSTALL}; don't import glean_py from its source folder."
         ) from error
+    return ffi
 
 
-def _load_library(ffi: Any, path: Path) -> Any:
+def _explain_cffi(error: ImportError) -> ImportError:
+    """Return an error that says why cffi cannot be imported here and what to do."""
+    if "subinterpreter" in str(error):
+        return ImportError(
+            "glean_py doesn't work in a subinterpreter with a lock of its own (PEP 684), because cffi, which it calls "
+            f"its library through, cannot be imported there: {error}. Import it in the main interpreter and record "
+            "there, or make a subinterpreter that shares its lock: the configuration 'legacy'."
+        )
+    import sysconfig
+
+    reason = f"glean_py needs cffi, which cannot be imported: {error}. To fix it, python -m pip install cffi"
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        reason += "; of the free-threaded builds of CPython it supports 3.14t and newer, not 3.13t"
+    return ImportError(f"{reason}.")
+
+
+def _load_library(ffi: Any, path: str) -> Any:
     """Load the library and check that it speaks this version of the interface.
 
     Raises:
         ImportError: missing, made for another platform, or of another version; says which, and what to do.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ImportError(f"glean_py has no library: {path} does not exist. To fix it, {_REINSTALL}.")
+    # Threads of the core may outlive the interpreter's last reference to the library, so it is never unloaded.
+    flags = getattr(os, "RTLD_NOW", 0) | getattr(os, "RTLD_NODELETE", 0)
     try:
         # Absolute, as Windows refuses to load "./name.dll".
-        library = ffi.dlopen(str(path))
+        library = ffi.dlopen(os.path.abspath(path), flags)
     except OSError as error:
-        bits = struct.calcsize("P") * 8
+        bits = 64 if sys.maxsize > 2**32 else 32
         raise ImportError(
             f"glean_py cannot load {path} into this {bits}-bit Python on {sys.platform}: {error}. "
             f"The library is damaged or was made for another platform. To fix it, {_REINSTALL}."
@@ -69,32 +96,41 @@ ffi: Any = _load_declarations()
 lib: Any = _load_library(ffi, _library_path())
 NULL: Any = ffi.NULL
 
-
-def _pending_messages() -> Any:
-    """Return a pointer to the number of waiting log messages: reading it needs no call."""
-    out = ffi.new("uint32_t const **")
-    status = lib.glean_log_pending(out)
-    return out[0] if status == 0 else ffi.new("uint32_t *")
-
-
-_pending = _pending_messages()
-_draining = threading.local()
+_LOGGED: int = lib.GLEAN_LOGGED
+# What a status says besides "log messages wait".
+_CODE: int = ~_LOGGED
 _OK: int = lib.GLEAN_OK
 _NO_VALUE: int = lib.GLEAN_NO_VALUE
 _NOT_INITIALIZED: int = lib.GLEAN_NOT_INITIALIZED
-_FORKED: int = lib.GLEAN_FORKED
+
+# Levels of `logging`, which is imported when there is something to log.
+_DEBUG, _WARNING, _ERROR = 10, 30, 40
+
+_draining = _local()
+# Kinds of failures that were logged already.
+_reported: Set[int] = set()
 
 
-class _ForkWarning:
-    """Remembers that the warning about a forked process was logged: once per process is enough."""
+def finish(status: int) -> None:
+    """Finish a recording call whose status isn't 0: nothing is raised into the host program.
 
-    is_logged = False
+    Waiting log messages are forwarded. A failure is logged once per kind, as a program that misses the core would
+    otherwise log one for every call.
+    """
+    code = status & _CODE
+    is_news = code not in _reported and code != _OK
+    # Read before anything else calls the core: a logging handler may.
+    message = last_error() if is_news else ""
+    if status & _LOGGED:
+        drain_log()
+    if is_news:
+        _reported.add(code)
+        _log(_DEBUG if code == _NOT_INITIALIZED else _ERROR, message)
 
 
-def record(status: int) -> None:
-    """Finish a recording call: forward log messages; trouble is logged, never raised into the host program."""
-    if status or _pending[0]:
-        _finish_recording(status)
+def forget_failures() -> None:
+    """Make the next failure of each kind be logged again."""
+    _reported.clear()
 
 
 def check(status: int) -> bool:
@@ -103,29 +139,54 @@ def check(status: int) -> bool:
     Raises:
         RuntimeError: the call failed; says which and why.
     """
+    code = status & _CODE
     # Read before anything else calls the core: a logging handler may.
-    message = "" if status in (_OK, _NO_VALUE) else last_error()
-    if _pending[0]:
+    message = "" if code in (_OK, _NO_VALUE) else last_error()
+    if status & _LOGGED:
         drain_log()
-    if message:
+    if code not in (_OK, _NO_VALUE):
         raise RuntimeError(message)
-    return status == _OK
+    return code == _OK
 
 
-def _finish_recording(status: int) -> None:
-    # Read before anything else calls the core: a logging handler may.
-    message = "" if status == _OK else last_error()
+def has_failed(status: int, code: int) -> bool:
+    """Forward waiting log messages and return whether a call failed in this way, for calls the core logs itself."""
     drain_log()
-    if status == _OK:
-        return
-    if status == _FORKED:
-        if not _ForkWarning.is_logged:
-            _ForkWarning.is_logged = True
-            logger.warning("%s", message)
-    elif status == _NOT_INITIALIZED:
-        logger.debug("%s", message)
-    else:
-        logger.error("%s", message)
+    return status & _CODE == code
+
+
+def setup_logging() -> None:
+    """Do nothing: a call that leaves log messages behind forwards them itself. Exists because peers have it."""
+
+
+def log_level() -> int:
+    """Return the level from which on the logger `glean_py` wants messages."""
+    logging = sys.modules.get("logging")
+    # Nobody imported it, so nobody configured it.
+    return _WARNING if logging is None else int(logging.getLogger("glean_py").getEffectiveLevel())
+
+
+def _logger() -> logging.Logger:
+    import logging
+
+    logger = logging.getLogger("glean_py")
+    if not logger.handlers:
+        # Without any handler, `logging` would print warnings to the host program's stderr.
+        logger.addHandler(logging.NullHandler())
+    return logger
+
+
+def _log(level: int, message: str, *, is_exception: bool = False) -> None:
+    try:
+        _logger().log(level, "%s", message, exc_info=is_exception)
+    except Exception:
+        # A filter of the host program failed, or the interpreter goes down and has no `logging` any more.
+        pass
+
+
+def log_exception(what: str) -> None:
+    """Log the exception that is being handled, which came from code of the host program."""
+    _log(_ERROR, what, is_exception=True)
 
 
 def drain_log() -> None:
@@ -137,8 +198,8 @@ def drain_log() -> None:
     try:
         level = ffi.new("int32_t *")
         buffer = ffi.new("GleanBuffer *")
-        while _pending[0] and lib.glean_log_next(level, buffer) == _OK:
-            logger.log(level[0], "%s", take_text(buffer))
+        while lib.glean_log_next(level, buffer) & _CODE == _OK:
+            _log(level[0], take_text(buffer))
     finally:
         _draining.is_active = False
 
@@ -167,6 +228,13 @@ def take_text(buffer: Any) -> str:
         lib.glean_buffer_free(buffer)
 
 
+def take_json(buffer: Any) -> Any:
+    """Decode the JSON in a `GleanBuffer` and free it."""
+    import json
+
+    return json.loads(take_text(buffer))
+
+
 def to_utf8(text: str) -> bytes:
     """Return the text as the core takes it, together with `len()` of the result.
 
@@ -175,80 +243,43 @@ def to_utf8(text: str) -> bytes:
         UnicodeEncodeError: the text has a lone surrogate.
     """
     if not isinstance(text, str):
-        raise TypeError(f"a str is needed, not {type(text).__name__}")
+        raise not_text(text)
     return text.encode("utf-8")
 
 
-def to_i32(number: int) -> int:
-    """Return the number if a C `int32_t` holds it.
-
-    Raises:
-        TypeError: not an integer.
-        ValueError: out of range.
-    """
-    number = operator.index(number)
-    if not -(2**31) <= number < 2**31:
-        raise ValueError(f"{number} doesn't fit into 32 bits: -2147483648 to 2147483647 does")
-    return number
-
-
-class Arguments:
-    """Fields of a C struct, and the memory they point to; kept until the call is over."""
-
-    def __init__(self) -> None:
-        self._memory: List[Any] = []
-
-    def text(self, text: Optional[str]) -> Any:
-        """Return a `GleanString`; the one of `None` has NULL data."""
-        if text is None:
-            return {"data": NULL, "len": 0}
-        data = to_utf8(text)
-        pointer = ffi.from_buffer("uint8_t[]", data)
-        self._memory.append(pointer)
-        return {"data": pointer, "len": len(data)}
-
-    def texts(self, texts: Sequence[str]) -> Any:
-        """Return an array of `GleanString`."""
-        array = ffi.new("GleanString[]", [self.text(text) for text in texts])
-        self._memory.append(array)
-        return array
-
-
-def create(type_name: str, struct_type: str, fields: Any) -> int:
-    """Make a metric or a ping and return its handle.
+def make(new: Any, description: bytes) -> int:
+    """Make a metric or a ping from its description in JSON and return its handle.
 
     Raises:
         RuntimeError: the core refuses it; says why.
     """
     out = ffi.new("uint64_t *")
-    check(getattr(lib, f"glean_{type_name}_new")(ffi.new(struct_type, fields), out))
+    status = new(description, len(description), out)
+    if status:
+        check(status)
     return int(out[0])
 
 
-def destroy(type_name: str, handle: int) -> None:
-    """Release a handle; what was recorded stays."""
-    getattr(lib, f"glean_{type_name}_destroy")(handle)
-
-
-def get_value(type_name: str, handle: int, ping_name: Optional[str], out: Any) -> bool:
-    """Fill `out` with the stored value; `False` if there is none.
+def read_json(getter: Any, *arguments: Any) -> Optional[Any]:
+    """Call a getter that fills a `GleanBuffer` with JSON and return what it holds; `None` if there is nothing.
 
     Raises:
-        RuntimeError: Glean doesn't run.
+        RuntimeError: the call failed; says which and why.
     """
-    function = getattr(lib, f"glean_{type_name}_test_get_value")
-    if ping_name is None:
-        return check(function(handle, NULL, 0, out))
-    data = to_utf8(ping_name)
-    return check(function(handle, data, len(data), out))
+    out = ffi.new("GleanBuffer *")
+    return take_json(out) if check(getter(*arguments, out)) else None
 
 
-def count_errors(type_name: str, handle: int, error: int) -> int:
-    """Return how many errors of one kind a metric has.
+def read_text(getter: Any) -> Optional[str]:
+    """Call a getter that fills a `GleanBuffer` with text and return it; `None` if there is nothing.
 
     Raises:
-        RuntimeError: Glean doesn't run.
+        RuntimeError: the call failed; says which and why.
     """
-    out = ffi.new("int32_t *")
-    check(getattr(lib, f"glean_{type_name}_test_get_num_recorded_errors")(handle, error, out))
-    return int(out[0])
+    out = ffi.new("GleanBuffer *")
+    return take_text(out) if check(getter(out)) else None
+
+
+def record(function: Any, data: Optional[bytes]) -> None:
+    """Call a function that takes a text, or NULL for none, and finish the call."""
+    finish(function(NULL, 0) if data is None else function(data, len(data)))

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import enum
-from typing import Any, Optional
+
+from glean_py import _ffi
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional
 
 DEFAULT_TELEMETRY_ENDPOINT = "https://incoming.telemetry.mozilla.org"
 DEFAULT_MAX_EVENTS = 500
@@ -14,8 +19,11 @@ class SessionMode(enum.Enum):
     """Who begins and ends sessions."""
 
     AUTO = 0
+    """Activity does; a session goes on after a pause shorter than the timeout."""
     LIFECYCLE = 1
+    """Activity does; each pause ends a session."""
     MANUAL = 2
+    """`Glean.session_start` and `Glean.session_end` do."""
 
 
 class Configuration:
@@ -25,7 +33,7 @@ class Configuration:
         server_endpoint: where pings are sent; default `DEFAULT_TELEMETRY_ENDPOINT`, read when this is constructed.
         channel: release channel, `client_info.app_channel`.
         max_events: number of events that trigger the `events` ping.
-        ping_uploader: the object that sends pings.
+        ping_uploader: the object that sends pings; kept, but not used yet: this version sends none. By default `None`.
         allow_multiprocessing: whether pings may be sent from a process of their own.
         enable_event_timestamps: whether events carry the wall-clock time.
         experimentation_id: tag added to every ping that has a client id.
@@ -33,7 +41,7 @@ class Configuration:
         max_pending_pings_count: most pings that wait for upload; `None` for the core's choice.
         max_pending_pings_directory_size: most bytes of pings that wait for upload; `None` for the core's choice.
         session_mode: who begins and ends sessions.
-        session_sample_rate: part of the sessions that is recorded, 0 to 1.
+        session_sample_rate: part of the sessions that is recorded; less than 0 counts as 0, more than 1 as 1.
         session_inactivity_timeout_ms: milliseconds after which a session ends; 0 for never.
         events_ping_acceleration_factor: divides `max_events`; `None` for 1.
     """
@@ -85,18 +93,10 @@ class Configuration:
         return self._channel
 
     @channel.setter
-    def channel(self, value: str) -> None:
-        from glean_py.metrics import CommonMetricData, Lifetime, StringMetricType
-
+    def channel(self, value: Optional[str]) -> None:
         self._channel = value
-        app_channel = CommonMetricData(
-            category="",
-            name="app_channel",
-            send_in_pings=["glean_client_info"],
-            lifetime=Lifetime.APPLICATION,
-            disabled=False,
-        )
-        StringMetricType(app_channel).set(value)
+        if value is not None:
+            _ffi.record(_ffi.lib.glean_set_app_channel, _ffi.to_utf8(value))
 
     @property
     def max_events(self) -> int:
@@ -105,7 +105,7 @@ class Configuration:
 
     @property
     def ping_uploader(self) -> Optional[Any]:
-        """The object that sends pings."""
+        """The object that sends pings; `None` if the application gave none, as this version sends none itself."""
         return self._ping_uploader
 
     @ping_uploader.setter

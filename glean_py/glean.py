@@ -3,45 +3,65 @@
 from __future__ import annotations
 
 import atexit
-import logging
-import threading
-from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar
+import os
+from _thread import RLock
 
 from glean_py import _ffi
-from glean_py.config import Configuration
+from glean_py._json_text import flag, integer, optional, quote, quote_map, to_object
+from glean_py._util import classproperty
+from glean_py.config import Configuration, SessionMode
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
+    from typing import Any, Dict, Iterable, Optional, Type, Union
 
-_T = TypeVar("_T")
+    from glean_py.metrics.attribution import AttributionMetrics, DistributionMetrics
+    from glean_py.metrics.experiment import RecordedExperiment
+
+__all__ = ["Glean"]
 
 
-class _ClassProperty(Generic[_T]):
-    """A property of the class itself."""
+class OnGleanEventsImpl:
+    """What a core may ask for; this one asks for nothing but to note that it started."""
 
-    def __init__(self, getter: Callable[[Any], _T]) -> None:
-        self._getter = getter
-        self.__doc__ = getter.__doc__
+    def __init__(self, glean: Type[Glean]) -> None:
+        self.glean = glean
 
-    def __get__(self, instance: object, owner: type) -> _T:
-        return self._getter(owner)
+    def initialize_finished(self) -> None:
+        """Note that Glean started."""
+        self.glean._init_finished = True
+
+    def trigger_upload(self) -> None:
+        """Do nothing: this version sends no pings."""
+
+    def start_metrics_ping_scheduler(self) -> None:
+        """Do nothing: the ping `metrics` is sent when it is submitted."""
+
+    def cancel_uploads(self) -> None:
+        """Do nothing: this version sends no pings."""
+
+    def shutdown(self) -> None:
+        """Do nothing."""
 
 
 class Glean:
     """The one Glean of this process; everything is a class method.
 
-    A process made by `os.fork()` after `initialize` shares its parent's files, so nothing is recorded in it: the first
-    call logs a warning, the others do nothing, getters raise `RuntimeError`. A process forked before `initialize` is
-    free to call it, with a `data_dir` of its own; calls recorded before the fork stay with the parent.
+    A process made by `os.fork()` goes on recording into the same data directory, whoever assembles the next ping counts
+    it. Subinterpreters that share the lock of the main one share its Glean as well: the first `initialize` counts.
     """
 
     _initialized: bool = False
-    _init_lock = threading.RLock()
-    _configuration: Optional[Configuration] = None
-    _data_dir: Optional[Path] = None
-    # Whether the data directory is a temporary one of ours, to be removed by `_reset`.
+    _init_finished: bool = False
+    _init_lock: Any = RLock()
+    # Unset before the first `initialize`.
+    _configuration: Configuration
+    _data_dir: Any = None
+    # The process whose temporary directory the data directory is: this one removes it.
     _destroy_data_dir: bool = False
+    _owner_pid: int = 0
     _testing_mode: bool = False
+    _simple_log_level: Optional[int] = None
 
     @classmethod
     def initialize(
@@ -50,30 +70,34 @@ class Glean:
         application_version: str,
         upload_enabled: bool,
         configuration: Optional[Configuration] = None,
-        data_dir: Optional[Path] = None,
+        data_dir: Optional[Union[str, os.PathLike[str]]] = None,
         application_build_id: Optional[str] = None,
         log_level: Optional[int] = None,
     ) -> None:
-        """Start Glean; recordings made before are stored now, in their order. A second call changes nothing.
+        """Start Glean; recordings made before are stored, in their order. A second call changes nothing.
 
-        A data directory that cannot be used, or that another process uses, is logged as an error and leaves Glean
-        off: recordings do nothing, the host program isn't disturbed.
+        Returns at once; the core opens its files in a thread of its own. A data directory that cannot be used is logged
+        as an error and leaves Glean off: recordings do nothing, the host program isn't disturbed.
 
         Args:
             application_id: part of the submission path; must not be empty.
             application_version: version shown to users; `None` is sent as `Unknown`.
             upload_enabled: whether anything is recorded and sent.
             configuration: the other choices.
-            data_dir: directory for everything Glean keeps, for this process alone; made if missing.
+            data_dir: directory for everything Glean keeps; made if missing. Several processes may use it.
             application_build_id: `None` is sent as `Unknown`.
             log_level: a level of `logging`, handed to `logging.basicConfig`.
 
         Raises:
             TypeError: no `data_dir`, or an argument of a wrong type.
+            ValueError: a number of the configuration is out of range.
             UnicodeEncodeError: a text has a lone surrogate.
         """
         if log_level is not None:
+            import logging
+
             logging.basicConfig(level=log_level)
+            cls._simple_log_level = log_level
         with cls._init_lock:
             if cls._initialized:
                 return
@@ -81,53 +105,38 @@ class Glean:
                 raise TypeError("data_dir is needed: the directory for everything Glean keeps")
             if configuration is None:
                 configuration = Configuration()
-            cls._start(
+            description = describe_start(
                 configuration,
+                data_dir=data_dir,
                 application_id=application_id,
-                app_display_version="Unknown" if application_version is None else application_version,
-                app_build="Unknown" if application_build_id is None else application_build_id,
-                data_dir=str(data_dir),
-                collection_enabled=bool(upload_enabled),
+                app_display_version=application_version,
+                app_build=application_build_id,
+                upload_enabled=upload_enabled,
+                test_mode=cls._testing_mode,
             )
             cls._configuration = configuration
             cls._data_dir = data_dir
             cls._initialized = True
-            atexit.register(cls._reset)
-
-    @classmethod
-    def _start(cls, configuration: Configuration, *, collection_enabled: bool, **texts: str) -> None:
-        import platform
-
-        arguments = _ffi.Arguments()
-        fields = {name: arguments.text(text) for name, text in texts.items()}
-        fields.update(
-            channel=arguments.text(configuration.channel),
-            architecture=arguments.text(platform.machine() or "Unknown"),
-            os_version=arguments.text("Unknown"),
-            experimentation_id=arguments.text(configuration.experimentation_id),
-            collection_enabled=collection_enabled,
-            enable_internal_pings=configuration.enable_internal_pings,
-        )
-        _ffi.lib.glean_log_set_level(_ffi.logger.getEffectiveLevel())
-        # The core logs why it doesn't start.
-        _ffi.lib.glean_initialize(_ffi.ffi.new("GleanConfiguration *", fields))
-        _ffi.drain_log()
+            _ffi.lib.glean_log_set_level(_ffi.log_level())
+            status = _ffi.lib.glean_initialize(description, len(description))
+            # What fails is logged by the core. Only the interpreter that started it ends it.
+            if not _ffi.has_failed(status, _ffi.lib.GLEAN_ALREADY_INITIALIZED):
+                atexit.register(cls._reset)
+            OnGleanEventsImpl(cls).initialize_finished()
 
     @classmethod
     def is_initialized(cls) -> bool:
         """Return whether `initialize` was called, even if the core could not start."""
         return cls._initialized
 
-    @_ClassProperty
+    @classproperty
     def configuration(cls) -> Configuration:
         """The configuration in use.
 
         Raises:
             AttributeError: before the first `initialize`.
         """
-        configuration: Optional[Configuration] = cls._configuration
-        if configuration is None:
-            raise AttributeError("Glean has no configuration before initialize")
+        configuration: Configuration = cls._configuration
         return configuration
 
     @classmethod
@@ -137,7 +146,7 @@ class Glean:
         Off submits a `deletion-request` ping and removes the client id, all values and all waiting pings, except
         those of pings that don't follow this switch. On makes a new client id.
         """
-        _ffi.record(_ffi.lib.glean_set_collection_enabled(1 if enabled else 0))
+        _ffi.finish(_ffi.lib.glean_set_collection_enabled(1 if enabled else 0))
 
     @classmethod
     def set_upload_enabled(cls, enabled: bool) -> None:
@@ -145,22 +154,180 @@ class Glean:
         cls.set_collection_enabled(enabled)
 
     @classmethod
+    def set_experiment_active(cls, experiment_id: str, branch: str, extra: Optional[Dict[str, str]] = None) -> None:
+        """Say that this client is in a branch of an experiment; pings tell it until the application ends.
+
+        Id, branch, keys and values have at most 100 bytes of UTF-8; there may be 20 extras.
+
+        Raises:
+            TypeError: something is no `str`.
+            UnicodeEncodeError: a text has a lone surrogate.
+        """
+        name, value = _ffi.to_utf8(experiment_id), _ffi.to_utf8(branch)
+        extras = quote_map({} if extra is None else extra).encode()
+        _ffi.finish(_ffi.lib.glean_set_experiment_active(name, len(name), value, len(value), extras, len(extras)))
+
+    @classmethod
+    def set_experiment_inactive(cls, experiment_id: str) -> None:
+        """Say that this client is no longer in an experiment.
+
+        Raises:
+            TypeError: not a `str`.
+            UnicodeEncodeError: the text has a lone surrogate.
+        """
+        _ffi.record(_ffi.lib.glean_set_experiment_inactive, _ffi.to_utf8(experiment_id))
+
+    @classmethod
+    def test_is_experiment_active(cls, experiment_id: str) -> bool:
+        """Return whether an experiment is active.
+
+        Raises:
+            RuntimeError: Glean doesn't run.
+        """
+        return _read_experiment(experiment_id) is not None
+
+    @classmethod
+    def test_get_experiment_data(cls, experiment_id: str) -> RecordedExperiment:
+        """Return branch and extras of an active experiment.
+
+        Raises:
+            RuntimeError: it isn't active, or Glean doesn't run.
+        """
+        from glean_py.metrics.experiment import RecordedExperiment
+
+        data = _read_experiment(experiment_id)
+        if data is None:
+            raise RuntimeError(f"the experiment {experiment_id!r} is not active")
+        return RecordedExperiment(branch=data["branch"], extra=data.get("extra") or None)
+
+    @classmethod
+    def set_experimentation_id(cls, experimentation_id: str) -> None:
+        """Set the tag that every ping with a client id gets.
+
+        Raises:
+            TypeError: not a `str`.
+            UnicodeEncodeError: the text has a lone surrogate.
+        """
+        _ffi.record(_ffi.lib.glean_set_experimentation_id, _ffi.to_utf8(experimentation_id))
+
+    @classmethod
+    def test_get_experimentation_id(cls) -> str:
+        """Return the tag that every ping with a client id gets.
+
+        Raises:
+            RuntimeError: there is none, or Glean doesn't run.
+        """
+        text = _ffi.read_text(_ffi.lib.glean_test_get_experimentation_id)
+        if text is None:
+            raise RuntimeError("no experimentation id is set")
+        return text
+
+    @classmethod
+    def handle_client_active(cls) -> None:
+        """Say that the user began to use the application: submits the ping `baseline`, may begin a session."""
+        _ffi.finish(_ffi.lib.glean_handle_client_active())
+
+    @classmethod
+    def handle_client_inactive(cls) -> None:
+        """Say that the user left the application: submits the pings `baseline` and `events`, may end a session."""
+        _ffi.finish(_ffi.lib.glean_handle_client_inactive())
+
+    @classmethod
+    def session_start(cls) -> None:
+        """Begin a session; does something in `SessionMode.MANUAL` only."""
+        _ffi.finish(_ffi.lib.glean_session_start())
+
+    @classmethod
+    def session_end(cls, reason: Optional[str] = None) -> None:
+        """End the session, for a reason to be told with it; does something in `SessionMode.MANUAL` only.
+
+        Raises:
+            TypeError: neither `str` nor `None`.
+            UnicodeEncodeError: the text has a lone surrogate.
+        """
+        _ffi.record(_ffi.lib.glean_session_end, None if reason is None else _ffi.to_utf8(reason))
+
+    @classmethod
+    def update_attribution(cls, attribution: AttributionMetrics) -> None:
+        """Set the fields of the attribution that are not `None`.
+
+        Raises:
+            TypeError: a field is neither `str` nor `None`.
+            UnicodeEncodeError: a text has a lone surrogate.
+        """
+        fields = ("source", "medium", "campaign", "term", "content")
+        _ffi.record(_ffi.lib.glean_update_attribution, _describe_set(attribution, fields))
+
+    @classmethod
+    def clear_attribution(cls) -> None:
+        """Remove all fields of the attribution."""
+        _ffi.finish(_ffi.lib.glean_clear_attribution())
+
+    @classmethod
+    def test_get_attribution(cls) -> AttributionMetrics:
+        """Return the attribution.
+
+        Raises:
+            RuntimeError: Glean doesn't run.
+        """
+        from glean_py.metrics.attribution import AttributionMetrics
+
+        return AttributionMetrics(**(_ffi.read_json(_ffi.lib.glean_test_get_attribution) or {}))
+
+    @classmethod
+    def update_distribution(cls, distribution: DistributionMetrics) -> None:
+        """Set the fields of the distribution that are not `None`.
+
+        Raises:
+            TypeError: a field is neither `str` nor `None`.
+            UnicodeEncodeError: a text has a lone surrogate.
+        """
+        _ffi.record(_ffi.lib.glean_update_distribution, _describe_set(distribution, ("name",)))
+
+    @classmethod
+    def clear_distribution(cls) -> None:
+        """Remove all fields of the distribution."""
+        _ffi.finish(_ffi.lib.glean_clear_distribution())
+
+    @classmethod
+    def test_get_distribution(cls) -> DistributionMetrics:
+        """Return the distribution.
+
+        Raises:
+            RuntimeError: Glean doesn't run.
+        """
+        from glean_py.metrics.attribution import DistributionMetrics
+
+        return DistributionMetrics(**(_ffi.read_json(_ffi.lib.glean_test_get_distribution) or {}))
+
+    @classmethod
     def shutdown(cls) -> None:
         """Write everything to disk and stop; later recordings do nothing. `is_initialized` stays true."""
-        _ffi.record(_ffi.lib.glean_shutdown())
+        _ffi.finish(_ffi.lib.glean_shutdown())
+        _ffi.drain_log()
 
     @classmethod
     def _reset(cls) -> None:
         """Stop, and make `initialize` possible again; a temporary data directory of ours is removed."""
-        with cls._init_lock:
-            _ffi.record(_ffi.lib.glean_reset())
-            atexit.unregister(cls._reset)
-            if cls._destroy_data_dir and cls._data_dir is not None:
-                import shutil
+        from glean_py._listeners import listeners
 
-                shutil.rmtree(str(cls._data_dir), ignore_errors=True)
+        with cls._init_lock:
+            _ffi.finish(_ffi.lib.glean_reset())
+            _ffi.drain_log()
+            _ffi.lib.glean_set_test_mode(0)
+            _ffi.forget_failures()
+            listeners.clear()
+            atexit.unregister(cls._reset)
+            # A forked process leaves the directory to the one that made it.
+            if cls._destroy_data_dir and cls._data_dir is not None and cls._owner_pid == os.getpid():
+                try:
+                    _rmtree(cls._data_dir)
+                except OSError:
+                    # Another process still writes there; the system removes what is left.
+                    pass
             cls._destroy_data_dir = False
             cls._testing_mode = False
+            cls._init_finished = False
             cls._initialized = False
 
     @classmethod
@@ -187,6 +354,106 @@ class Glean:
             log_level=log_level,
         )
         cls._destroy_data_dir = True
+        cls._owner_pid = os.getpid()
+
+    @classmethod
+    def _after_fork(cls) -> None:
+        """Replace the lock in a forked process: the thread that held it isn't there."""
+        cls._init_lock = RLock()
 
 
-__all__ = ["Glean"]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=Glean._after_fork)
+
+
+def describe_start(
+    configuration: Configuration,
+    *,
+    data_dir: Union[str, os.PathLike[str]],
+    application_id: str,
+    app_display_version: Optional[str],
+    app_build: Optional[str],
+    upload_enabled: bool,
+    test_mode: bool,
+    architecture: Optional[str] = None,
+    os_version: str = "Unknown",
+    locale: Optional[str] = None,
+) -> bytes:
+    """Return what `glean_initialize` is told.
+
+    Raises:
+        TypeError: an argument of a wrong type.
+        ValueError: a number is out of range.
+        UnicodeEncodeError: a text has a lone surrogate.
+    """
+    # The wrong kind of "yes" must not switch telemetry on: the text "false" is true.
+    if not isinstance(upload_enabled, int):
+        raise TypeError(f"upload_enabled has to be a bool, not {type(upload_enabled).__name__}")
+    if not isinstance(configuration.session_mode, SessionMode):
+        raise ValueError(f"{configuration.session_mode!r} is no SessionMode")
+    # Like the core; also, JSON knows neither infinity nor "not a number".
+    sample_rate = min(max(0.0, float(configuration.session_sample_rate)), 1.0)
+    return to_object(
+        {
+            "data_dir": quote(os.path.abspath(os.fsdecode(data_dir))),
+            "application_id": quote(application_id),
+            "app_display_version": quote("Unknown" if app_display_version is None else app_display_version),
+            "app_build": quote("Unknown" if app_build is None else app_build),
+            "channel": optional(quote, configuration.channel),
+            "architecture": quote(_architecture() if architecture is None else architecture),
+            "os_version": quote(os_version),
+            "locale": optional(quote, locale),
+            "experimentation_id": optional(quote, configuration.experimentation_id),
+            "upload_enabled": flag(upload_enabled),
+            "enable_internal_pings": flag(configuration.enable_internal_pings),
+            "enable_event_timestamps": flag(configuration.enable_event_timestamps),
+            "max_events": _count(configuration.max_events, "u32"),
+            "session_mode": str(configuration.session_mode.value),
+            "session_sample_rate": repr(sample_rate),
+            "session_inactivity_timeout_ms": integer(configuration.session_inactivity_timeout_ms, "u64"),
+            "events_ping_acceleration_factor": _count(configuration.events_ping_acceleration_factor, "u32"),
+            "max_pending_pings_count": _count(configuration.max_pending_pings_count, "u64"),
+            "max_pending_pings_directory_size": _count(configuration.max_pending_pings_directory_size, "u64"),
+            "test_mode": flag(test_mode),
+        }
+    )
+
+
+def _describe_set(value: Any, names: Iterable[str]) -> bytes:
+    """Return those of these fields that are not `None`.
+
+    Raises:
+        TypeError: one is neither `str` nor `None`.
+        UnicodeEncodeError: one has a lone surrogate.
+    """
+    return to_object({name: quote(text) for name in names for text in (getattr(value, name),) if text is not None})
+
+
+def _count(number: Optional[int], kind: str) -> str:
+    return "null" if number is None else integer(number, kind)
+
+
+def _architecture() -> str:
+    """Return what `platform.machine()` does; importing `platform` takes longer than starting."""
+    if hasattr(os, "uname"):
+        return os.uname().machine or "Unknown"
+    import platform
+
+    return platform.machine() or "Unknown"
+
+
+def _read_experiment(experiment_id: str) -> Any:
+    name = _ffi.to_utf8(experiment_id)
+    return _ffi.read_json(_ffi.lib.glean_test_get_experiment_data, name, len(name))
+
+
+def _rmtree(path: Union[str, os.PathLike[str]]) -> bool:
+    """Remove a directory and return True.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    import shutil
+
+    shutil.rmtree(str(path))
+    return True

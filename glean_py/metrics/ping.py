@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional
-
 from glean_py import _ffi
+from glean_py._json_text import flag, quote, quote_all, to_object
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, List, NoReturn, Optional
 
 
 class PingType:
@@ -45,27 +48,28 @@ class PingType:
         self._name = name
         self._reason_codes = list(reason_codes)
         self._before_submit: Optional[Callable[[Optional[str]], None]] = None
-        arguments = _ffi.Arguments()
-        fields = {
-            "name": arguments.text(name),
-            "schedules_pings": arguments.texts(schedules_pings),
-            "schedules_pings_len": len(schedules_pings),
-            "reason_codes": arguments.texts(reason_codes),
-            "reason_codes_len": len(reason_codes),
-            "uploader_capabilities": arguments.texts(uploader_capabilities),
-            "uploader_capabilities_len": len(uploader_capabilities),
-            "include_client_id": bool(include_client_id),
-            "send_if_empty": bool(send_if_empty),
-            "precise_timestamps": bool(precise_timestamps),
-            "include_info_sections": bool(include_info_sections),
-            "enabled": bool(enabled),
-            "follows_collection_enabled": bool(follows_collection_enabled),
+        description = {
+            "name": quote(name),
+            "include_client_id": flag(include_client_id),
+            "send_if_empty": flag(send_if_empty),
+            "precise_timestamps": flag(precise_timestamps),
+            "include_info_sections": flag(include_info_sections),
+            "schedules_pings": quote_all(schedules_pings),
+            "reason_codes": quote_all(self._reason_codes),
+            "uploader_capabilities": quote_all(uploader_capabilities),
+            "enabled": flag(enabled),
+            "follows_collection_enabled": flag(follows_collection_enabled),
         }
-        self._handle = _ffi.create("ping", "GleanPingDefinition *", fields)
+        self._handle = _ffi.make(_ffi.lib.glean_ping_new, to_object(description))
 
-    def __del__(self) -> None:
+    # Default values outlive the globals of this module and the library, for pings that are released at the very end.
+    def __del__(self, _destroy: Any = _ffi.lib.glean_ping_destroy, _lib: Any = _ffi.lib) -> None:
         if self._handle:
-            _ffi.destroy("ping", self._handle)
+            _destroy(self._handle)
+
+    def __reduce__(self) -> NoReturn:
+        # The copy would release the handle of the original, or submit whatever has the same handle elsewhere.
+        raise TypeError("PingType cannot be copied or pickled; make another one of the same name")
 
     @property
     def name(self) -> str:
@@ -86,16 +90,13 @@ class PingType:
         callback, self._before_submit = self._before_submit, None
         if callback is not None:
             callback(code)
-        if code is None:
-            _ffi.record(_ffi.lib.glean_ping_submit(self._handle, _ffi.NULL, 0))
-        else:
-            data = _ffi.to_utf8(code)
-            _ffi.record(_ffi.lib.glean_ping_submit(self._handle, data, len(data)))
+        data = _ffi.NULL if code is None else code.encode()
+        _ffi.finish(_ffi.lib.glean_ping_submit(self._handle, data, 0 if code is None else len(data)))
 
     def set_enabled(self, enabled: bool) -> None:
         """Switch this ping on or off; off removes its values and its files that wait for upload."""
-        _ffi.record(_ffi.lib.glean_ping_set_enabled(self._handle, 1 if enabled else 0))
+        _ffi.finish(_ffi.lib.glean_ping_set_enabled(self._handle, 1 if enabled else 0))
 
-    def test_before_next_submit(self, callback: Callable[[Optional[str]], None]) -> None:
-        """Call `callback(reason)` once, right before the next `submit`, even if the ping turns out to be empty."""
-        self._before_submit = callback
+    def test_before_next_submit(self, cb: Callable[[Optional[str]], None]) -> None:
+        """Call `cb(reason)` once, right before the next `submit`, even if the ping turns out to be empty."""
+        self._before_submit = cb

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 from glean_py import _ffi
-from glean_py.metrics.common import MetricType
+from glean_py._json_text import not_text
+from glean_py.metrics.common import WrappedMetric
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
+
+_set = _ffi.lib.glean_string_set
+_encode = str.encode
+_finish = _ffi.finish
 
 
-class StringMetricType(MetricType):
+class StringMetricType(WrappedMetric):
     """Holds a short text; the last value wins."""
 
     _type_name = "string"
@@ -24,8 +31,13 @@ class StringMetricType(MetricType):
         """
         if value is None:
             return
-        data = _ffi.to_utf8(value)
-        _ffi.record(_ffi.lib.glean_string_set(self._handle, data, len(data)))
+        try:
+            data = _encode(value)
+        except TypeError:
+            raise not_text(value) from None
+        status = _set(self._handle, data, len(data))
+        if status:
+            _finish(status)
 
     def test_get_value(self, ping_name: Optional[str] = None) -> Optional[str]:
         """Return the text stored for a ping, by default the first of `send_in_pings`; `None` if there is none.
@@ -33,5 +45,5 @@ class StringMetricType(MetricType):
         Raises:
             RuntimeError: Glean doesn't run.
         """
-        out = _ffi.ffi.new("GleanBuffer *")
-        return _ffi.take_text(out) if _ffi.get_value(self._type_name, self._handle, ping_name, out) else None
+        value: Optional[str] = self._read(ping_name)
+        return value

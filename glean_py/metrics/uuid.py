@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
-from typing import Optional, Union
-
 from glean_py import _ffi
-from glean_py.metrics.common import MetricType
+from glean_py.metrics.common import WrappedMetric
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import uuid
+    from typing import Any, Optional, Union
+
+_set = _ffi.lib.glean_uuid_set
+_finish = _ffi.finish
 
 
-class UuidMetricType(MetricType):
+class UuidMetricType(WrappedMetric):
     """Holds a UUID; the last value wins."""
 
     _type_name = "uuid"
@@ -17,17 +22,20 @@ class UuidMetricType(MetricType):
     def set(self, value: Union[uuid.UUID, str]) -> None:
         """Store a UUID; a text may be hyphenated, 32 digits, in braces or with `urn:uuid:`, in any case.
 
-        Any other text changes nothing and is recorded as `ErrorType.INVALID_VALUE`.
+        Anything else changes nothing and is recorded as `ErrorType.INVALID_VALUE`.
 
         Raises:
-            TypeError: neither a UUID nor a `str`.
             UnicodeEncodeError: the text has a lone surrogate.
         """
-        data = _ffi.to_utf8(str(value) if isinstance(value, uuid.UUID) else value)
-        _ffi.record(_ffi.lib.glean_uuid_set(self._handle, data, len(data)))
+        data = str(value).encode()
+        status = _set(self._handle, data, len(data))
+        if status:
+            _finish(status)
 
     def generate_and_set(self) -> uuid.UUID:
         """Store a new random UUID and return it, even if nothing gets recorded."""
+        import uuid
+
         value = uuid.uuid4()
         self.set(value)
         return value
@@ -38,6 +46,11 @@ class UuidMetricType(MetricType):
         Raises:
             RuntimeError: Glean doesn't run.
         """
-        out = _ffi.ffi.new("GleanBuffer *")
-        is_stored = _ffi.get_value(self._type_name, self._handle, ping_name, out)
-        return uuid.UUID(_ffi.take_text(out)) if is_stored else None
+        value: Optional[uuid.UUID] = self._read(ping_name)
+        return value
+
+    @staticmethod
+    def _from_json(value: Any) -> uuid.UUID:
+        import uuid
+
+        return uuid.UUID(value)

@@ -1,13 +1,16 @@
 """What the tests of the installed package share: a running Glean, metrics, and the ping files it wrote."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any, Dict
 
 import pytest
 
-from glean_py import Glean, testing
+from glean_py import Glean, _ffi, testing
 from glean_py.metrics import CommonMetricData, Lifetime, PingType
+
+_numbers = itertools.count()
 
 
 class Sent:
@@ -16,19 +19,23 @@ class Sent:
     def __init__(self, file):
         path, body, metadata = file.read_bytes().decode("utf-8").split("\n")
         self.path = path
+        self.name = path.split("/")[3]
         self.body = json.loads(body)
         self.metadata = json.loads(metadata)
 
 
-def read_pings(folder="pending_pings", data_dir=None):
-    """Return the ping files of a folder, sorted by sequence number."""
-    files = (Path(data_dir or Glean._data_dir) / folder).glob("*")
-    return sorted((Sent(file) for file in files), key=lambda sent: sent.body.get("ping_info", {}).get("seq", 0))
+def read_pings(folder="pending_pings", data_dir=None, name=None):
+    """Return the ping files of a folder, or of one ping in it, sorted by sequence number."""
+    # Whatever was submitted is written by then.
+    _ffi.finish(_ffi.lib.glean_fold())
+    files = [Sent(file) for file in (Path(data_dir or Glean._data_dir) / folder).glob("*")]
+    found = [sent for sent in files if name in (None, sent.name)]
+    return sorted(found, key=lambda sent: sent.body.get("ping_info", {}).get("seq", 0))
 
 
-def describe(identifier="test.metric", pings=("custom",), **changes):
-    """Return the description of a metric."""
-    category, _, name = identifier.rpartition(".")
+def describe(identifier=None, pings=("custom",), **changes):
+    """Return the description of a metric; without a name, of one that nothing was recorded for."""
+    category, _, name = (identifier or f"test.metric{next(_numbers)}").rpartition(".")
     fields: Dict[str, Any] = {"lifetime": Lifetime.PING, "disabled": False}
     fields.update(changes)
     return CommonMetricData(category=category, name=name, send_in_pings=list(pings), **fields)
@@ -47,6 +54,30 @@ def make_ping(name="custom", **changes):
     }
     fields.update(changes)
     return PingType(name, **fields)
+
+
+def count_errors(metric):
+    """Return the numbers of errors of a metric that aren't zero."""
+    counts = {error.name: metric.test_get_num_recorded_errors(error) for error in testing.ErrorType}
+    return {name: count for name, count in counts.items() if count}
+
+
+class _Shared:
+    """The data directory of the Glean that tests share, and the ping in it."""
+
+    data_dir: Any = None
+    ping: Any = None
+
+
+@pytest.fixture
+def running():
+    """The ping `custom` in a Glean that other tests record into as well; starting one of its own takes longer."""
+    if not Glean.is_initialized() or Glean._data_dir != _Shared.data_dir:
+        _Shared.ping = make_ping()
+        make_ping("other")
+        testing.reset_glean(application_id="glean-tests", application_version="1.0")
+        _Shared.data_dir = Glean._data_dir
+    return _Shared.ping
 
 
 @pytest.fixture

@@ -56,8 +56,9 @@ def submit_ping(data_dir):
     record_one_of_each()
     ping.submit(0)
     Glean.shutdown()
-    (file,) = (data_dir / "pending_pings").iterdir()
-    path, body, _ = file.read_text(encoding="utf-8").split("\n")
+    # The ping `health`, which every start sends, is there as well.
+    files = [file.read_text(encoding="utf-8").split("\n") for file in (data_dir / "pending_pings").iterdir()]
+    ((path, body, _),) = [lines for lines in files if lines[0].split("/")[3] == PING_NAME]
     return path, json.loads(body)
 
 

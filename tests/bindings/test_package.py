@@ -1,16 +1,19 @@
 """The installed package: where it comes from, what it holds, what it says when it is broken."""
 
+import copy
 import importlib
 import logging
-import re
+import pickle
+import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 from conftest import describe
 
 import glean_py
-from glean_py import Glean, _ffi
+from glean_py import Glean, _ffi, _uniffi, metrics, testing
 from glean_py.metrics import CounterMetricType
 
 PACKAGE = Path(glean_py.__file__).resolve().parent
@@ -28,16 +31,87 @@ def test_the_version_of_the_library_is_that_of_the_distribution():
 
 def test_the_package_holds_one_library_and_no_build_script():
     libraries = [file.name for file in PACKAGE.iterdir() if file.suffix in (".so", ".dll", ".dylib", ".pyd")]
-    assert libraries == [_ffi._library_path().name]
+    assert libraries == [Path(_ffi._library_path()).name]
     assert not (PACKAGE / "ffi_build.py").exists()
     assert (PACKAGE / "py.typed").exists()
 
 
 def test_importing_is_light():
-    # These cost as much as all the rest of the import; what needs them imports them when called.
-    source = (PACKAGE / "_ffi.py").read_text() + (PACKAGE / "glean.py").read_text()
-    top_level = re.findall(r"^(?:import|from) (\S+)", source, re.MULTILINE)
-    assert not {"platform", "tempfile", "shutil", "subprocess", "importlib.metadata"} & set(top_level)
+    # Each of these costs as much as all the rest of the import; what needs one imports it when called.
+    heavy = (
+        "cffi dataclasses datetime glean_parser inspect json logging pathlib platform re shutil subprocess tempfile "
+    )
+    heavy += "threading typing uuid yaml"
+    code = (
+        "import sys; before = set(sys.modules); import glean_py; from glean_py.metrics import *;"
+        "print(sorted((set(sys.modules) - before) & set(sys.argv[1:])))"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, *heavy.split()]
+    assert subprocess.check_output(command, stderr=subprocess.STDOUT, timeout=60).strip() == b"[]"
+
+
+def test_everything_that_is_promised_can_be_imported():
+    for module in (glean_py, metrics, testing, _uniffi):
+        assert sorted(module.__all__) == sorted(set(module.__all__))
+        for name in module.__all__:
+            if name not in ("load_metrics", "load_pings"):
+                assert getattr(module, name) is not None
+                assert name in dir(module)
+    for name in ("datetime", "event", "labeled", "object", "ping", "string", "timespan", "timing_distribution", "url"):
+        assert getattr(metrics, name) is importlib.import_module(f"glean_py.metrics.{name}")
+    with pytest.raises(AttributeError):
+        glean_py.nonsense  # type: ignore[attr-defined]  # noqa: B018 - the access is the test
+    with pytest.raises(AttributeError):
+        metrics.NonsenseMetricType  # type: ignore[attr-defined]  # noqa: B018 - the access is the test
+
+
+def test_subinterpreters_work_or_are_told_why_not(tmp_path):
+    interpreters = None
+    for name in ("_interpreters", "_xxsubinterpreters"):
+        try:
+            interpreters = importlib.import_module(name)
+            break
+        except ImportError:
+            pass
+    if interpreters is None or sys.version_info < (3, 10):
+        pytest.skip("this Python has no module for subinterpreters")
+    code = """
+import sys
+sys.path[:] = {path!r}
+import json
+try:
+    import glean_py
+    from glean_py.metrics import CommonMetricData, CounterMetricType, Lifetime
+    CounterMetricType(CommonMetricData(
+        category="", name="name", send_in_pings=["custom"], lifetime=Lifetime.PING, disabled=False)).add()
+    said = "works"
+except ImportError as error:
+    said = str(error)
+with open({file!r}, "w") as file:
+    file.write(said)
+"""
+    said = []
+    for number, create in enumerate(
+        [lambda: interpreters.create("isolated"), lambda: interpreters.create("legacy")]
+        if sys.version_info >= (3, 13)
+        else [lambda: interpreters.create(isolated=True), lambda: interpreters.create(isolated=False)]
+    ):
+        file = tmp_path / str(number)
+        interpreter = create()
+        interpreters.run_string(interpreter, code.format(path=sys.path, file=str(file)))
+        interpreters.destroy(interpreter)
+        said.append(file.read_text())
+    own_lock, shared_lock = said
+    assert shared_lock == "works"
+    assert own_lock == "works" or "PEP 684" in own_lock and "main interpreter" in own_lock
+
+
+@pytest.mark.parametrize("is_free_threaded, expected", [(0, "pip install cffi\\.$"), (1, "pip install cffi; .* 3.14t")])
+def test_a_missing_cffi_is_an_import_error_with_the_fix(monkeypatch, is_free_threaded, expected):
+    monkeypatch.setitem(sys.modules, "_cffi_backend", None)
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: is_free_threaded)
+    with pytest.raises(ImportError, match=expected):
+        _ffi._load_declarations()
 
 
 def test_a_missing_library_is_an_import_error_with_the_fix(tmp_path):
@@ -67,22 +141,29 @@ def test_missing_declarations_are_an_import_error_with_the_fix(monkeypatch):
 
 def test_a_destroyed_handle_is_refused_and_logged(ping, caplog):
     counter = CounterMetricType(describe())
-    _ffi.destroy("counter", counter._handle)
+    _ffi.lib.glean_metric_destroy(counter._handle)
     with caplog.at_level(logging.ERROR, "glean_py"):
         counter.add()
-    assert "no handle" in caplog.text
-    with pytest.raises(RuntimeError, match="no handle"):
+    assert "handle" in caplog.text
+    with pytest.raises(RuntimeError, match="handle"):
         counter.test_get_value()
     counter._handle = 0
 
 
+def test_metrics_and_pings_are_not_copied(running):
+    for value in (CounterMetricType(describe()), running):
+        for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match="another one"):
+                duplicate(value)
+
+
 def test_metrics_can_come_and_go_without_end(ping):
     for _ in range(3000):
-        CounterMetricType(describe()).add()
-    assert CounterMetricType(describe()).test_get_value() == 3000
+        CounterMetricType(describe("test.metric")).add()
+    assert CounterMetricType(describe("test.metric")).test_get_value() == 3000
 
 
 def test_the_configuration_is_unknown_before_the_first_initialize(stopped, monkeypatch):
-    monkeypatch.setattr(Glean, "_configuration", None)
+    monkeypatch.delattr(Glean, "_configuration", raising=False)
     with pytest.raises(AttributeError):
         Glean.configuration  # noqa: B018 - the access is the test

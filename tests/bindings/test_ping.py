@@ -2,6 +2,7 @@
 
 import platform
 import re
+from typing import List, Optional
 
 import pytest
 from conftest import describe, make_ping, read_pings
@@ -11,7 +12,7 @@ from glean_py.metrics import CounterMetricType, Lifetime
 
 
 def test_a_ping_file_has_path_body_and_metadata(ping):
-    CounterMetricType(describe()).add(2)
+    CounterMetricType(describe("test.metric")).add(2)
     ping.submit(1)
     (sent,) = read_pings()
     assert re.match(r"/submit/glean-tests/custom/1/[0-9a-f-]{36}$", sent.path)
@@ -70,11 +71,19 @@ def test_the_callback_before_submission_sees_values_and_reason_once(ping):
     assert seen == [("first", 3)]
 
 
+def test_the_callback_before_submission_is_called_for_an_empty_ping_as_well(ping):
+    seen: List[Optional[str]] = []
+    ping.test_before_next_submit(seen.append)
+    ping.submit()
+    assert seen == [None]
+    assert read_pings() == []
+
+
 def test_a_ping_without_info_sections_or_client_id_has_none(ping):
     make_ping("bare", send_if_empty=True, include_info_sections=False).submit()
     assert read_pings()[0].body == {}
     make_ping("anonymous", send_if_empty=True, include_client_id=False).submit()
-    (sent,) = [sent for sent in read_pings() if "/anonymous/" in sent.path]
+    (sent,) = read_pings(name="anonymous")
     assert "client_id" not in sent.body["client_info"]
 
 
@@ -92,10 +101,79 @@ def test_a_ping_switched_off_forgets_and_takes_nothing(ping):
     assert counter.test_get_value() == 1
 
 
+def test_a_ping_that_starts_disabled_takes_nothing_until_it_is_enabled(ping):
+    sleeping = make_ping("sleeping", enabled=False)
+    counter = CounterMetricType(describe(pings=["sleeping"]))
+    counter.add()
+    assert counter.test_get_value() is None
+    sleeping.set_enabled(True)
+    counter.add()
+    assert counter.test_get_value() == 1
+
+
+def test_a_ping_that_does_not_follow_collection_keeps_its_own_switch(ping):
+    apart = make_ping("apart", send_if_empty=True, follows_collection_enabled=False)
+    counter = CounterMetricType(describe(pings=["apart"]))
+    Glean.set_collection_enabled(False)
+    counter.add()
+    apart.submit()
+    (sent,) = read_pings(name="apart")
+    assert len(sent.body["metrics"]["counter"]) == 1
+
+
+def test_capabilities_are_in_pings_with_content(ping):
+    capable = make_ping("capable", uploader_capabilities=["ohttp", "Ünïcode"])
+    capable.submit()
+    CounterMetricType(describe(pings=["capable"])).add()
+    capable.submit()
+    (sent,) = read_pings(name="capable")
+    assert sent.metadata["uploader_capabilities"] == ["ohttp", "Ünïcode"]
+    assert sent.body["metrics"]["string_list"] == {"glean.ping.uploader_capabilities": ["ohttp", "Ünïcode"]}
+
+
+def test_imprecise_times_end_with_the_minute(ping):
+    make_ping("imprecise", send_if_empty=True, precise_timestamps=False).submit()
+    (sent,) = read_pings(name="imprecise")
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d[+-]\d\d:\d\d$", sent.body["ping_info"]["start_time"])
+
+
+def test_sequence_numbers_count_the_pings_of_a_name(ping):
+    hollow = make_ping("hollow", send_if_empty=True)
+    for _ in range(3):
+        hollow.submit()
+    sent = read_pings(name="hollow")
+    assert [one.body["ping_info"]["seq"] for one in sent] == [0, 1, 2]
+    assert [one.body["ping_info"]["start_time"] for one in sent[1:]] == [
+        one.body["ping_info"]["end_time"] for one in sent[:-1]
+    ]
+
+
+def test_submitted_pings_of_the_built_in_names_are_counted(ping):
+    Glean.handle_client_active()
+    Glean.handle_client_inactive()
+    _, second = read_pings(name="baseline")
+    assert second.body["metrics"]["labeled_counter"]["glean.validation.pings_submitted"] == {"baseline": 1}
+
+
+def test_a_ping_submitted_before_initialize_is_sent(stopped, tmp_path):
+    hollow = make_ping("hollow", send_if_empty=True)
+    hollow.submit(0)
+    Glean.initialize("glean-tests", "1.0", True, data_dir=tmp_path)
+    (sent,) = read_pings(name="hollow")
+    assert sent.body["ping_info"]["reason"] == "first"
+
+
+def test_the_first_run_sends_a_health_ping(stopped, tmp_path):
+    Glean.initialize("glean-tests", "1.0", True, data_dir=tmp_path)
+    (sent,) = read_pings(name="health")
+    assert sent.body["ping_info"]["reason"] == "pre_init"
+    assert sent.body["metrics"]["counter"]["glean.health.init_count"] == 1
+
+
 def test_a_scheduled_ping_follows_with_the_same_reason(ping):
     make_ping("follower", send_if_empty=True)
     make_ping("leader", send_if_empty=True, schedules_pings=["follower"]).submit(0)
-    assert sorted(sent.path.split("/")[3] for sent in read_pings()) == ["follower", "leader"]
+    assert sorted(sent.name for sent in read_pings()) == ["follower", "leader"]
     assert {sent.body["ping_info"]["reason"] for sent in read_pings()} == {"first"}
 
 

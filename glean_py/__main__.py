@@ -1,0 +1,108 @@
+"""The command line of glean_py: `python -m glean_py compile metrics.yaml pings.yaml -o telemetry.py`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+_DESCRIPTION = """\
+Write a Python module for the metrics and pings of YAML files. It needs neither YAML nor a parser when it is imported,
+has types for editors and type checkers, and makes each metric when it is first used.
+
+    from telemetry import metrics, pings
+
+    metrics.ui.clicks.add()
+    pings.usage.submit()
+"""
+_EPILOG = """\
+Metrics that have expired by now are written as disabled; SOURCE_DATE_EPOCH sets another day. Reading YAML needs
+glean_parser: python -m pip install 'glean_py[yaml]'. Exit status: 0 when the module is as it should be, 1 when it
+is not or cannot be made, 2 for a wrong command line.
+"""
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run one command and return the exit status."""
+    given = _parser().parse_args(arguments)
+    # Only this needs the modules for it.
+    from glean_py import _compile
+
+    config, options = _config(given)
+    try:
+        outcome = _compile.compile_files(given.files, given.output, config, options=options, check=given.check)
+    except (_compile.CompileError, ImportError, OSError, TypeError, ValueError) as error:
+        print(_message(error), file=sys.stderr)
+        return 1
+    if not outcome.is_current:
+        words = ["python", "-m", "glean_py", "compile", *given.files, *options, "-o", given.output]
+        print(outcome.difference, file=sys.stderr)
+        print(
+            f"error: {given.output} is not what {', '.join(map(str, given.files))} compile to; "
+            f"the difference is above. To fix it: {' '.join(map(str, words))}",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"{given.output}: {'written' if outcome.is_written else 'up to date'}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m glean_py", description="Telemetry for Python applications.")
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    commands.required = True
+    compile_ = commands.add_parser(
+        "compile",
+        help="write a Python module for the metrics and pings of YAML files",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    compile_.add_argument("files", nargs="+", type=Path, metavar="FILE", help="metrics.yaml, pings.yaml, tags.yaml")
+    compile_.add_argument("-o", "--output", type=Path, required=True, metavar="MODULE", help="the module to write")
+    compile_.add_argument("--check", action="store_true", help="write nothing; fail if the module is out of date")
+    compile_.add_argument("--allow-reserved", action="store_true", help="allow names that are reserved for Glean")
+    compile_.add_argument("--allow-missing-files", action="store_true", help="ignore files that don't exist")
+    compile_.add_argument(
+        "--do-not-disable-expired", action="store_true", help="keep metrics that have expired as they are"
+    )
+    compile_.add_argument(
+        "--expire-by-version", type=int, metavar="MAJOR", help="the version of the program, where metrics expire by it"
+    )
+    compile_.add_argument(
+        "--interesting",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="disable what this file doesn't name; may be given more than once",
+    )
+    return parser
+
+
+def _config(given: argparse.Namespace) -> Tuple[Dict[str, Any], List[Union[str, Path]]]:
+    """Return the options of the parser, and the words that stand for them in the module's command."""
+    config: Dict[str, Any] = {}
+    options: List[Union[str, Path]] = []
+    for name in ("allow_reserved", "allow_missing_files", "do_not_disable_expired"):
+        if getattr(given, name):
+            config[name] = True
+            options.append(f"--{name.replace('_', '-')}")
+    if given.expire_by_version is not None:
+        config["expire_by_version"] = given.expire_by_version
+        options.append(f"--expire-by-version={given.expire_by_version}")
+    if given.interesting:
+        config["interesting"] = given.interesting
+        for file in given.interesting:
+            options += ["--interesting", file]
+    return config, options
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        return f"error: there is no file {error.filename}; check its name and the folder this runs in"
+    return f"error: {error}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

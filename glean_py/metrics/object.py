@@ -1,0 +1,58 @@
+"""Objects."""
+
+from __future__ import annotations
+
+from glean_py import _ffi
+from glean_py._bases import ObjectSerialize
+from glean_py._util import Generic, T
+from glean_py.metrics.common import CommonMetricData, WrappedMetric
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional, Type
+
+_set = _ffi.lib.glean_object_set
+_record_schema_error = _ffi.lib.glean_object_record_schema_error
+_finish = _ffi.finish
+
+__all__ = ["ObjectMetricType", "ObjectSerialize"]
+
+
+class ObjectMetricType(WrappedMetric, Generic[T]):
+    """Holds something structured; the last value wins.
+
+    Args:
+        common_metric_data: its description.
+        ty: the class of what it holds.
+    """
+
+    _type_name = "object"
+
+    def __init__(self, common_metric_data: CommonMetricData, ty: Type[T]) -> None:
+        self._create(common_metric_data)
+        self._ty = ty
+
+    def set(self, obj: T) -> None:
+        """Store an object; one of another class changes nothing and is recorded as `ErrorType.INVALID_VALUE`.
+
+        Raises:
+            TypeError: the object doesn't turn itself into a `str`, or something in it has no form in JSON.
+            UnicodeEncodeError: that text has a lone surrogate.
+        """
+        if isinstance(obj, self._ty):
+            data = _ffi.to_utf8(obj.into_serialized_object())  # type: ignore[attr-defined]
+            status = _set(self._handle, data, len(data))
+        else:
+            status = _record_schema_error(self._handle)
+        if status:
+            _finish(status)
+
+    def test_get_value(self, ping_name: Optional[str] = None) -> Optional[Any]:
+        """Return what is stored for a ping, by default the first of `send_in_pings`, as `json.loads` decodes it.
+
+        `None` if nothing is.
+
+        Raises:
+            RuntimeError: Glean doesn't run.
+        """
+        return self._read(ping_name)

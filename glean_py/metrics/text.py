@@ -1,0 +1,47 @@
+"""Texts."""
+
+from __future__ import annotations
+
+from glean_py import _ffi
+from glean_py._json_text import not_text
+from glean_py.metrics.common import BaseMetric
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
+
+_set = _ffi.lib.glean_text_set
+_encode = str.encode
+_finish = _ffi.finish
+
+
+class TextMetricType(BaseMetric):
+    """Holds a long text; the last value wins."""
+
+    _type_name = "text"
+
+    def set(self, value: str) -> None:
+        """Store a text of at most 204800 bytes of UTF-8.
+
+        What is longer is cut off at a character and recorded as `ErrorType.INVALID_OVERFLOW`.
+
+        Raises:
+            TypeError: not a `str`.
+            UnicodeEncodeError: the text has a lone surrogate.
+        """
+        try:
+            data = _encode(value)
+        except TypeError:
+            raise not_text(value) from None
+        status = _set(self._handle, data, len(data))
+        if status:
+            _finish(status)
+
+    def test_get_value(self, ping_name: Optional[str] = None) -> Optional[str]:
+        """Return the text stored for a ping, by default the first of `send_in_pings`; `None` if there is none.
+
+        Raises:
+            RuntimeError: Glean doesn't run.
+        """
+        value: Optional[str] = self._read(ping_name)
+        return value
