@@ -302,8 +302,8 @@ def _common(metric: Any) -> Call:
         "lifetime": _argument(metric, "lifetime"),
         "disabled": bool(metric.disabled),
     }
-    # The parser makes every event of a YAML file part of a session, unless it says otherwise. glean-sdk takes none for one,
-    # and neither do we: nobody can tell its default from a choice.
+    # The parser makes every event of a YAML file part of a session, unless it says otherwise. glean-sdk takes none for
+    # one, and neither do we: nobody can tell its default from a choice.
     if metric.in_session and metric.type != "event":
         keywords["in_session"] = True
     return Call(Name("CommonMetricData"), (), keywords)

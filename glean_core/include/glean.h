@@ -36,7 +36,8 @@
 #define GLEAN_OUT_OF_RANGE 3
 
 /*
- The handle was destroyed, never given out, or belongs to another type.
+ The handle was destroyed, never given out, or is none of a metric where one is needed, or of a ping.
+ A recording call for another type of metric is `GLEAN_OK` and counted as an invalid state of that metric.
  */
 #define GLEAN_INVALID_HANDLE 4
 

@@ -42,6 +42,7 @@ struct Arguments {
     words: Vec<u64>,
     texts: Vec<Vec<u8>>,
     samples: Vec<i64>,
+    #[allow(clippy::vec_box)]
     outs: Vec<Box<[u64; 2]>>,
 }
 

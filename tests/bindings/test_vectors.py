@@ -24,6 +24,7 @@ import datetime
 import json
 import uuid
 from pathlib import Path
+from typing import Any, Dict, List
 
 import pytest
 from conftest import describe, make_ping, read_pings
@@ -54,7 +55,7 @@ def expand(value):
     if set(value) == {"join"}:
         return "".join(expand(value["join"]))
     if set(value) == {"nest"}:
-        nested = []
+        nested: List[Any] = []
         for _ in range(value["nest"] - 1):
             nested = [nested]
         return nested
@@ -171,7 +172,8 @@ class Player:
         else:
             getattr(Glean, call)(*arguments)
 
-    def record(self, metric, type, call, *arguments):
+    def record(self, metric, type, call, *given):
+        arguments: List[Any] = list(given)
         if isinstance(call, list):
             part = metric.get(*call) if type == "dual_labeled_counter" else metric[call[0]]
             return self.record(part, type.replace("labeled_", ""), *arguments)
@@ -189,7 +191,7 @@ class Player:
 
     def errors(self):
         """Return the errors of all metrics by kind."""
-        found = {}
+        found: Dict[str, Any] = {}
         for kind in KINDS:
             for identifier, metric in self.metrics.items():
                 count = metric.test_get_num_recorded_errors(getattr(testing.ErrorType, kind.upper()))
