@@ -237,7 +237,8 @@ pub unsafe extern "C" fn glean_abi_version(out_version: *mut u32) -> i32 {
 pub unsafe extern "C" fn glean_version(out_version: *mut GleanBuffer) -> i32 {
     guard("glean_version", || {
         // SAFETY: promised by the caller.
-        *unsafe { out(out_version, "out_version") }? = GleanBuffer::from(crate::VERSION.to_owned());
+        let out_version = unsafe { out(out_version, "out_version") }?;
+        *out_version = GleanBuffer::from(crate::VERSION.to_owned());
         Ok(())
     })
 }

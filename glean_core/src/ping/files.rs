@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::logging::log_at;
 use crate::machine::client_id;
-use crate::machine::submission::PENDING;
+use crate::machine::submission::{DELETION_REQUESTS, PENDING};
 use crate::store::base::{Effect, sync_parent, write_synced};
 
 const TEMPORARY: &str = "tmp";
@@ -57,6 +57,11 @@ pub fn carry_out(data_dir: &Path, effects: &[Effect]) -> Result<()> {
 }
 
 fn publish(data_dir: &Path, document_id: &str, folder: &str) -> Result<()> {
+    // Only a base that somebody else wrote can say so, and it must not lead out of the directory, or nowhere for ever.
+    if ![PENDING, DELETION_REQUESTS].contains(&folder) || uuid::Uuid::parse_str(document_id).is_err() {
+        log_at!(Error, "a ping {document_id:?} for {folder:?} is not published");
+        return Ok(());
+    }
     let folder = data_dir.join(folder);
     fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
     let target = folder.join(document_id);
