@@ -66,6 +66,33 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def differential(session: nox.Session) -> None:
+    """Compare with glean-sdk: the same random programs, pings field by field. `-- --count 500 --seed 7` chooses."""
+    from glean_steps import differential as comparison
+
+    with pipelines.exit_codes():
+        comparison.run_fixed(session.posargs)
+
+
+@nox.session(default=False)
+def nightly(session: nox.Session) -> None:
+    """The same with thousands of programs that no day before has seen, in several time zones."""
+    from glean_steps import differential as comparison
+
+    with pipelines.exit_codes():
+        comparison.run_nightly(session.posargs)
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the journal, the C boundary and the ping assembler for a bounded time. `-- --seconds 60 --target ffi`."""
+    from glean_steps import fuzz as fuzzing
+
+    with pipelines.exit_codes():
+        fuzzing.run_all(session.posargs)
+
+
+@nox.session(default=False)
 def lint(session: nox.Session) -> None:
     """Check formatting, types and glean.h: ruff, mypy, rustfmt, clippy, cbindgen."""
     from glean_steps import lint as linting

@@ -86,6 +86,7 @@ def run_all(*, ws: Optional[Workspace] = None) -> List[LaneResult]:
         results += windows_lanes(ws)
         results.append(_lane("Rust, native", lambda: _rust_native(ws)))
         results += python_lanes(ws)
+    results.append(_lane("differential", lambda: _differential(ws)))
     # The steps' own tests start runs of their own, some of them in this checkout, so they get it unlocked.
     results.append(_lane("steps", lambda: _steps(ws)))
     return finish(results)
@@ -173,6 +174,12 @@ def _steps(ws: Workspace) -> LaneResult:
             argv, timeout_s=runner.deadline(STEPS_TIMEOUT_S), cwd=cwd, check=False, env=runner.child_env()
         ),
     )
+
+
+def _differential(ws: Workspace) -> LaneResult:
+    from glean_steps import differential  # It builds on this module.
+
+    return differential.lane(ws)
 
 
 def _rust_native(ws: Workspace) -> LaneResult:

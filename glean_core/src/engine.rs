@@ -17,12 +17,12 @@ use crate::journal::op::Op;
 use crate::journal::segment::{self, Segment};
 use crate::logging::log_at;
 use crate::machine::context::{Context, Settings};
-use crate::machine::{Machine, Outgoing};
+use crate::machine::{Machine, Outgoing, client_id};
 use crate::ping::files;
-use crate::store::State;
 use crate::store::base::{self, Effect, Header, Position};
 use crate::store::directory::{Directory, LogFile};
 use crate::store::lock::FileLock;
+use crate::store::{CLIENT_INFO_STORE, State, Value};
 
 /// How long another process may hold the directory before this one tries again later.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -68,6 +68,10 @@ impl Source<'_> {
         match self {
             Source::Mapped(segment) => (segment.read(offset, position.previous) == Found::Damage)
                 .then(|| segment.size_bytes().saturating_sub(offset)),
+            // What is cut off of the padding is no loss.
+            Source::Bytes(bytes) if position != START && bytes.len().next_multiple_of(8) < offset => {
+                Some(offset - bytes.len())
+            }
             Source::Bytes(bytes) => {
                 // A process that died while it made the file leaves zeros.
                 let is_unknown = !self.has_magic() && bytes.iter().any(|byte| *byte != 0);
@@ -164,6 +168,11 @@ impl Engine {
             self.has_effects = false;
         }
         let finished = self.fold_all(own);
+        if self.damage.is_some() {
+            // Found after the start of this process, which would have told it.
+            let process = self.process.clone();
+            self.with_machine(&process, |machine| machine.tell_damage());
+        }
         if self.outgoing.is_empty() && !self.needs_base && finished.is_empty() {
             return Ok(Folded::default());
         }
@@ -229,8 +238,12 @@ impl Engine {
             self.damage = Some(damage);
             self.needs_base = true;
         }
+        let is_damaged = self.damage.is_some();
         self.state = loaded.state;
         self.header = loaded.header;
+        if is_damaged {
+            self.restore_client_id();
+        }
         self.kept = self.readers.remove(&self.process).map(|reader| reader.context).or(self.kept.take());
         self.readers.clear();
         self.outgoing.clear();
@@ -243,6 +256,16 @@ impl Engine {
         }
         self.is_loaded = true;
         Ok(())
+    }
+
+    /// Takes the client id from its file if the base lost it: calls of former processes that are still to be folded need it.
+    fn restore_client_id(&mut self) {
+        let address = client_id::ADDRESS;
+        if let (None, Ok(client_id)) =
+            (self.state.get(CLIENT_INFO_STORE, address), client_id::read_file(&self.data_dir))
+        {
+            self.state.set(CLIENT_INFO_STORE, address, Value::Uuid(client_id));
+        }
     }
 
     /// Passes over all calls of other processes so far: counting none twice comes first.
@@ -376,6 +399,7 @@ impl Engine {
                 let context = Context::new(log.process.clone(), Settings::default(), crate::journal::op::Moment::now());
                 self.readers.insert(log.process.clone(), Reader { segment: log.name.clone(), position, context });
                 let kept = if log.process == self.process { self.kept.take() } else { None };
+                let mut is_known = position == START;
                 self.with_machine(&log.process, |machine| {
                     let mut offset = START.offset as usize;
                     let mut previous = 0;
@@ -392,6 +416,7 @@ impl Engine {
                             Found::End | Found::Damage => break,
                         }
                         offset += found.size();
+                        is_known = offset >= position.offset as usize;
                     }
                     if let Some(kept) = kept {
                         machine.context.submissions = kept.submissions;
@@ -399,6 +424,12 @@ impl Engine {
                         machine.context.is_client_active = kept.is_client_active;
                     }
                 });
+                if !is_known {
+                    // What the numbers in the rest stand for is lost with what was damaged.
+                    self.note_damage(log, source.lost_from(position).unwrap_or(0));
+                    self.header.folded.insert(log.name.clone(), GIVEN_UP);
+                    return GIVEN_UP;
+                }
             }
         }
         position
@@ -425,9 +456,11 @@ impl Engine {
 
     /// Saves a base, with the files of its pings before it and its effects after it.
     fn commit(&mut self) -> Result<()> {
+        let mut unsynced = Vec::new();
         for outgoing in &self.outgoing {
             if let (Effect::Publish { document_id, .. }, Some(content)) = (&outgoing.effect, &outgoing.content) {
-                files::write(&self.data_dir, document_id, content).inspect_err(|_| self.needs_base = true)?;
+                let written = files::write(&self.data_dir, document_id, content);
+                unsynced.push(written.inspect_err(|_| self.needs_base = true)?);
             }
         }
         let mut header = self.header.clone();
@@ -437,7 +470,7 @@ impl Engine {
         header.folded.retain(|name, _| existing.contains(name) || name.starts_with(&self.process));
         header.generation = uuid::Uuid::new_v4().as_u64_pair().0 | 1;
         header.effects = self.outgoing.iter().map(|outgoing| outgoing.effect.clone()).collect();
-        let saved = base::save(&self.directory.base(), &header, &self.state);
+        let saved = base::save(&self.directory.base(), &header, &self.state, unsynced);
         self.base_bytes = saved.inspect_err(|_| self.needs_base = true)?;
         self.saved.clone_from(&header.folded);
         self.header = header;

@@ -33,6 +33,8 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 const KEPT_AFTER_SHUTDOWN_BYTES: usize = 4 << 10;
 /// The same for a process that just ends, which doesn't wait for a disk unless that saves the next start much work.
 const KEPT_AFTER_EXIT_BYTES: usize = 256 << 10;
+/// How often the thread looks whether nothing is recorded any more, while the journal is large.
+const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long after a failed fold the next one is tried, if no call asks for one.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -189,10 +191,25 @@ pub fn wake() {
 /// Folds whenever there is work, until it is told to stop; then once more.
 fn work(folding: &'static Folding) {
     let mut has_failed = false;
+    let mut has_large_segment = false;
+    let mut last_used = 0;
     loop {
         let mut signal = folding.signal.lock().unwrap_or_else(PoisonError::into_inner);
         while !signal.has_work && !signal.is_stopping {
-            if has_failed {
+            if !has_failed && has_large_segment {
+                let (next, timeout) =
+                    folding.changed.wait_timeout(signal, IDLE_INTERVAL).unwrap_or_else(PoisonError::into_inner);
+                signal = next;
+                if timeout.timed_out() {
+                    let used = shared().log.used_bytes();
+                    if used == last_used {
+                        has_large_segment = false;
+                        shared().log.shrink();
+                        signal.has_work = true;
+                    }
+                    last_used = used;
+                }
+            } else if has_failed {
                 let (next, timeout) =
                     folding.changed.wait_timeout(signal, RETRY_INTERVAL).unwrap_or_else(PoisonError::into_inner);
                 signal = next;
@@ -222,6 +239,8 @@ fn work(folding: &'static Folding) {
                 false
             }
         };
+        has_large_segment = shared().log.is_large();
+        last_used = 0;
         if has_failed && folding.signal.lock().unwrap_or_else(PoisonError::into_inner).is_stopping {
             break;
         }
@@ -393,16 +412,34 @@ pub fn end(is_shutdown: bool) -> Result<()> {
         return Err(Error::NotInitialized);
     }
     let is_used = !shared_now.log.segments().is_empty();
+    // What other threads call from here on is dropped: the last fold must not run after them.
+    shared_now.log.seal();
     drop(shared_now);
+    let mut is_idle = true;
     if is_used {
         let waited = is_shutdown.then(wait_for_folds);
-        // What other threads call from here on is dropped: the last fold must not run after them.
-        let mut shared_now = shared();
-        shared_now.log.append(&Op::End(is_shutdown, waited));
-        shared_now.log.seal();
-        drop(shared_now);
-        stop_thread();
+        shared().log.append_last(&Op::End(is_shutdown, waited));
+        is_idle = stop_thread();
     }
+    if is_idle {
+        save_rest(is_used, is_shutdown);
+    } else {
+        // It folds something very large. The journal has everything, so the next start can do that; a start in this process
+        // gets an engine of its own.
+        FOLDING.store(std::ptr::null_mut(), Ordering::Release);
+        shared().log.close(None);
+    }
+    let mut shared_now = shared();
+    shared_now.active_since = None;
+    if let (true, Some(data_dir)) = (is_used, &shared_now.data_dir) {
+        // The next start finds out by itself; this saves it from looking.
+        let _ = std::fs::remove_file(Directory::new(data_dir).process_lock(&shared_now.process));
+    }
+    Ok(())
+}
+
+/// Saves a base if the journal is large, and closes both.
+fn save_rest(is_used: bool, is_shutdown: bool) {
     let limit = if is_shutdown { KEPT_AFTER_SHUTDOWN_BYTES } else { KEPT_AFTER_EXIT_BYTES };
     if is_used && shared().log.used_bytes() > limit {
         let saved = with_engine(|engine| {
@@ -414,16 +451,9 @@ pub fn end(is_shutdown: bool) -> Result<()> {
         }
     }
     let mut engine = folding().engine.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut shared_now = shared();
     let folded = engine.as_ref().map(Engine::folded_bytes);
-    shared_now.log.close(folded);
-    shared_now.active_since = None;
-    if let (true, Some(data_dir)) = (is_used, &shared_now.data_dir) {
-        // The next start finds out by itself; this saves it from looking.
-        let _ = std::fs::remove_file(Directory::new(data_dir).process_lock(&shared_now.process));
-    }
+    shared().log.close(folded);
     *engine = None;
-    Ok(())
 }
 
 /// Waits until what was asked for so far is folded; returns for how many nanoseconds.
@@ -443,8 +473,8 @@ fn wait_for_folds() -> u64 {
     u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Lets the thread finish what it was asked for, and waits for it.
-fn stop_thread() {
+/// Lets the thread finish what it was asked for, and waits for it; tells whether it did.
+fn stop_thread() -> bool {
     let folding = folding();
     let deadline = Instant::now() + SHUTDOWN_PATIENCE;
     let mut signal = folding.signal.lock().unwrap_or_else(PoisonError::into_inner);
@@ -453,12 +483,13 @@ fn stop_thread() {
     while signal.has_thread {
         let Some(rest) = deadline.checked_duration_since(Instant::now()) else {
             log_at!(Error, "the end of the process did not wait for the disk any longer; the journal has everything");
-            break;
+            return false;
         };
         let (next, _) = folding.changed.wait_timeout(signal, rest).unwrap_or_else(PoisonError::into_inner);
         signal = next;
     }
     signal.is_stopping = false;
+    true
 }
 
 /// Ends Glean and makes [`initialize`] possible again. Metrics and pings stay.

@@ -22,6 +22,9 @@ SESSIONS = [
     "build_windows(win32)",
     "test_windows",
     "tests",
+    "differential",
+    "nightly",
+    "fuzz",
     "lint",
     "bench",
 ]

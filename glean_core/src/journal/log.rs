@@ -24,10 +24,10 @@ pub(crate) const MAX_WAITING: u64 = 1_000_000;
 /// How large they may be together.
 const MAX_WAITING_BYTES: usize = 256 << 20;
 /// The size of the first segment: most runs of most programs need no more.
-const FIRST_SEGMENT_BYTES: usize = 32 << 10;
-/// Segments double in size up to this one, or the size of the base if that is larger: some 60 000 recordings, so the cost
+const FIRST_SEGMENT_BYTES: usize = 16 << 10;
+/// Segments double in size up to this one, or the size of the base if that is larger: some 30 000 recordings, so the cost
 /// of a new file and of a new base is spread over many.
-const MAX_SEGMENT_BYTES: usize = 1 << 20;
+const MAX_SEGMENT_BYTES: usize = 512 << 10;
 /// How much may wait to be folded. It comes to this when the disk takes no base; later calls are dropped and counted.
 const MAX_BACKLOG_BYTES: usize = 256 << 20;
 
@@ -411,6 +411,28 @@ impl Log {
                 !names.iter().any(|gone| gone == name)
             });
         }
+    }
+
+    /// Tells whether the segment that is written is larger than a process needs that records little.
+    pub fn is_large(&self) -> bool {
+        matches!(&self.sink, Sink::Open(open) if open.segment.size_bytes() > FIRST_SEGMENT_BYTES)
+    }
+
+    /// Goes on in a small segment, so that a large one can be folded and removed.
+    pub fn shrink(&mut self) {
+        if self.is_large() {
+            self.next_segment_bytes = FIRST_SEGMENT_BYTES;
+            self.rotate(0);
+        }
+    }
+
+    /// Appends after [`Log::seal`].
+    pub fn append_last(&mut self, op: &Op<'_>) {
+        if let Sink::Open(open) = &mut self.sink {
+            open.is_sealed = false;
+        }
+        self.append(op);
+        self.seal();
     }
 
     /// Takes nothing more. What was taken is still there to be folded.

@@ -15,7 +15,8 @@ use crate::store::{Address, CLIENT_INFO_STORE, Value};
 pub(crate) const PLACEHOLDER: Uuid = Uuid::from_u128(0xc0ff_eec0_ffee_c0ff_eec0_ffee_c0ff_eec0);
 /// Name of the file.
 pub(crate) const FILE: &str = "client_id.txt";
-const CLIENT_ID: Address<'static> = Address { lifetime: Lifetime::User, identifier: "client_id", label: None };
+/// Where it is stored.
+pub(crate) const ADDRESS: Address<'static> = Address { lifetime: Lifetime::User, identifier: "client_id", label: None };
 const HEALTH: [&str; 1] = ["health"];
 
 /// Reads the file. The error is the label it is counted under.
@@ -32,18 +33,18 @@ pub fn read_file(data_dir: &Path) -> Result<Uuid, &'static str> {
 impl Machine<'_> {
     /// Returns the stored client id.
     pub(crate) fn client_id(&self) -> Option<Uuid> {
-        match self.state.get(CLIENT_INFO_STORE, CLIENT_ID) {
+        match self.state.get(CLIENT_INFO_STORE, ADDRESS) {
             Some(Value::Uuid(uuid)) => Some(*uuid),
             _ => None,
         }
     }
 
     pub(crate) fn set_client_id(&mut self, client_id: Uuid) {
-        self.state.set(CLIENT_INFO_STORE, CLIENT_ID, Value::Uuid(client_id));
+        self.state.set(CLIENT_INFO_STORE, ADDRESS, Value::Uuid(client_id));
     }
 
     pub(crate) fn remove_client_id(&mut self) {
-        self.state.remove(CLIENT_INFO_STORE, CLIENT_ID.lifetime, CLIENT_ID.identifier);
+        self.state.remove(CLIENT_INFO_STORE, ADDRESS.lifetime, ADDRESS.identifier);
     }
 
     fn write_client_id_file(&mut self, client_id: Uuid) {

@@ -30,11 +30,7 @@ impl Machine<'_> {
         if self.context.collection_enabled {
             self.note_database_size(start.database_bytes);
         }
-        if let Some(damage) = self.damage.take() {
-            let (text, _) = truncate(&damage, metrics::string::MAX_BYTES);
-            let text = Value::String(text.to_owned());
-            self.set_in_pings("glean.database.load_error", &METRICS_AND_HEALTH, &text);
-        }
+        self.tell_damage();
         let init_count = Address::plain(Lifetime::User, "glean.health.init_count");
         if self.context.is_store_enabled("health") {
             self.state.change(
@@ -94,6 +90,15 @@ impl Machine<'_> {
         if start.dropped_calls > 0 {
             let dropped = i32::try_from(start.dropped_calls).unwrap_or(i32::MAX);
             self.count("glean.error.preinit_tasks_overflow", None, &METRICS_AND_HEALTH, dropped);
+        }
+    }
+
+    /// Puts into the next pings why something that was stored is missing.
+    pub fn tell_damage(&mut self) {
+        if let Some(damage) = self.damage.take() {
+            let (text, _) = truncate(&damage, metrics::string::MAX_BYTES);
+            let text = Value::String(text.to_owned());
+            self.set_in_pings("glean.database.load_error", &METRICS_AND_HEALTH, &text);
         }
     }
 

@@ -10,19 +10,19 @@ use crate::error::{Error, Result};
 use crate::logging::log_at;
 use crate::machine::client_id;
 use crate::machine::submission::{DELETION_REQUESTS, PENDING};
-use crate::store::base::{Effect, sync_parent, write_synced};
+use crate::store::base::{self, Effect, Unsynced, sync_parent};
 
 const TEMPORARY: &str = "tmp";
 
-/// Writes a ping to `tmp/<document id>` and waits until it is on the disk itself.
+/// Writes a ping to `tmp/<document id>`.
 ///
 /// # Errors
 ///
 /// [`Error::Io`]; nothing is left then.
-pub fn write(data_dir: &Path, document_id: &str, content: &[u8]) -> Result<()> {
+pub fn write(data_dir: &Path, document_id: &str, content: &[u8]) -> Result<Unsynced> {
     let folder = data_dir.join(TEMPORARY);
     fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-    write_synced(&folder.join(document_id), content)
+    base::write(&folder.join(document_id), content)
 }
 
 /// Does what belongs to a base that is in place. What was done before is not done again.
@@ -79,7 +79,7 @@ fn publish(data_dir: &Path, document_id: &str, folder: &str) -> Result<()> {
 fn write_client_id(data_dir: &Path, client_id: &str) -> Result<()> {
     let path = data_dir.join(client_id::FILE);
     let temporary = path.with_extension("new");
-    write_synced(&temporary, client_id.as_bytes())?;
+    base::write(&temporary, client_id.as_bytes())?.sync()?;
     fs::rename(&temporary, &path).map_err(Error::io("replace", &path))?;
     sync_parent(&path);
     Ok(())

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -161,17 +161,21 @@ pub fn generation(path: &Path) -> Result<Option<u64>> {
     Ok(Some(generation))
 }
 
-/// Replaces the base: temporary file, fsync, rename. Returns its size.
+/// Replaces the base: temporary file, fsync, rename. Returns its size. `unsynced` are files that it refers to.
 ///
 /// The rename itself is made durable by [`sync_parent`], before anything that relies on it.
 ///
 /// # Errors
 ///
 /// [`Error::Io`]; the old base is then still in place.
-pub fn save(path: &Path, header: &Header, state: &State) -> Result<usize> {
+pub fn save(path: &Path, header: &Header, state: &State, unsynced: Vec<Unsynced>) -> Result<usize> {
     let temporary = path.with_extension("new");
     let bytes = to_bytes(header, state);
-    write_synced(&temporary, &bytes)?;
+    let written = write(&temporary, &bytes)?;
+    // One after the other only when all are written: file systems do most of the work for the first one.
+    for file in unsynced.into_iter().chain([written]) {
+        file.sync()?;
+    }
     fs::rename(&temporary, path).map_err(Error::io("replace", path))?;
     Ok(bytes.len())
 }
@@ -198,20 +202,43 @@ pub fn to_bytes(header: &Header, state: &State) -> Vec<u8> {
     bytes
 }
 
-/// Writes a new file and waits until it is on the disk itself.
+/// A file that was written and is not on the disk itself yet.
+#[derive(Debug)]
+#[must_use]
+pub struct Unsynced {
+    file: File,
+    path: PathBuf,
+}
+
+impl Unsynced {
+    /// Waits until it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; what is left of the file is removed.
+    pub fn sync(self) -> Result<()> {
+        let synced = self.file.sync_all().map_err(Error::io("sync", &self.path));
+        if synced.is_err() {
+            let _ = fs::remove_file(&self.path);
+        }
+        synced
+    }
+}
+
+/// Writes a new file.
 ///
 /// # Errors
 ///
 /// [`Error::Io`]; what is left of the file is removed.
-pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
-    let written = File::create(path).map_err(Error::io("create", path)).and_then(|mut file| {
-        file.write_all(bytes).map_err(Error::io("write", path))?;
-        file.sync_all().map_err(Error::io("sync", path))
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(path);
+pub fn write(path: &Path, bytes: &[u8]) -> Result<Unsynced> {
+    let mut file = File::create(path).map_err(Error::io("create", path))?;
+    match file.write_all(bytes) {
+        Ok(()) => Ok(Unsynced { file, path: path.to_path_buf() }),
+        Err(error) => {
+            let _ = fs::remove_file(path);
+            Err(Error::io("write", path)(error))
+        }
     }
-    written
 }
 
 /// Makes a rename durable. Only Unix has this, and some file systems refuse it: failure changes nothing for a reader.
