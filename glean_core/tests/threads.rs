@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use abi::{definition, last_error, new_metric, new_ping, value};
 use common::{PENDING, TempDir, sent};
@@ -224,5 +225,38 @@ fn metrics_may_be_made_and_destroyed_by_all_threads_at_once() {
         }
     });
     assert_eq!(value(named("counter", "made_often")), Ok(json!(THREADS * 100)));
+    assert_nothing_went_wrong();
+}
+
+#[test]
+fn the_end_does_not_wait_for_threads_that_go_on_calling() {
+    let _turn = take_turn();
+    let directory = TempDir::new();
+    let ping = new_ping(abi::PING);
+    check(abi::initialize(&settings(directory.path())));
+    let (counter, event) = (named("counter", "endless"), named("event", "endless_event"));
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for call in 0.. {
+                    glean_counter_add(counter, 1);
+                    unsafe { glean_event_record(event, std::ptr::null(), 0) };
+                    if call % 1_000 == 0 {
+                        unsafe { glean_ping_submit(ping, std::ptr::null(), 0) };
+                    }
+                    if is_over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        let start = Instant::now();
+        check(glean_shutdown());
+        let seconds = start.elapsed().as_secs_f64();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(seconds < 8.0, "it took {seconds} s");
+    });
     assert_nothing_went_wrong();
 }

@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Sequence, Set
 
 from glean_steps import report, system, workspace
-from glean_steps.bench import document
-from glean_steps.bench.figures import Result, Row, order_of_round
-from glean_steps.bench.groups import GROUPS, Group, Place, Side, versions
+from glean_steps.bench import chart, document, store
+from glean_steps.bench.figures import Result, Row, key_order, order_of_round
+from glean_steps.bench.group import CORE
+from glean_steps.bench.groups import GROUPS, VERSIONS, Group, Place, Side
+from glean_steps.bench.profiles import PROFILES
 from glean_steps.errors import Interrupted, SettingError, StepError
 from glean_steps.workspace import Workspace
 
 DEFAULT_ROUNDS = 5
 DOCUMENT = "docs/benchmarks.md"
+CHART = "docs/benchmarks.svg"
 COLD_KEY = "cold"
 
 
@@ -29,69 +32,92 @@ class Options:
 
     Attributes:
         rounds: how many rounds count; odd, so that a median is a figure that was measured.
-        only: the rows to measure; all when empty.
+        only: the rows, groups or parts to measure; all when empty.
         cold: make a cold run too.
+        render: measure nothing; write the document anew from the figures that are there.
     """
 
     rounds: int = DEFAULT_ROUNDS
     only: Sequence[str] = ()
     cold: bool = False
+    render: bool = False
+
+    def wants(self, group: Group, row: Row) -> bool:
+        """Return whether a row was asked for: by its own key, that of the row it belongs to, its group or its part."""
+        if self.render:
+            return False
+        names = (row.key, row.key.split(".")[0], group.name, group.part)
+        return not self.only or any(name in self.only for name in names)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether every row is measured, so that the document can be written anew."""
-        return not self.only
-
-    def wants(self, row: Row) -> bool:
-        """Return whether a row was asked for, by its own key or by that of the row it belongs to."""
-        return self.is_whole or row.key in self.only or row.key.split(".")[0] in self.only
+    def parts(self) -> List[str]:
+        """The parts that are measured whole, so that their sections can be written anew."""
+        return [
+            part
+            for part in VERSIONS
+            if all(self.wants(group, row) for group in GROUPS if group.part == part for row in group.rows)
+        ]
 
 
 def run_all(arguments: Sequence[str] = (), *, ws: Optional[Workspace] = None) -> List[Result]:
-    """Measure the rows that `arguments` ask for, print the table, and write docs/benchmarks.md when it is all of them.
+    """Measure the rows that `arguments` ask for, print the table, and write the sections of parts that it is all of.
 
-    A row that cannot be measured says why; nothing is dropped and nothing is carried over from another run, except the
-    section on the cold run, which has a date of its own.
+    A row that cannot be measured says why; nothing is dropped. Sections of other parts stay as they are, each with a
+    date of its own.
 
     Raises:
         SettingError: an option that there is not.
     """
     options = parse(arguments)
     ws = ws or workspace.here()
-    circumstances = _circumstances(options, ws)
-    results: List[Result] = []
+    now = time.strftime("%Y-%m-%d %H:%M")
+    circumstances = {part: _circumstances(options, part, now, ws) for part in options.parts}
+    results: Dict[str, List[Result]] = {part: [] for part in VERSIONS}
     with ExitStack() as stack:
         place = Place(ws, stack)
         for group in GROUPS:
-            wanted = [row for row in group.rows if options.wants(row)]
+            wanted = [row for row in group.rows if options.wants(group, row)]
             if wanted:
-                results += measure_group(group, wanted, place, options.rounds)
-    cold = _cold_section(ws, circumstances.date) if options.cold else ""
-    path = ws.root / DOCUMENT
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    if options.is_whole:
-        kept = cold or document.kept_cold_section(before)
-        workspace.write_text(path, document.render(results, circumstances, kept))
-    elif cold and before:
-        workspace.write_text(path, document.replace_cold_section(before, cold))
-    if results:
-        document.closing_table(results).print()
+                results[group.part] += measure_group(group, wanted, place, options.rounds)
+    for part in options.parts:
+        store.save(ws.root / store.FILE, part, circumstances[part], results[part])
+    cold = _cold_section(ws, now) if options.cold else ""
+    written = store.parts(ws.root / store.FILE) if options.render else options.parts
+    _write(ws, written, {document.COLD: cold} if cold else {})
+    measured = [result for part in VERSIONS for result in results[part]]
+    if measured:
+        document.closing_table(measured).print()
     if cold:
         print(f"\n{cold}", flush=True)
-    if not options.is_whole:
-        what = "was given the cold run alone" if cold and before else "was left as it is"
-        report.say(f"{DOCUMENT} {what}: not every row was measured")
-    return results
+    left = [part for part in VERSIONS if part not in written]
+    if left:
+        report.say(f"{DOCUMENT}: the section of {' and '.join(left)} was left as it was: not every row was measured")
+    return measured
+
+
+def _write(ws: Workspace, parts: Sequence[str], sections: Dict[str, str]) -> None:
+    """Write the sections of some parts anew from the stored figures, and the chart that belongs to them."""
+    for part in parts:
+        circumstances, results = store.load(ws.root / store.FILE, part, GROUPS)
+        sections[document.HEADINGS[part]] = document.render_part(part, results, circumstances, PROFILES)
+        if part == CORE:
+            workspace.write_text(ws.root / CHART, chart.render(results))
+    if sections:
+        path = ws.root / DOCUMENT
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        workspace.write_text(path, document.assemble(sections, before))
 
 
 def parse(arguments: Sequence[str]) -> Options:
     """Return the options of a command line."""
-    rounds, only, cold = DEFAULT_ROUNDS, [], False
+    rounds, only, cold, render = DEFAULT_ROUNDS, [], False, False
     words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--") else [word])]
     while words:
         word = words.pop(0)
         if word == "--cold":
             cold = True
+        elif word == "--render":
+            render = True
         elif word == "--rounds" and words:
             rounds = _odd(words.pop(0))
         elif word == "--only" and words:
@@ -99,14 +125,16 @@ def parse(arguments: Sequence[str]) -> Options:
         else:
             raise SettingError(
                 f"bench does not know {word!r}, or it lacks its value",
-                why="it takes --rounds N, --only ROW[,ROW] and --cold",
+                why="it takes --rounds N, --only ROW[,ROW], --cold and --render",
                 fix="python3 bootstrap.py nox -s bench -- --rounds 3 --only 1,2",
             )
-    known = {key for group in GROUPS for row in group.rows for key in (row.key, row.key.split(".")[0])} | {COLD_KEY}
-    unknown = [key for key in only if key not in known]
+    rows = {name for group in GROUPS for row in group.rows for name in (row.key, row.key.split(".")[0])}
+    names = {name for group in GROUPS for name in (group.name, group.part)} | {COLD_KEY}
+    unknown = [name for name in only if name not in rows | names]
     if unknown:
-        raise SettingError(f"no row {', '.join(unknown)}", why=f"there are {', '.join(sorted(known))}")
-    return Options(rounds, tuple(only), cold or COLD_KEY in only)
+        there = ", ".join([*sorted(rows, key=key_order), *sorted(names)])
+        raise SettingError(f"no row {', '.join(unknown)}", why=f"there are {there}")
+    return Options(rounds, tuple(only), cold or COLD_KEY in only, render)
 
 
 def _odd(text: str) -> int:
@@ -193,11 +221,11 @@ def _cold_section(ws: Workspace, date: str) -> str:
     return f"{document.COLD}\n\nnot measured: {reason} ({date})" if reason else sections[0]
 
 
-def _circumstances(options: Options, ws: Workspace) -> document.Circumstances:
+def _circumstances(options: Options, part: str, date: str, ws: Workspace) -> document.Circumstances:
     facts: Dict[str, str] = {}
-    reason = _attempt(lambda: facts.update(versions(ws)))
+    reason = _attempt(lambda: facts.update(VERSIONS[part](ws)))
     return document.Circumstances(
-        date=time.strftime("%Y-%m-%d %H:%M"),
+        date=date,
         rounds=options.rounds,
         machine=_machine(),
         versions=facts if not reason else {"versions": f"not known: {reason}"},

@@ -1,4 +1,8 @@
-"""What the benchmark says: the table on standard output, and docs/benchmarks.md."""
+"""What the benchmark says: the table on standard output, and docs/benchmarks.md.
+
+The document has a section for each part, and one on the cold run. A run that measures a part whole writes its section
+anew and leaves the others as they are; each says when it was taken.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,30 @@ from dataclasses import dataclass
 from typing import List, Mapping, Sequence
 
 from glean_steps import report
-from glean_steps.bench.figures import Result, ratio_text, spread
+from glean_steps.bench.figures import Result, goal_text, key_order, ratio_text, spread
+from glean_steps.bench.group import BUILD, CORE
 
 COLD = "## Cold run"
 NO_COLD_RUN = "not measured: no cold run yet; `python3 bootstrap.py nox -s bench -- --cold` makes one."
+HEADINGS: Mapping[str, str] = {CORE: "## The telemetry core", BUILD: "## Building"}
+NO_PROFILE = "no profile yet; `glean_steps/bench/profiles.py` is where it is written."
+GROWTH = "21"
+_CHART = {CORE: "![The ratios of the rows with a goal, and how the cost grows](benchmarks.svg)"}
 _COLUMNS = ("row", "ours", "peer", "ours min / median / max", "peer min / median / max", "ratio", "of medians", "goal")
+_HEAD = """# Benchmarks
+
+Written by `python3 bootstrap.py nox -s bench`; edit `glean_steps/bench/`, not this file. `-- --only core` measures one
+part and writes its section anew; `-- --render` writes the sections anew from the figures of the last whole runs, which
+are in `benchmarks.json`.
+
+## Method
+
+A round measures each side of a comparison once, one after the other, starting with another one each time; the first
+round does not count. *Ratio* is ours over the peer's: the median of the rounds' ratios, and the goal is judged by it.
+*Of medians* is the ratio of the two medians; where the two differ much, the machine was not quiet. Less is better
+everywhere. Each section says when it was taken: all figures of a section come from one run, those of two sections only
+if both name the same moment.
+"""
 
 
 @dataclass(frozen=True)
@@ -33,66 +56,84 @@ class Circumstances:
 
 def closing_table(results: Sequence[Result]) -> report.Table:
     """Return the table for standard output."""
+    ordered = _ordered(results)
     table = report.Table("Benchmarks", (*_COLUMNS, "result"))
-    table.rows = [[*_cells(result), result.verdict] for result in results]
-    for result in results:
+    table.rows = [[*_cells(result), result.verdict] for result in ordered]
+    for result in ordered:
         table.notes += [f"{result.row.key}: {note}" for note in result.notes]
     return table
 
 
-def render(results: Sequence[Result], circumstances: Circumstances, cold: str) -> str:
-    """Return docs/benchmarks.md.
+def render_part(part: str, results: Sequence[Result], circumstances: Circumstances, profiles: Mapping[str, str]) -> str:
+    """Return the section of one part.
 
     Args:
-        results: of every row.
-        circumstances: of this run.
-        cold: the section on the cold run, which may be an earlier one.
+        part: which one.
+        results: of every row of the part.
+        circumstances: of the run that measured them.
+        profiles: where the time goes, by row; shown for rows that missed their goal.
     """
-    with_goal = [result for result in results if result.row.goal is not None]
-    without = [result for result in results if result.row.goal is None]
+    ordered = _ordered(results)
+    with_goal = [result for result in ordered if result.row.goal is not None]
+    growth = [result for result in ordered if result.row.key.split(".")[0] == GROWTH]
+    others = [result for result in ordered if result.row.goal is None and result not in growth]
     lines = [
-        "# Benchmarks",
+        HEADINGS[part],
         "",
-        "Written by `python3 bootstrap.py nox -s bench`; edit `glean_steps/bench/`, not this file.",
-        "",
-        "## Method",
-        "",
-        f"Taken on {circumstances.date}, all in one run on one machine, in {circumstances.rounds} "
-        f"round{'s' if circumstances.rounds != 1 else ''} after one that does not count. A round measures each side of "
-        "a comparison once, one after the other, starting with another one each time. *Ratio* is ours over the peer's: "
-        "the median of the rounds' ratios, and the goal is judged by it. *Of medians* is the ratio of the two medians; "
-        "where the two differ much, the machine was not quiet. Less is better everywhere.",
+        f"Taken on {circumstances.date}, in one run on one machine, in {circumstances.rounds} "
+        f"round{'s' if circumstances.rounds != 1 else ''}.",
         "",
         *_bullets(circumstances.machine),
         "",
         *_bullets(circumstances.versions),
         "",
-        "## Goals",
+        "### Goals",
         "",
+        *([_CHART[part], ""] if part in _CHART else []),
         *_markdown(with_goal),
         "",
-        "## Without a goal",
-        "",
-        *_markdown(without),
-        "",
-        cold.strip(),
+        *_missed(with_goal, profiles),
     ]
-    return "\n".join(lines) + "\n"
+    for heading, rows in (("### Without a goal", others), ("### Growth", growth)):
+        lines += [heading, "", *_markdown(rows), ""] if rows else []
+    return "\n".join(lines).rstrip()
 
 
-def kept_cold_section(text: str) -> str:
-    """Return the section on the cold run of an earlier document, or one that says that there was none."""
-    found = re.search(rf"^{COLD}$.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    return found.group(0).strip() if found else f"{COLD}\n\n{NO_COLD_RUN}"
+def assemble(sections: Mapping[str, str], before: str = "") -> str:
+    """Return docs/benchmarks.md.
+
+    Args:
+        sections: by their headings, those that are new.
+        before: the document as it was; its other sections are kept.
+    """
+    headings = [*HEADINGS.values(), COLD]
+    texts = [sections.get(heading) or kept_section(before, heading) for heading in headings]
+    return "\n".join([_HEAD, *(f"{text.strip()}\n" for text in texts if text)])
 
 
-def replace_cold_section(text: str, section: str) -> str:
-    """Return a document with another section on the cold run, all else as it was."""
-    start = re.search(rf"^{COLD}$.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    if start is None:
-        return f"{text.rstrip()}\n\n{section.strip()}\n"
-    after = text[start.end() :]
-    return text[: start.start()] + section.strip() + "\n" + (f"\n{after}" if after else "")
+def kept_section(text: str, heading: str) -> str:
+    """Return a section of an earlier document, or what stands there until there is one."""
+    found = re.search(rf"^{re.escape(heading)}$.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    if found:
+        return found.group(0).strip()
+    return f"{heading}\n\n{NO_COLD_RUN if heading == COLD else 'not measured yet.'}"
+
+
+def _missed(results: Sequence[Result], profiles: Mapping[str, str]) -> List[str]:
+    """Return where the time goes in the rows that missed their goal."""
+    missed = [
+        result.row.key
+        for result in results
+        if not result.not_measured and result.row.goal is not None and result.ratio > result.row.goal
+    ]
+    if not missed:
+        return []
+    texts = [f"- {key}: {' '.join(profiles.get(key, NO_PROFILE).split())}" for key in missed]
+    return ["### Missed, and where the time goes", "", *texts, ""]
+
+
+def _ordered(results: Sequence[Result]) -> List[Result]:
+    return sorted(results, key=lambda result: key_order(result.row.key))
 
 
 def _markdown(results: Sequence[Result]) -> List[str]:
@@ -104,7 +145,7 @@ def _markdown(results: Sequence[Result]) -> List[str]:
 
 def _cells(result: Result) -> List[str]:
     row = result.row
-    goal = "" if row.goal is None else f"≤ {row.goal:g}"
+    goal = goal_text(row.goal)
     if result.not_measured:
         return [row.key, row.what, row.peer, "not measured", "not measured", "", "", goal]
     figures = [spread(result.ours, row.unit), spread(result.theirs, row.unit)]

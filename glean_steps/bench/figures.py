@@ -16,8 +16,9 @@ class Row:
         what: what is measured of ours.
         peer: what it is compared with.
         ours, theirs: names of the two sides in the group that measures them.
-        unit: what the figures are in: `s`, `us` or `bytes`.
+        unit: what the figures are in: `s`, `us`, `ns` or `bytes`.
         goal: the largest ratio that meets the goal; None where there is none.
+        label: a short name for the chart.
     """
 
     key: str
@@ -27,6 +28,7 @@ class Row:
     theirs: str
     unit: str = "s"
     goal: Optional[float] = None
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class Result:
         return f"not measured: {self.not_measured}" if self.not_measured else verdict(self.ratio, self.row.goal)
 
 
+# A figure that is too small for seconds is told in the next smaller units.
+_LARGER = {"ns": "us", "us": "ms", "ms": "s"}
+
+
 def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """Return the median of the ratios of figures that were taken in the same round."""
     if len(ours) != len(theirs) or not ours:
@@ -80,15 +86,34 @@ def spread(figures: Sequence[float], unit: str) -> str:
             if three[0] == three[2]
             else " / ".join(f"{each:,.0f}" for each in three) + " bytes"
         )
-    if unit == "us" and three[1] >= 1000:
-        three, unit = (three[0] / 1000, three[1] / 1000, three[2] / 1000), "ms"
+    if unit in _LARGER and three[1] >= 1000:
+        three, unit = (three[0] / 1000, three[1] / 1000, three[2] / 1000), _LARGER[unit]
+        return spread(three, unit)
+    if unit == "s" and three[1] < 0.1:
+        return spread([each * 1e6 for each in three], "us")
     digits = 1 if three[1] >= 10 else 2 if three[1] >= 1 else 3
     return " / ".join(f"{each:.{digits}f}" for each in three) + (" µs" if unit == "us" else f" {unit}")
 
 
 def ratio_text(ratio: float) -> str:
     """Return a ratio with three figures that count."""
+    if ratio < 0.001:
+        return f"{ratio:.2g}"
     return f"{ratio:.4f}" if ratio < 0.1 else f"{ratio:.3f}" if ratio < 1 else f"{ratio:.2f}"
+
+
+def goal_text(goal: Optional[float]) -> str:
+    """Return a goal as it is written: `≤ 1/20` where it is such a part."""
+    if goal is None:
+        return ""
+    parts = round(1 / goal)
+    is_part = parts > 1 and abs(1 / goal - parts) < 1e-9
+    return f"≤ 1/{parts}" if is_part else f"≤ {goal:g}"
+
+
+def key_order(key: str) -> Tuple[int, ...]:
+    """Return what sorts rows by their keys: 8.2 comes before 8.10 and before 9."""
+    return tuple(int(part) for part in key.split("."))
 
 
 def order_of_round(names: Sequence[str], number: int) -> Tuple[str, ...]:

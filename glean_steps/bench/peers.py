@@ -9,11 +9,24 @@ import shutil
 import sys
 import zipfile
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
-from glean_steps import cargo, fetch, pins, report, runner, toolchain, wheel, windows_python, wine, workspace
+from glean_steps import (
+    cargo,
+    fetch,
+    interpreters,
+    pins,
+    report,
+    runner,
+    toolchain,
+    wheel,
+    windows_python,
+    wine,
+    workspace,
+)
 from glean_steps.bench import stopwatch
 from glean_steps.errors import CommandFailedError, MissingArtifactError, MissingToolError, OfflineError
+from glean_steps.interpreters import CPython
 from glean_steps.pins import PythonRow
 from glean_steps.targets import TARGETS, Target
 from glean_steps.wine import Wine
@@ -21,6 +34,7 @@ from glean_steps.workspace import Stamp, Workspace
 
 BUILD_S = 1800.0
 PIP_S = 900.0
+OLDEST_MEASURED = (3, 11)
 _SEPARATOR = "\x1f"
 
 # cffi is the kind of binding that our own wheel has. The interpreter is named on the command line: maturin would look
@@ -50,19 +64,36 @@ def requirements_file(ws: Workspace) -> Path:
     return ws.root / "requirements" / "bench.txt"
 
 
+def newest_python() -> CPython:
+    """Return the newest CPython of this machine, whose calls are the quickest; free-threaded ones are another thing."""
+    found = [python for python in interpreters.find_all().values() if not python.free_threaded]
+    if not found or _minor(found[-1]) < OLDEST_MEASURED:
+        raise MissingToolError(
+            "no CPython to measure in",
+            why=f"this machine has {', '.join(python.version for python in found) or 'none'}",
+            fix=f"install CPython {'.'.join(map(str, OLDEST_MEASURED))} or newer",
+        )
+    return found[-1]
+
+
+def _minor(python: CPython) -> Tuple[int, ...]:
+    return tuple(int(part) for part in python.version.split(".")[:2])
+
+
 def environment(ws: Workspace) -> Path:
     """Return the Python of the environment that holds the peers, making it when it is not there or not up to date."""
+    newest = newest_python()
     home = ws.state / "venvs" / "bench"
     program = home / "bin" / "python"
     stamp = Stamp(ws.state / "stamps" / "venv-bench.json")
-    key = workspace.fingerprint(1, sys.version, stopwatch.typed_python(), requirements_file(ws))
+    key = workspace.fingerprint(2, newest.version, str(newest.executable), requirements_file(ws))
     if stamp.is_current(key):
         return program
     with report.step("make the environment of the peers"):
         _refuse_offline("the environment of the peers")
         stamp.forget()
         shutil.rmtree(home, ignore_errors=True)
-        runner.run([sys.executable, "-m", "venv", home], timeout_s=runner.deadline(120), quiet=True)
+        runner.run([newest.executable, "-m", "venv", home], timeout_s=runner.deadline(120), quiet=True)
         argv = [program, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes"]
         runner.run([*argv, "-r", requirements_file(ws)], timeout_s=runner.deadline(PIP_S), quiet=True)
         stamp.write(key, files=[program])
@@ -74,6 +105,14 @@ def install_ours(program: Path, ws: Workspace) -> None:
     packed = wheel.native_wheel(ws)
     argv = [program, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-index"]
     runner.run([*argv, "--force-reinstall", packed], timeout_s=runner.deadline(120), quiet=True)
+
+
+def installed_versions(projects: Sequence[str], ws: Workspace) -> Dict[str, str]:
+    """Return the versions of projects in the peers' environment."""
+    ask = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    argv: List[object] = [environment(ws), "-I", "-c", ask, *projects]
+    done = runner.run(argv, timeout_s=60, quiet=True, split_stderr=True, echo=False)
+    return dict(zip(projects, done.stdout.split()))
 
 
 def pinned_version(project: str, ws: Workspace) -> str:

@@ -3,8 +3,8 @@
 Step number i is always the same call, so what is stored after n steps is known: `Model`. A process says how many of its
 calls returned by writing one byte for each to a file, which outlives it.
 
-`python kill_child.py nursery` forks such processes from one that has imported everything: one request (JSON) a line comes
-in; the process id, and later its exit status, go out. `python kill_child.py child REQUEST` is one by itself.
+`python kill_child.py nursery` forks such processes from one that has imported everything: one request (JSON) a line
+comes in; the process id, and later its exit status, go out. `python kill_child.py child REQUEST` is one by itself.
 """
 
 import datetime
@@ -17,6 +17,7 @@ import time
 import traceback
 import uuid
 from pathlib import Path
+from typing import Dict
 
 from glean_py import Configuration, Glean, metrics
 from glean_py.metrics import CommonMetricData, EventExtras, Lifetime, MemoryUnit, ObjectSerialize, PingType, TimeUnit
@@ -121,9 +122,9 @@ def perform(step, made, ping):
     elif name == "quantity":
         metric.set(step)
     elif name in ("string", "text"):
-        metric.set("step %d" % step)
+        metric.set(f"step {step}")
     elif name == "url":
-        metric.set("https://example.org/%d" % step)
+        metric.set(f"https://example.org/{step}")
     elif name == "string_list":
         metric.add(str(step))
     elif name == "uuid":
@@ -149,15 +150,15 @@ def perform(step, made, ping):
     elif name == "denominator":
         metric.add(3)
     elif name == "labeled_counter":
-        metric["l%d" % (step % 7)].add(1)
+        metric[f"l{step % 7}"].add(1)
     elif name == "labeled_string":
         metric["a" if step % 2 else "b"].set(str(step))
     elif name == "labeled_boolean":
-        metric["l%d" % (step % 5)].set(step % 3 == 0)
+        metric[f"l{step % 5}"].set(step % 3 == 0)
     elif name == "labeled_quantity":
-        metric["l%d" % (step % 5)].set(step)
+        metric[f"l{step % 5}"].set(step)
     elif name == "dual":
-        metric.get("k%d" % (step % 4), "c%d" % (step % 3)).add(1)
+        metric.get(f"k{step % 4}", f"c{step % 3}").add(1)
     else:
         raise AssertionError(name)
 
@@ -186,9 +187,9 @@ class Model:
         elif name == "quantity":
             stored[name] = step
         elif name in ("string", "text"):
-            stored[name] = "step %d" % step
+            stored[name] = f"step {step}"
         elif name == "url":
-            stored[name] = "https://example.org/%d" % step
+            stored[name] = f"https://example.org/{step}"
         elif name == "string_list":
             stored[name] = (stored.get(name, []) + [str(step)])[:100]
         elif name == "uuid":
@@ -216,15 +217,15 @@ class Model:
             numerator, denominator = stored.get("numerator", [0, 0])
             stored["numerator"] = [numerator, denominator + 3]
         elif name == "labeled_counter":
-            self._label(name, "l%d" % (step % 7), lambda value: (value or 0) + 1)
+            self._label(name, f"l{step % 7}", lambda value: (value or 0) + 1)
         elif name == "labeled_string":
             self._label(name, "a" if step % 2 else "b", lambda _: str(step))
         elif name == "labeled_boolean":
-            self._label(name, "l%d" % (step % 5), lambda _: step % 3 == 0)
+            self._label(name, f"l{step % 5}", lambda _: step % 3 == 0)
         elif name == "labeled_quantity":
-            self._label(name, "l%d" % (step % 5), lambda _: step)
+            self._label(name, f"l{step % 5}", lambda _: step)
         elif name == "dual":
-            key, category = "k%d" % (step % 4), "c%d" % (step % 3)
+            key, category = f"k{step % 4}", f"c{step % 3}"
             inner = dict(stored.get(name, {}).get(key, {}))
             inner[category] = inner.get(category, 0) + 1
             stored[name] = {**stored.get(name, {}), key: inner}
@@ -244,7 +245,7 @@ def stored_values(made):
         if name == "dual":
             for key in range(4):
                 for category in range(3):
-                    metric.get("k%d" % key, "c%d" % category)
+                    metric.get(f"k{key}", f"c{category}")
         value = metric.test_get_value()
         if value is None or value == {} or value == []:
             continue
@@ -268,7 +269,7 @@ def read_pings(data_dir):
     for file in (Path(data_dir) / "pending_pings").glob("*"):
         path, body, _ = file.read_bytes().decode("utf-8").split("\n")
         assert path.endswith(file.name)
-        if "/%s/" % PING not in path:
+        if f"/{PING}/" not in path:
             continue
         ping = json.loads(body)
         values = {}
@@ -277,13 +278,7 @@ def read_pings(data_dir):
                 category, _, name = identifier.rpartition(".")
                 if category != "kill":
                     continue
-                if section.endswith("_distribution"):
-                    value = [sum(value["values"].values()), value["sum"]]
-                elif section == "timespan":
-                    value = value["value"]
-                elif section == "rate":
-                    value = [value["numerator"], value["denominator"]]
-                values[name] = value
+                values[name] = _in_terms_of_the_model(section, value)
         steps = [int(e["extra"]["step"]) for e in ping.get("events", ()) if e["category"] == "kill"]
         if steps:
             values["event"] = steps
@@ -291,22 +286,30 @@ def read_pings(data_dir):
     return sorted(found, key=lambda one: one[0])
 
 
+def _in_terms_of_the_model(section, value):
+    if section.endswith("_distribution"):
+        return [sum(value["values"].values()), value["sum"]]
+    if section == "timespan":
+        return value["value"]
+    return [value["numerator"], value["denominator"]] if section == "rate" else value
+
+
 def differences(model, stored, pings):
     """Return in words how what was found differs from the model; nothing when it does not."""
     if len(pings) != len(model.pings):
-        return "%d pings instead of %d" % (len(pings), len(model.pings))
+        return f"{len(pings)} pings instead of {len(model.pings)}"
     for place, (wanted, found) in enumerate(zip(model.pings, pings)):
         if found[0] != place:
-            return "ping %d has number %d" % (place, found[0])
+            return f"ping {place} has number {found[0]}"
         if wanted != found[1]:
-            return "ping %d: %s" % (place, _first_difference(wanted, found[1]))
+            return f"ping {place}: {_first_difference(wanted, found[1])}"
     return "" if model.stored == stored else "stored: " + _first_difference(model.stored, stored)
 
 
 def _first_difference(wanted, found):
     for name in sorted(set(wanted) | set(found)):
         if wanted.get(name) != found.get(name):
-            return "%s is %r instead of %r" % (name, found.get(name), wanted.get(name))
+            return f"{name} is {found.get(name)!r} instead of {wanted.get(name)!r}"
     return "nothing"
 
 
@@ -330,7 +333,7 @@ def live(request):
         why = differences(model, stored, pings)
         if not why:
             break
-        wrong.append("%d steps: %s" % (model.steps, why))
+        wrong.append(f"{model.steps} steps: {why}")
         if model.steps >= request["most"]:
             break
         model.apply()
@@ -363,7 +366,7 @@ def _write_whole(path, text):
     os.replace(path + ".new", path)
 
 
-# --- several at once ----------------------------------------------------------------------------------------------------
+# --- several at once --------------------------------------------------------------------------------------------------
 
 
 class Shared:
@@ -408,7 +411,7 @@ def fork(request):
     for step in range(calls):
         parent.call(step)
     for number in range(request["children"]):
-        own = Shared("child%d" % number)
+        own = Shared(f"child{number}")
         child = os.fork()
         if child == 0:
             status = 1
@@ -472,10 +475,12 @@ def count(request):
     ping.submit()
     # Reading waits for the ping.
     metrics.CounterMetricType(describe("nothing")).test_get_value()
-    counters, events, documents, client_ids = {}, {}, [], set()
+    counters: Dict[str, int] = {}
+    events: Dict[str, int] = {}
+    documents, client_ids = [], set()
     for file in (Path(request["data_dir"]) / "pending_pings").glob("*"):
         path, body, _ = file.read_bytes().decode("utf-8").split("\n")
-        if "/%s/" % PING not in path:
+        if f"/{PING}/" not in path:
             continue
         ping = json.loads(body)
         documents.append(ping["ping_info"]["seq"])
@@ -490,6 +495,87 @@ def count(request):
                 events[name] = events.get(name, 0) + 1
     answer = {"counters": counters, "events": events, "documents": documents, "client_ids": sorted(client_ids)}
     _write_whole(request["told"], json.dumps(answer))
+
+
+# --- damage -----------------------------------------------------------------------------------------------------------
+
+
+def prepare(request):
+    """Record some steps into a new directory and die; `rests` names steps after which everything is folded."""
+    made, ping = make_metrics()
+    start(request["data_dir"])
+    for step in range(request["steps"]):
+        perform(step, made, ping)
+        if step in request["rests"]:
+            made["total"].test_get_value()
+    _write_whole(request["told"], "done")
+    if hasattr(os, "kill") and sys.platform != "win32":
+        os.kill(os.getpid(), 9)
+    os._exit(0)
+
+
+def damage(request):
+    """Open copies of a directory, each damaged in one place, and say for each what is found.
+
+    `places` has [file, kind, position] for each: `cut` at a byte, `flip` of a bit, `none`, and what else `hurt` knows;
+    the answers are lines of JSON.
+    """
+    import shutil
+
+    made, ping = make_metrics()
+    error = metrics.StringMetricType(
+        CommonMetricData(
+            category="glean.database",
+            name="load_error",
+            send_in_pings=["metrics", "health"],
+            lifetime=Lifetime.PING,
+            disabled=False,
+        )
+    )
+    # After each call, to know which one it was if this process dies.
+    with open(request["told"], "w") as answers:
+        for number, (name, kind, position) in enumerate(request["places"]):
+            copy = Path(request["copies"], str(number))
+            shutil.copytree(request["data_dir"], str(copy))
+            hurt(copy / name, kind, position)
+            Glean.initialize("kill-tests", "1.0", True, Configuration(), copy)
+            stored = stored_values(made)
+            told = error.test_get_value("metrics")
+            total = stored.get("total", 0)
+            made["total"].add(5)
+            pings = read_pings(copy)
+            answer = {
+                "place": [name, kind, position],
+                "stored": stored,
+                "pings": pings,
+                "told": told,
+                "goes_on": made["total"].test_get_value() == total + 5,
+                "client_id": (copy / "client_id.txt").read_text(),
+            }
+            Glean._reset()
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+            shutil.rmtree(str(copy), ignore_errors=True)
+
+
+def hurt(path, kind, position):
+    """Damage a file."""
+    if kind == "cut":
+        with open(str(path), "r+b") as file:
+            file.truncate(position)
+    elif kind == "flip":
+        with open(str(path), "r+b") as file:
+            file.seek(position // 8)
+            byte = file.read(1)[0]
+            file.seek(position // 8)
+            file.write(bytes([byte ^ (1 << position % 8)]))
+    elif kind == "fill":
+        path.write_bytes(random.Random(position).getrandbits(8 * 4096).to_bytes(4096, "big"))
+    elif kind == "remove":
+        path.unlink()
+    elif kind == "append":
+        with open(str(path), "ab") as file:
+            file.write(random.Random(position).getrandbits(8 * 64).to_bytes(64, "big"))
 
 
 def nursery():
@@ -512,7 +598,16 @@ def nursery():
         print(os.waitpid(child, 0)[1], flush=True)
 
 
-WORK = {"live": live, "share": share, "fork": fork, "threads": threads, "early": early, "count": count}
+WORK = {
+    "live": live,
+    "share": share,
+    "fork": fork,
+    "threads": threads,
+    "early": early,
+    "count": count,
+    "prepare": prepare,
+    "damage": damage,
+}
 
 
 if __name__ == "__main__":

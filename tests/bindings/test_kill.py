@@ -1,7 +1,8 @@
 """Processes that are killed while they record: nothing that a call was acknowledged for is lost, nothing counts twice.
 
-A killed process has made all calls that it acknowledged, and perhaps one more, whose acknowledgement it could not give any
-more. The next process says how many calls are stored: it compares every value and every ping with a model of all calls.
+A killed process has made all calls that it acknowledged, and perhaps one more, whose acknowledgement it could not give
+any more. The next process says how many calls are stored: it compares every value and every ping with a model of all
+calls.
 """
 
 import contextlib
@@ -167,13 +168,13 @@ def test_nothing_acknowledged_is_lost_or_counted_twice_by_kills_at_random_instan
     early, recorded, pings = [], [], []
 
     def chain(number):
-        folder = tmp_path / ("chain%d" % number)
+        folder = tmp_path / (f"chain{number}")
         folder.mkdir()
         nursery = Nursery(folder)
         chance = random.Random(number)
         try:
             for place in range(KILLS // CHAINS // KILLS_A_DIRECTORY):
-                directory = Directory(folder / ("directory%d" % place), nursery)
+                directory = Directory(folder / (f"directory{place}"), nursery)
                 for _ in range(KILLS_A_DIRECTORY):
                     directory.kill_one(chance)
                 directory.check()
@@ -203,7 +204,7 @@ def test_a_process_that_ends_by_itself_leaves_everything(tmp_path, nursery):
 
 
 def read_counts(data_dir, nursery):
-    """Return the totals of counters and events that a new process finds, stored ones and those of all pings together."""
+    """Return the totals of counters and events that a new process finds, stored ones and those of all pings."""
     told = Path(str(data_dir) + ".told")
     nursery.run({"work": "count", "data_dir": str(data_dir), "told": str(told)})
     counts = json.loads(told.read_text())
@@ -216,8 +217,8 @@ def test_processes_that_share_a_directory_lose_nothing(tmp_path, nursery, is_kil
     data_dir = tmp_path / "data"
     workers = 2 if IS_WINDOWS else 3
     rounds = 2 if IS_WINDOWS else 6
-    nurseries = [Nursery(_made(tmp_path / ("nursery%d" % number))) for number in range(workers)]
-    acknowledged = [tmp_path / ("acknowledged%d" % number) for number in range(workers)]
+    nurseries = [Nursery(_made(tmp_path / (f"nursery{number}"))) for number in range(workers)]
+    acknowledged = [tmp_path / (f"acknowledged{number}") for number in range(workers)]
     kills = [0]
 
     def work(number):
@@ -227,7 +228,7 @@ def test_processes_that_share_a_directory_lose_nothing(tmp_path, nursery, is_kil
                 "work": "share",
                 "data_dir": str(data_dir),
                 "acknowledged": str(acknowledged[number]),
-                "name": "worker%d" % number,
+                "name": f"worker{number}",
                 "calls": 100 if IS_WINDOWS else 2000,
                 "stays": is_killed,
             }
@@ -251,11 +252,11 @@ def test_processes_that_share_a_directory_lose_nothing(tmp_path, nursery, is_kil
     total = 0
     for number in range(workers):
         returned = acknowledged[number].stat().st_size if acknowledged[number].exists() else 0
-        own = counts["counters"].get("worker%d" % number, 0)
+        own = counts["counters"].get(f"worker{number}", 0)
         assert returned <= own <= returned + (rounds if is_killed else 0)
         # A call is a count and then an event; a kill may come between the two.
         may_lack = rounds if is_killed else 0
-        assert own - may_lack <= counts["events"].get("worker%d" % number, 0) <= own
+        assert own - may_lack <= counts["events"].get(f"worker{number}", 0) <= own
         total += own
     assert sum(counts["counters"].values()) == total
     assert len(counts["client_ids"]) == 1
@@ -304,7 +305,9 @@ def test_sixteen_threads_lose_nothing(tmp_path, nursery, is_killed):
     if is_killed:
         kill, wait = nursery.start(request)
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not (acknowledged.exists() and acknowledged.stat().st_size > 16 * calls // 3):
+        while time.monotonic() < deadline and not (
+            acknowledged.exists() and acknowledged.stat().st_size > 16 * calls // 3
+        ):
             time.sleep(0.001)
         kill()
         wait()

@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from typing import Dict, Iterator, Optional, Sequence, Set
+from typing import Dict, Iterator, List, Optional, Sequence, Set
 
 import pytest
 
-from glean_steps import bench
-from glean_steps.bench import cold, document, figures, groups, peers, stopwatch
+from glean_steps import bench, interpreters
+from glean_steps.bench import chart, cold, document, figures, groups, peers, profiles, stopwatch, store
 from glean_steps.bench.figures import Result, Row
-from glean_steps.errors import CommandFailedError, DownloadError, Interrupted, MissingArtifactError, SettingError
+from glean_steps.bench.group import BUILD, CORE
+from glean_steps.errors import (
+    CommandFailedError,
+    DownloadError,
+    Interrupted,
+    MissingArtifactError,
+    MissingToolError,
+    SettingError,
+)
 from glean_steps.workspace import Workspace
 
 ROW = Row("1", "ours", "theirs", "a", "b", goal=0.5)
@@ -64,11 +73,25 @@ def test_a_spread_has_its_unit_once_and_figures_that_count() -> None:
     assert figures.spread([30.04, 20.0, 10.0], "s") == "10.0 / 20.0 / 30.0 s"
     assert figures.spread([1.5], "us") == "1.50 / 1.50 / 1.50 µs"
     assert figures.spread([9000.0], "us") == "9.00 / 9.00 / 9.00 ms"
+    assert figures.spread([185.32], "ns") == "185.3 / 185.3 / 185.3 ns"
+    assert figures.spread([5300.0, 5200.0, 5400.0], "ns") == "5.20 / 5.30 / 5.40 µs"
+    assert figures.spread([0.0021], "s") == "2.10 / 2.10 / 2.10 ms"
     assert figures.spread([268863.0], "bytes") == "268,863 bytes"
 
 
 def test_a_small_ratio_keeps_three_figures() -> None:
     assert [figures.ratio_text(ratio) for ratio in (0.00912, 0.5, 1.5)] == ["0.0091", "0.500", "1.50"]
+    assert figures.ratio_text(0.000123) == "0.00012"
+
+
+def test_a_goal_that_is_a_part_is_written_as_one() -> None:
+    assert [figures.goal_text(goal) for goal in (1 / 20, 1 / 6, 0.5, 0.33, 1.0, 1.3, None)] == [
+        *("≤ 1/20", "≤ 1/6", "≤ 1/2", "≤ 0.33", "≤ 1", "≤ 1.3", "")
+    ]
+
+
+def test_rows_are_sorted_by_the_numbers_in_their_keys() -> None:
+    assert sorted(["10", "8.10", "8.2", "8", "9"], key=figures.key_order) == ["8", "8.2", "8.10", "9", "10"]
 
 
 def test_each_side_comes_first_in_turn() -> None:
@@ -86,9 +109,31 @@ def test_options_choose_rounds_rows_and_the_cold_run() -> None:
 
 
 def test_a_row_brings_those_that_belong_to_it() -> None:
-    options = bench.parse(["--only", "2,7.1"])
-    keys = [row.key for group in groups.GROUPS for row in group.rows if options.wants(row)]
-    assert keys == ["2", "2.1", "2.2", "2.3", "7.1"]
+    assert chosen("2,8.1,20") == ["2", "2.1", "2.2", "2.3", "8.1", "20", "20.1", "20.2"]
+
+
+def test_a_group_and_a_part_can_be_asked_for_by_name() -> None:
+    assert chosen("ping,threads") == ["15", "20", "20.1", "20.2"]
+    building = [row.key for group in groups.GROUPS for row in group.rows if group.part == BUILD]
+    assert chosen("build") == building and chosen("build,core") == chosen("")
+
+
+def test_a_section_is_written_when_its_part_was_measured_whole() -> None:
+    for words, parts in (
+        ([], [BUILD, CORE]),
+        (["--only", "core"], [CORE]),
+        (["--only", "build,7"], [BUILD]),
+        (["--only", "1,2,3,4,5,6"], [BUILD]),
+        (["--only", "cold"], []),
+        (["--render"], []),
+    ):
+        assert bench.parse(words).parts == parts
+
+
+def chosen(only: str) -> List[str]:
+    """Return the keys of the rows that `--only` chooses."""
+    options = bench.parse(["--only", only])
+    return [row.key for group in groups.GROUPS for row in group.rows if options.wants(group, row)]
 
 
 @pytest.mark.parametrize("words", [["--rounds", "4"], ["--rounds", "x"], ["--rounds"], ["--only", "99"], ["--quick"]])
@@ -107,7 +152,30 @@ def test_every_row_is_measured_by_its_group_and_has_a_key_of_its_own() -> None:
         "4": 0.02,
         "5": 2.0,
         "6": 0.35,
+        "7": 1.0,
+        "8": 1.3,
+        "9": 1 / 20,
+        "10": 1 / 25,
+        "11": 1 / 20,
+        "12": 1 / 10,
+        "13": 1 / 100,
+        "14": 1 / 20,
+        "15": 1 / 5,
+        "16": 1 / 6,
+        "16.1": 1.0,
+        "17": 1 / 50,
+        "18": 1 / 4,
+        "19": 1 / 2,
+        "19.1": 1 / 2,
+        "19.2": 1.1,
+        "19.3": 1.1,
+        "20": 1.0,
     }
+
+
+def test_notes_belong_to_rows() -> None:
+    for group in groups.GROUPS:
+        assert {key for key, _ in group.notes} <= {row.key for row in group.rows}
 
 
 # --- rounds -----------------------------------------------------------------------------------------------------------
@@ -188,28 +256,95 @@ def test_the_table_has_every_row(capsys: pytest.CaptureFixture[str]) -> None:
     assert "not measured: no Wine here" in printed
 
 
-def test_the_document_has_rows_with_and_without_a_goal_and_what_was_not_measured() -> None:
+def test_a_section_has_rows_with_and_without_a_goal_growth_and_what_was_not_measured() -> None:
     missing = Result(ROW, not_measured="a | b\nand more")
-    text = document.render([make_result(), make_result(goal=None), missing], SINCE, document.kept_cold_section(""))
-    goals, _, rest = text.partition("## Without a goal")
-    assert "met, 0 % below" in goals and "no goal" in rest and document.NO_COLD_RUN in rest
-    assert "| not measured: a \\| b and more |" in goals
+    growth = Result(Row("21.1", "10 metrics: disk", "glean-sdk", "a", "b", "bytes"), (1.0,), (2.0,))
+    results = [growth, make_result(), make_result(goal=None), missing]
+    text = document.render_part(CORE, results, SINCE, {})
+    goals, _, rest = text.partition("### Without a goal")
+    others, _, grown = rest.partition("### Growth")
+    assert "met, 0 % below" in goals and "no goal" in others and "| 21.1 |" in grown and "| 21.1 |" not in others
+    assert "| not measured: a \\| b and more |" in goals and "benchmarks.svg" in goals
     assert "in 3 rounds" in goals and "quick | quiet" in goals and "1.85.0" in goals
     columns = {line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("|")}
     assert columns == {10}
+    assert "Missed" not in text and "benchmarks.svg" not in document.render_part(BUILD, results, SINCE, {})
+
+
+def test_a_missed_goal_is_shown_with_its_profile_or_with_the_lack_of_one() -> None:
+    missed = make_result(goal=0.4)
+    assert "- 1: most of it\n" in document.render_part(BUILD, [missed], SINCE, {"1": "most\nof it", "2": "x"}) + "\n"
+    assert f"- 1: {document.NO_PROFILE}" in document.render_part(BUILD, [missed], SINCE, {})
+
+
+def test_profiles_belong_to_rows_with_a_goal() -> None:
+    keys = {row.key for group in groups.GROUPS for row in group.rows if row.goal is not None}
+    assert set(profiles.PROFILES) <= keys
+
+
+def test_sections_that_were_not_measured_stay_as_they_are() -> None:
+    first = document.assemble({document.HEADINGS[BUILD]: document.render_part(BUILD, [make_result()], SINCE, {})})
+    assert "## The telemetry core\n\nnot measured yet." in first and document.NO_COLD_RUN in first
+    later = document.Circumstances("2027-01-01 00:00", 5, {}, {})
+    core = document.render_part(CORE, [make_result()], later, {})
+    second = document.assemble({document.HEADINGS[CORE]: core}, first)
+    assert "not measured yet" not in second and "2027-01-01" in second and "2026-01-02" in second
+    build = document.HEADINGS[BUILD]
+    assert document.kept_section(second, build) == document.kept_section(first, build)
+    assert document.assemble({}, second) == second
 
 
 def test_the_cold_section_is_kept_until_there_is_a_new_one() -> None:
     old = cold.section(
         "2026-01-01", "abc1234", 300.0, cold.Peak(2_000_000_000, 900_000_000, "rustc"), {"cache": 5_000_000}
     )
-    text = document.render([make_result()], SINCE, old)
-    assert document.kept_cold_section(text) == old
+    text = document.assemble({document.COLD: old})
+    assert document.kept_section(text, document.COLD) == old
     assert "2.00 GB" in old and "900.00 MB (rustc)" in old and "300 s" in old
-    new = document.replace_cold_section(text, f"{document.COLD}\n\nanother one")
+    new = document.assemble({document.COLD: f"{document.COLD}\n\nanother one"}, text)
     assert new.endswith(f"{document.COLD}\n\nanother one\n") and "abc1234" not in new
     assert new.partition(document.COLD)[0] == text.partition(document.COLD)[0]
-    assert document.replace_cold_section("# Other\n", old).startswith("# Other\n\n## Cold run\n")
+
+
+def test_the_document_can_be_made_anew_from_the_stored_figures(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    group = groups.Group("test", (ROW, Row("2", "new", "x", "c", "d")), lambda place, needed: iter(()), part=CORE)
+    store.save(file, CORE, SINCE, [make_result()])
+    store.save(file, BUILD, SINCE, [Result(ROW, not_measured="no Wine here")])
+    since, results = store.load(file, CORE, [group])
+    assert since == SINCE and store.parts(file) == [CORE, BUILD]
+    assert (results[0].ours, results[0].theirs, results[0].ratio) == ((1.0, 2.0, 3.0), (2.0, 4.0, 6.0), 0.5)
+    assert "newer" in results[1].not_measured
+    assert store.parts(tmp_path / "nothing.json") == []
+
+
+def test_the_document_of_the_checkout_shows_the_stored_figures(checkout: Path) -> None:
+    text = (checkout / bench.DOCUMENT).read_text(encoding="utf-8")
+    for part in store.parts(checkout / store.FILE):
+        since, results = store.load(checkout / store.FILE, part, groups.GROUPS)
+        section = document.render_part(part, results, since, profiles.PROFILES)
+        assert document.kept_section(text, document.HEADINGS[part]) == section, "run nox -s bench -- --render"
+        if part == CORE:
+            assert (checkout / bench.CHART).read_text(encoding="utf-8") == chart.render(results)
+
+
+# --- the chart --------------------------------------------------------------------------------------------------------
+
+
+def test_the_chart_is_the_same_each_time_and_shows_what_was_measured() -> None:
+    growth = [
+        Result(Row(f"21.{n}", f"{n}0,000 metrics: a < b", peer, "a", "b", "bytes"), (1e6 * n,), (2e6,))
+        for n, peer in ((1, "glean-sdk"), (2, "ours with less"))
+    ]
+    missing = Result(Row("2", "left out", "x", "a", "b", goal=1.0), not_measured="no Wine here")
+    missed = Result(Row("3", "slow", "x", "a", "b", goal=0.4), (1.0,), (2.0,))
+    results = [*growth, make_result(), missed, missing]
+    drawn = chart.render(results)
+    assert drawn == chart.render(list(reversed(results)))
+    texts = [element.text for element in ElementTree.fromstring(drawn).iter() if element.tag.endswith("text")]
+    assert "0.500 (≤ 1/2)" in texts and "0.500 (≤ 0.4, missed)" in texts and "a < b" in texts and "2.0 MB" in texts
+    assert not any("left out" in str(text) for text in texts)
+    assert ElementTree.fromstring(chart.render([])).tag.endswith("svg")
 
 
 # --- steps of a measurement -------------------------------------------------------------------------------------------
@@ -269,9 +404,26 @@ def test_a_copy_of_the_checkout_has_sources_and_nothing_that_runs_made(ws: Works
     assert files == ["glean_core/src/lib.rs", "setup.py"] and copy.cache == ws.cache
 
 
+def test_the_newest_python_is_measured_and_free_threaded_ones_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def here(*versions: str) -> None:
+        found = {
+            text: interpreters.CPython(text.rstrip("t"), text.endswith("t"), Path(text), Path(text))
+            for text in versions
+        }
+        monkeypatch.setattr(interpreters, "find_all", lambda: found)
+
+    here("3.9.1", "3.13.0", "3.13.0t")
+    assert peers.newest_python().version == "3.13.0"
+    for versions in (("3.9.1",), ("3.14.0t",), ()):
+        here(*versions)
+        with pytest.raises(MissingToolError):
+            peers.newest_python()
+
+
 def test_the_peers_are_pinned_with_hashes_and_name_no_host(checkout: Path, ws: Workspace) -> None:
     here = Workspace(checkout, ws.cache)
     assert peers.pinned_version("glean-sdk", here) == "71.0.0" and peers.pinned_version("maturin", here)
+    assert peers.pinned_version("prometheus-client", here)
     text = peers.requirements_file(here).read_text(encoding="utf-8")
     assert "://" not in text
     pinned = [line for line in text.replace("\\\n", " ").splitlines() if not line.startswith("#")]

@@ -1,0 +1,169 @@
+"""Draws docs/benchmarks.svg from the figures, the same each time: ratios with their goals, and how the cost grows."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from typing import Dict, List, Sequence, Tuple
+from xml.sax.saxutils import escape
+
+from glean_steps.bench.document import GROWTH
+from glean_steps.bench.figures import Result, goal_text, key_order, ratio_text, spread
+
+_WIDTH = 920
+_LABEL, _PLOT_LEFT, _PLOT_RIGHT = 16, 380, 740
+_ROW = 24
+_INK, _SOFT, _GRID = "#1f2328", "#59636e", "#d1d9e0"
+_MET, _MISSED, _PEER = "#2a6fbb", "#c2410c", "#8b949e"
+
+Point = Tuple[float, float]
+
+
+def render(results: Sequence[Result]) -> str:
+    """Return the chart as SVG; rows that were not measured are left out."""
+    measured = sorted((result for result in results if not result.not_measured), key=lambda r: key_order(r.row.key))
+    ratios, height = _ratios([result for result in measured if result.row.goal is not None], 56)
+    growth, height = _growth([result for result in measured if _belongs_to_growth(result)], height)
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" '
+            f'height="{height}" font-family="system-ui, sans-serif" font-size="12" role="img" '
+            'aria-label="Benchmarks of the telemetry core">',
+            f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
+            *ratios,
+            *growth,
+            "</svg>",
+            "",
+        ]
+    )
+
+
+# --- ratios -----------------------------------------------------------------------------------------------------------
+
+
+def _ratios(results: Sequence[Result], top: int) -> Tuple[List[str], int]:
+    """Draw one bar a row on a logarithmic axis, and a mark at its goal; return the lines and where they end."""
+    lines = [
+        _text(_LABEL, 24, "Ours over the peer, less is better", size=15, weight="600"),
+        _text(_LABEL, 42, "median of the rounds' ratios; the black mark is the goal", colour=_SOFT),
+    ]
+    if not results:
+        return lines, top
+    figures = [figure for result in results for figure in (result.ratio, result.row.goal or 1.0)]
+    low, high = math.floor(math.log10(min(figures))), max(0.3, math.log10(max(figures)) + 0.15)
+    bottom = top + len(results) * _ROW
+
+    def across(ratio: float) -> float:
+        return _PLOT_LEFT + (math.log10(ratio) - low) / (high - low) * (_PLOT_RIGHT - _PLOT_LEFT)
+
+    for power in range(low, math.floor(high) + 1):
+        x = across(10.0**power)
+        lines.append(_line(x, top, x, bottom, _GRID))
+        lines.append(_text(x, bottom + 15, f"{10.0**power:g}", colour=_SOFT, anchor="middle"))
+    for number, result in enumerate(results):
+        y = top + number * _ROW
+        goal = result.row.goal or 1.0
+        colour = _MET if result.ratio <= goal else _MISSED
+        end = max(across(result.ratio), _PLOT_LEFT + 1)
+        verdict = "" if result.ratio <= goal else ", missed"
+        lines += [
+            _text(_LABEL, y + 16, f"{result.row.key}  {result.row.label or result.row.what}"),
+            f'<rect x="{_PLOT_LEFT}" y="{y + 5}" width="{end - _PLOT_LEFT:.1f}" height="14" rx="2" fill="{colour}"/>',
+            _line(across(goal), y + 2, across(goal), y + 22, _INK, width=2),
+            _text(_PLOT_RIGHT + 10, y + 16, f"{ratio_text(result.ratio)} ({goal_text(goal)}{verdict})", colour=colour),
+        ]
+    return lines, bottom + 40
+
+
+# --- growth -----------------------------------------------------------------------------------------------------------
+
+
+def _growth(results: Sequence[Result], top: int) -> Tuple[List[str], int]:
+    """Draw a small plot for each figure: number of metrics across, figure up, both logarithmic."""
+    plots = _plots(results)
+    if not plots:
+        return [], top
+    lines = [
+        _text(_LABEL, top + 10, "How the cost grows with the number of metrics", size=15, weight="600"),
+        f'<circle cx="{_LABEL + 5}" cy="{top + 26}" r="4" fill="{_MET}"/>',
+        _text(_LABEL + 16, top + 30, "ours", colour=_SOFT),
+        f'<circle cx="{_LABEL + 65}" cy="{top + 26}" r="4" fill="{_PEER}"/>',
+        _text(_LABEL + 76, top + 30, "glean-sdk", colour=_SOFT),
+    ]
+    width, height, gap = 190, 150, 36
+    for number, (title, unit, ours, theirs) in enumerate(plots):
+        left = _LABEL + number * (width + gap)
+        lines += _plot(left, top + 74, width, height, title, unit, ours, theirs)
+    return lines, top + 74 + height + 34
+
+
+def _plot(
+    left: int, top: int, width: int, height: int, title: str, unit: str, ours: List[Point], theirs: List[Point]
+) -> List[str]:
+    points = [*ours, *theirs]
+    xs, ys = [math.log10(x) for x, _ in points], [math.log10(y) for _, y in points]
+    low, high = min(ys) - 0.2, max(ys) + 0.35
+    span = max(max(xs) - min(xs), 1.0)
+
+    def place(point: Point) -> Tuple[float, float]:
+        across = left + 14 + (math.log10(point[0]) - min(xs)) / span * (width - 28)
+        return across, top + height - (math.log10(point[1]) - low) / (high - low) * height
+
+    lines = [
+        _text(left, top - 10, title, weight="600"),
+        _line(left, top + height, left + width, top + height, _GRID),
+    ]
+    for x in sorted({x for x, _ in points}):
+        lines.append(_text(place((x, points[0][1]))[0], top + height + 16, f"{x:,.0f}", colour=_SOFT, anchor="middle"))
+    for series, colour in ((theirs, _PEER), (ours, _MET)):
+        placed = [place(point) for point in series]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
+        lines.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        for (x, y), (_, value) in zip(placed, series):
+            lines.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
+            lines.append(_text(x, y - 8, _value(value, unit), colour=colour, size=10, anchor="middle"))
+    return lines
+
+
+def _plots(results: Sequence[Result]) -> List[Tuple[str, str, List[Point], List[Point]]]:
+    """Return title, unit and the points of both sides for each figure, from rows `N metrics: title`."""
+    ours: Dict[str, List[Point]] = {}
+    theirs: Dict[str, List[Point]] = {}
+    units: Dict[str, str] = {}
+    for result in results:
+        found = re.match(r"([\d,]+) metrics: (.*)", result.row.what)
+        if not found:
+            continue
+        metrics, title = float(found.group(1).replace(",", "")), result.row.label or found.group(2)
+        units[title] = result.row.unit
+        ours.setdefault(title, []).append((metrics, statistics.median(result.ours)))
+        # The row with the most metrics is compared with ours again.
+        if result.row.peer == "glean-sdk":
+            theirs.setdefault(title, []).append((metrics, statistics.median(result.theirs)))
+    return [(title, units[title], ours[title], theirs.get(title, [])) for title in ours]
+
+
+def _belongs_to_growth(result: Result) -> bool:
+    return result.row.key.split(".")[0] == GROWTH and min((*result.ours, *result.theirs)) > 0
+
+
+def _value(figure: float, unit: str) -> str:
+    """Return a figure for a label: the middle one of its spread, large sizes in MB."""
+    if unit == "bytes":
+        return f"{figure / 1e6:.1f} MB" if figure >= 1e6 else f"{figure / 1e3:.0f} kB"
+    return spread([figure], unit).split(" / ")[-1]
+
+
+# --- SVG --------------------------------------------------------------------------------------------------------------
+
+
+def _text(
+    x: float, y: float, text: str, *, colour: str = _INK, size: int = 12, weight: str = "", anchor: str = ""
+) -> str:
+    more = (f' font-weight="{weight}"' if weight else "") + (f' text-anchor="{anchor}"' if anchor else "")
+    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}"{more}>{escape(text)}</text>'
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, colour: str, *, width: int = 1) -> str:
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-width="{width}"/>'

@@ -1,0 +1,323 @@
+"""The differences to the peer that are wanted. Each row names the row of docs/compatibility.md that says why.
+
+A difference that no row allows fails the tests; so does a row that docs/compatibility.md does not have.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Set, Tuple
+
+from compare import ABSENT, Difference, identifier, operations
+
+Json = Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of difference.
+
+    Attributes:
+        id: the row of docs/compatibility.md.
+        allows: whether it explains a difference that a program led to.
+    """
+
+    id: str
+    allows: Callable[[Json, Difference], bool]
+
+
+def explain(program: Json, found: Sequence[Difference]) -> Tuple[List[Difference], Set[str]]:
+    """Return the differences that no row allows, and the ids of the rows that allowed the others."""
+    unexplained: List[Difference] = []
+    used: Set[str] = set()
+    for difference in found:
+        row = next((row for row in ROWS if row.allows(program, difference)), None)
+        if row is None:
+            unexplained.append(difference)
+        else:
+            used.add(row.id)
+    return unexplained, used
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _metrics(program: Json, ids: Iterable[str]) -> List[Json]:
+    wanted = set(ids)
+    return [metric for metric in program["metrics"] if metric["id"] in wanted]
+
+
+def _touches(program: Json, difference: Difference, ids: Set[str]) -> bool:
+    """Return whether a difference is about these metrics: their values, their errors, which pings have them."""
+    if not ids:
+        return False
+    if difference.operation and difference.operation.get("on") in ids:
+        return True
+    metrics = _metrics(program, ids)
+    names = {identifier(metric["common"]) for metric in metrics}
+    if names & set(difference.path):
+        return True
+    # A section, or a ping, that has nothing but this on one side, is not there on the other.
+    sides = [side for side in (difference.peer, difference.ours) if side != ABSENT]
+    if len(sides) == 1 and any(_mentions(sides[0], name) for name in names):
+        return True
+    pings = {ping for metric in metrics for ping in metric["common"]["send_in_pings"]} | {"metrics"}
+    return any(part in (ping, f"submit differential {ping} 1") for part in difference.path for ping in pings) and (
+        "seq" in difference.path or "pings_submitted" in str(difference.path)
+    )
+
+
+def _mentions(value: Json, name: str) -> bool:
+    if isinstance(value, dict):
+        return name in value or any(_mentions(item, name) for item in value.values())
+    return isinstance(value, list) and any(_mentions(item, name) for item in value)
+
+
+def _recorded(program: Json, kind: str, fits: Callable[[Json], bool]) -> Set[str]:
+    """Return the metrics of a type that some operation with fitting arguments records to."""
+    ids = {metric["id"] for metric in program["metrics"] if metric["type"] in (kind, f"labeled_{kind}")}
+    return {
+        operation["on"]
+        for operation in operations(program)
+        if operation.get("on") in ids and any(fits(argument) for argument in operation.get("args", ()))
+    }
+
+
+# --- the rows ---------------------------------------------------------------------------------------------------------
+
+
+def _is_url_without_colon(program: Json, difference: Difference) -> bool:
+    return _touches(
+        program, difference, _recorded(program, "url", lambda text: isinstance(text, str) and ":" not in text)
+    )
+
+
+def _is_uuid_of_a_ping(program: Json, difference: Difference) -> bool:
+    operation = difference.operation or {}
+    uuids = {metric["id"] for metric in program["metrics"] if metric["type"] == "uuid"}
+    return operation.get("do") == "get" and operation.get("on") in uuids and operation.get("ping") is not None
+
+
+_OFFSET = re.compile(r"([+-])(\d\d):(\d\d)$")
+
+
+def _offset(text: Json) -> int:
+    found = _OFFSET.search(text) if isinstance(text, str) else None
+    if found is None:
+        return 10**6
+    minutes = int(found.group(2)) * 60 + int(found.group(3))
+    return -minutes if found.group(1) == "-" else minutes
+
+
+def _is_western_offset(program: Json, difference: Difference) -> bool:
+    return _offset(difference.peer) - _offset(difference.ours) == 24 * 60
+
+
+def _is_fraction_of_a_datetime(program: Json, difference: Difference) -> bool:
+    kinds = {metric["id"]: metric["type"] for metric in program["metrics"]}
+    operation = difference.operation or {}
+    return (
+        operation.get("do") == "get"
+        and kinds.get(operation.get("on", "")) == "datetime"
+        and difference.path[-1] == "datetime"
+        and _OFFSET.sub("", str(difference.peer)).partition(".")[0]
+        == _OFFSET.sub("", str(difference.ours)).partition(".")[0]
+    )
+
+
+_COARSE = ("SECOND", "MINUTE", "HOUR", "DAY")
+
+
+def _is_coarse_sample(program: Json, difference: Difference) -> bool:
+    coarse = {
+        metric["id"]
+        for metric in program["metrics"]
+        if metric["type"].endswith("timing_distribution") and metric["options"]["time_unit"] in _COARSE
+    }
+    return _touches(program, difference, coarse)
+
+
+def _is_error_of_reading_a_dual_label(program: Json, difference: Difference) -> bool:
+    dual = {metric["id"] for metric in program["metrics"] if metric["type"] == "dual_labeled_counter"}
+    names = {identifier(metric["common"]) for metric in _metrics(program, dual)}
+    is_about = (difference.operation or {}).get("on") in dual or bool(names & set(difference.path))
+    is_count = "errors" == (difference.operation or {}).get("do") or "glean.error.invalid_label" in difference.path
+    if is_count and is_about:
+        return _number(difference.peer) > _number(difference.ours)
+    return (
+        difference.ours == ABSENT
+        and any(_mentions(difference.peer, name) for name in names)
+        and ("glean.error.invalid_label" in {*difference.path, *_keys(difference.peer)})
+    )
+
+
+def _number(value: Json) -> int:
+    return value if isinstance(value, int) else 0
+
+
+_EXPERIMENTATION = "glean.client.annotation.experimentation_id"
+
+
+def _is_experimentation_id(program: Json, difference: Difference) -> bool:
+    """Upstream forgets the id from the second run on, and in a first one without collection."""
+    if _EXPERIMENTATION in difference.path and difference.peer == ABSENT:
+        return True
+    if (difference.operation or {}).get("fn") == "test_get_experimentation_id":
+        return True
+    is_used = any("experimentation_id" in segment["config"] for segment in program["segments"])
+    return is_used and difference.peer == ABSENT and _mentions(difference.ours, _EXPERIMENTATION)
+
+
+def _is_left_from_a_former_life(program: Json, difference: Difference) -> bool:
+    """Upstream keeps tags that were set before a start, and a running duration, for later starts of that process."""
+    is_later = not difference.path[0].startswith("0:")
+    return is_later and (
+        "headers" in difference.path
+        or "glean.baseline.duration" in difference.path
+        or _mentions(difference.peer, "glean.baseline.duration")
+        or _mentions(difference.ours, "glean.baseline.duration")
+    )
+
+
+def _keys(value: Json) -> Set[str]:
+    if not isinstance(value, dict):
+        return set()
+    return {*value}.union(*(_keys(item) for item in value.values()))
+
+
+def _is_tag_of_20(program: Json, difference: Difference) -> bool:
+    is_set = any(
+        operation.get("fn") in ("glean_set_debug_view_tag", "glean_set_source_tags")
+        and "x" * 20 in str(operation["args"])
+        for operation in operations(program)
+    )
+    return is_set and ("headers" in difference.path or "debug_view_tag" in str(difference.operation))
+
+
+def _is_dual_value(program: Json, difference: Difference) -> bool:
+    """Upstream lists the labels that were asked for, each with the count of what they share."""
+    operation = difference.operation or {}
+    dual = {metric["id"] for metric in program["metrics"] if metric["type"] == "dual_labeled_counter"}
+    return operation.get("do") == "get" and operation.get("on") in dual
+
+
+def _is_method_of_a_labeled_one(program: Json, difference: Difference) -> bool:
+    """Upstream's `metric[label]` lacks what its Python classes add to those of the binding."""
+    operation = difference.operation or {}
+    kinds = {metric["id"]: metric["type"] for metric in program["metrics"]}
+    misses = {
+        metric
+        for metric, kind in kinds.items()
+        for one in operations(program)
+        if one.get("on") == metric
+        and (
+            (kind == "labeled_timing_distribution" and one["do"] == "measure")
+            or (kind == "labeled_string" and one.get("args") == [None])
+        )
+    }
+    if "raised" in difference.path:
+        return operation.get("on") in misses and difference.peer in ("AttributeError", "TypeError")
+    return _touches(program, difference, misses)
+
+
+def _is_error_per_ping(program: Json, difference: Difference) -> bool:
+    """Upstream counts an error of a distribution once for each of its pings that is enabled: often, or not at all."""
+    distributions = [metric for metric in program["metrics"] if metric["type"].endswith("_distribution")]
+    ids = {metric["id"] for metric in distributions}
+    names = {identifier(metric["common"]) for metric in distributions}
+    operation = difference.operation or {}
+    counts = {"glean.error.invalid_value", "glean.error.invalid_overflow"}
+    both = (difference.peer, difference.ours)
+    if operation.get("do") == "errors" or counts & set(difference.path) and names & set(difference.path):
+        is_about = operation.get("on") in ids or bool(names & set(difference.path))
+        return is_about and _number(difference.ours) > 0
+    is_mentioned = any(_mentions(side, name) for side in both for name in names)
+    return difference.peer == ABSENT and is_mentioned and bool(counts & {*difference.path, *_keys(difference.ours)})
+
+
+def _is_date_of_a_run_without_collection(program: Json, difference: Difference) -> bool:
+    return difference.path[-1] == "first_run_date" and difference.peer == ABSENT
+
+
+def _is_answer_of_a_setter(program: Json, difference: Difference) -> bool:
+    function = (difference.operation or {}).get("fn")
+    return function in ("glean_set_debug_view_tag", "glean_set_source_tags") and difference.path[-1] == "returned"
+
+
+def _is_error_of_a_disabled_metric(program: Json, difference: Difference) -> bool:
+    """Upstream records some errors of metrics that are disabled."""
+    disabled = {
+        metric["id"]
+        for metric in program["metrics"]
+        if metric["type"] in ("timespan", "object") and metric["common"]["disabled"]
+    }
+    errors = {"glean.error.invalid_state", "glean.error.invalid_value"} & {*difference.path, *_keys(difference.peer)}
+    is_read = (difference.operation or {}).get("do") == "errors"
+    return (bool(errors) or is_read) and difference.ours in (ABSENT, 0) and _touches(program, difference, disabled)
+
+
+def _is_acceleration_factor(program: Json, difference: Difference) -> bool:
+    return difference.path[-1] == "events_ping_acceleration_factor" and difference.ours == ABSENT
+
+
+def _is_after_a_run_without_collection(program: Json, difference: Difference) -> bool:
+    """For upstream the first run is the first one with collection, so what such a run left is not cleared after it."""
+    lasting = {identifier(m["common"]) for m in program["metrics"] if m["common"]["lifetime"] == "APPLICATION"}
+    lasting |= {"server_knobs_config", "experiments", "app_channel", *(m["id"] for m in program["metrics"])}
+    is_left = bool(lasting & set(difference.path)) or any(_mentions(difference.peer, name) for name in lasting)
+    is_read = (difference.operation or {}).get("do") == "get"
+    return (
+        program["segments"][0].get("upload_enabled") is False
+        and not difference.path[0].startswith("0:")
+        and difference.ours == ABSENT
+        and (is_left or is_read)
+    )
+
+
+def _is_huge_size(program: Json, difference: Difference) -> bool:
+    """Upstream shifts bits out of sizes that no machine has."""
+    huge = {
+        operation["on"]
+        for operation in operations(program)
+        for metric in _metrics(program, {operation.get("on", "")})
+        if metric["type"].endswith("memory_distribution") and metric["options"]["memory_unit"] != "BYTE"
+        for argument in operation.get("args", ())
+        for sample in (argument if isinstance(argument, list) else [argument])
+        if isinstance(sample, int) and sample >= 2**33
+    }
+    return _touches(program, difference, huge)
+
+
+def _is_session_from_before(program: Json, difference: Difference) -> bool:
+    """Upstream's session starts when the call is taken from the queue, after events that were recorded after it."""
+    is_early = any(
+        operation.get("fn") in ("handle_client_active", "handle_client_inactive", "session_start", "session_end")
+        for segment in program["segments"]
+        for operation in segment["before"]
+    )
+    return is_early and "events" in difference.path
+
+
+ROWS: Sequence[Row] = (
+    Row("C3", _is_uuid_of_a_ping),
+    Row("C4", _is_tag_of_20),
+    Row("C8", _is_url_without_colon),
+    Row("C10", _is_coarse_sample),
+    Row("C10", _is_huge_size),
+    Row("C11", _is_western_offset),
+    Row("C12", _is_fraction_of_a_datetime),
+    Row("C23", _is_experimentation_id),
+    Row("C26", _is_error_of_reading_a_dual_label),
+    Row("C28", _is_answer_of_a_setter),
+    Row("C30", _is_dual_value),
+    Row("C31", _is_method_of_a_labeled_one),
+    Row("C32", _is_date_of_a_run_without_collection),
+    Row("C33", _is_error_per_ping),
+    Row("C19", _is_acceleration_factor),
+    Row("C32", _is_after_a_run_without_collection),
+    Row("C36", _is_session_from_before),
+    Row("C34", _is_error_of_a_disabled_metric),
+    Row("C27", _is_left_from_a_former_life),
+)
+BY_ID: Dict[str, Row] = {row.id: row for row in ROWS}

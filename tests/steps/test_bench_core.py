@@ -1,0 +1,246 @@
+"""The rows on the core run: every probe and side, with stand-ins for the packages and tiny counts. No timings."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Dict, Iterator, List
+
+import pytest
+
+from glean_steps import bench
+from glean_steps.bench import core, core_sides, peers
+from glean_steps.bench._probes import clock
+from glean_steps.bench.group import Group, Place
+from glean_steps.workspace import Workspace
+
+# A telemetry package that keeps everything in one file, under the names that the probes use.
+_STAND_IN = """
+import json, os, uuid
+from pathlib import Path
+from types import SimpleNamespace
+from . import _state, metrics
+
+class Configuration:
+    def __init__(self, **options): self.options = options
+
+class Glean:
+    @staticmethod
+    def initialize(application_id, version, upload_enabled, *, configuration, data_dir):
+        assert configuration.options["server_endpoint"] == "http://127.0.0.1:9"
+        _state.open(Path(data_dir))
+    @staticmethod
+    def shutdown():
+        assert _state.folder is not None, "shut down twice"
+        _state.folder = None
+
+class HappeningExtra:
+    def __init__(self, **values): self.values = values
+
+def load_metrics(file):
+    assert Path(file).read_text().startswith("---")
+    event = metrics.EventMetricType(SimpleNamespace(name="happening"))
+    return SimpleNamespace(bench=SimpleNamespace(happening=event, HappeningExtra=HappeningExtra))
+"""
+_STATE = """
+import json
+folder, values = None, {}
+
+def open(data):
+    global folder
+    folder = data
+    folder.mkdir(parents=True, exist_ok=True)
+    if file().exists():
+        values.update(json.loads(file().read_text()))
+
+def file():
+    return folder / "values.json"
+
+def add(name, value, old=0):
+    values[name] = values.get(name, old) + value
+    file().write_text(json.dumps(values))
+"""
+_METRICS = """
+import json, uuid
+from types import SimpleNamespace
+from .. import _state
+
+Lifetime = SimpleNamespace(PING=0, USER=2)
+TimeUnit = SimpleNamespace(NANOSECOND=0)
+LabeledMetricData = SimpleNamespace(COMMON=lambda described: described)
+CommonMetricData = lambda **fields: SimpleNamespace(**fields)
+
+class PingType:
+    def __init__(self, *_, **fields): pass
+    def submit(self):
+        folder = _state.folder / "pending_pings"
+        folder.mkdir(exist_ok=True)
+        made = {"metrics": {"all": {"bench." + name: value for name, value in _state.values.items()}}}
+        (folder / str(uuid.uuid4())).write_text("/path\\n" + json.dumps(made) + "\\n{}")
+
+class Metric:
+    def __init__(self, described, *_, labels=None):
+        self.name, self.labels = described.name, labels
+    def test_get_value(self, ping): return _state.values.get(self.name)
+    def _count(self, *_): _state.add(self.name, 1)
+    def add(self, amount=1): _state.add(self.name, amount)
+    set = accumulate_single_sample = stop_and_accumulate = _count
+    def start(self): return 1
+    def record(self, extra): assert set(extra.values) == {"first", "second"}
+    def __getitem__(self, label):
+        assert label in self.labels
+        return self
+
+CounterMetricType = StringMetricType = TimingDistributionMetricType = EventMetricType = Metric
+LabeledCounterMetricType = Metric
+"""
+_NET = """
+class PingUploadWorker:
+    @classmethod
+    def process(cls, testing_mode=False): raise AssertionError("nothing may be uploaded")
+"""
+# What compiles: the module that it writes is empty.
+_MAIN = """
+import sys
+from pathlib import Path
+command, source, option, module = sys.argv[1:]
+assert (command, option) == ("compile", "-o") and "bench:" in Path(source).read_text()
+Path(module).write_text(
+    "class metrics:\\n class bench: pass\\nfor n in range(200): setattr(metrics.bench, f'metric_{n}', n)\\n"
+)
+"""
+_PROMETHEUS = """
+class CollectorRegistry: pass
+class Counter:
+    def __init__(self, name, text, registry): self.value = 0
+    def inc(self, amount): self.value += amount
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the Python of an environment that has the stand-ins, and cffi from the environment of the tests."""
+    home = tmp_path_factory.mktemp("peers")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
+    site = next(home.glob("lib/python*/site-packages"))
+    for package in (core_sides.OURS, core_sides.THEIRS):
+        files = {
+            "__init__.py": _STAND_IN,
+            "_state.py": _STATE,
+            "metrics/__init__.py": _METRICS,
+            "net.py": _NET,
+            "__main__.py": _MAIN,
+        }
+        for name, text in files.items():
+            file = site / package / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+    (site / "prometheus_client.py").write_text(_PROMETHEUS, encoding="utf-8")
+    spec = importlib.util.find_spec("cffi")
+    assert spec is not None and spec.origin is not None
+    (site / "cffi.pth").write_text(str(Path(spec.origin).parents[1]) + "\n", encoding="utf-8")
+    return home / "bin" / "python"
+
+
+@pytest.fixture
+def place(program: Path, ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """Return a place whose peers are the stand-ins, with little effort."""
+    monkeypatch.setattr(peers, "environment", lambda ws: program)
+    monkeypatch.setattr(peers, "install_ours", lambda program, ws: None)
+    with ExitStack() as stack:
+        yield Place(ws, stack, effort=0.001)
+
+
+@pytest.mark.parametrize("group", core.GROUPS, ids=lambda group: str(group.name))
+def test_every_row_is_measured(group: Group, place: Place) -> None:
+    if not shutil.which("cc") and group.name in ("calls", "threads"):
+        pytest.skip("no C compiler for the empty functions")
+    results = bench.measure_group(group, group.rows, place, 1)
+    assert [result.row.key for result in results] == [row.key for row in group.rows]
+    for result in results:
+        assert not result.not_measured
+        assert len(result.ours) == len(result.theirs) == 1
+        if result.row.key not in ("16", "16.1"):  # A difference of starts may be anything when it is taken once.
+            assert min(*result.ours, *result.theirs) > 0, result.row.key
+
+
+def test_a_probe_that_records_nothing_is_an_error(place: Place, program: Path) -> None:
+    site = next(program.parents[1].glob("lib/python*/site-packages"))
+    (site / "lazy").mkdir()
+    (site / "lazy" / "__init__.py").write_text("from glean import *\nfrom glean import Configuration, Glean\n")
+    (site / "lazy" / "metrics.py").write_text(
+        "from glean.metrics import *\n"
+        "class CounterMetricType(Metric):\n"
+        "    def add(self, amount=1): pass\n"
+        "    _count = add\n"
+    )
+    with pytest.raises(bench.StepError) as caught:
+        core_sides.prepare(place).run("stored", package="lazy", count=10)
+    assert "stored" in str(caught.value)
+
+
+def test_figures_that_one_probe_takes_together_are_given_out_once_a_round(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: List[str] = []
+
+    def run(self: core_sides.Bench, measure: str, **options: object) -> Dict[str, float]:
+        runs.append(measure)
+        return {"a": float(len(runs)), "b": 10.0 * len(runs)}
+
+    monkeypatch.setattr(core_sides.Bench, "run", run)
+    sides = core_sides.Bench(Path("python"), place).sides({"one": "a", "two": "b"}, "many")
+    assert [sides["one"](), sides["two"](), sides["two"](), sides["one"]()] == [1.0, 10.0, 20.0, 2.0]
+    assert [sides["one"](), sides["one"]()] == [3.0, 4.0]
+
+
+def test_ours_is_installed_once_a_run(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed: List[object] = []
+    monkeypatch.setattr(peers, "install_ours", lambda program, ws: installed.append(program))
+    core_sides.prepare(place)
+    core_sides.prepare(place)
+    assert len(installed) == 1
+
+
+def test_probes_do_not_see_what_changes_a_telemetry_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLEAN_LOG_PINGS", "true")
+    assert "GLEAN_LOG_PINGS" not in core_sides._quiet_env()
+
+
+def test_the_yaml_has_as_many_metrics_as_asked_for() -> None:
+    text = core_sides.metrics_yaml(200)
+    names = [line for line in text.splitlines() if line.startswith("  metric_")]
+    assert len(names) == len(set(names)) == 200 and text.count("    type: ") == 200
+
+
+def test_a_loop_has_its_names_in_local_variables_and_items_in_turn() -> None:
+    seen: List[object] = []
+    run = clock.loop("keep(item)", "ab", keep=seen.append)
+    run(3)
+    run(2)
+    assert "".join(map(str, seen)) == "ababa"
+
+
+def test_batches_are_bounded_and_drained_before_each_one() -> None:
+    counts: List[int] = []
+    drains: List[int] = []
+
+    def run(count: int) -> float:
+        counts.append(count)
+        return 1e-9 * count
+
+    assert clock.per_call(run, drain=lambda: drains.append(len(counts)), most=100, effort=0.2) == pytest.approx(1.0)
+    assert max(counts) == 100 and counts[0] == 1
+    assert drains == list(range(len(counts) + 1))
+
+
+def test_the_figures_are_the_last_line(program: Path) -> None:
+    options = json.dumps({"what": "nothing", "effort": 0.01})
+    argv = [str(program), "-I", "-c", core_sides._BOOT, str(core_sides._PROBES.parent), "call", options]
+    done = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True)
+    assert json.loads(done.stdout.splitlines()[-1])["ns"] > 0
