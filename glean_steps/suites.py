@@ -86,7 +86,9 @@ def run_all(*, ws: Optional[Workspace] = None) -> List[LaneResult]:
         results += windows_lanes(ws)
         results.append(_lane("Rust, native", lambda: _rust_native(ws)))
         results += python_lanes(ws)
-    results.append(_lane("differential", lambda: _differential(ws)))
+    from glean_steps import differential  # It builds on this module.
+
+    results.append(_lane("differential", lambda: differential.lane(ws)))
     # The steps' own tests start runs of their own, some of them in this checkout, so they get it unlocked.
     results.append(_lane("steps", lambda: _steps(ws)))
     return finish(results)
@@ -174,12 +176,6 @@ def _steps(ws: Workspace) -> LaneResult:
             argv, timeout_s=runner.deadline(STEPS_TIMEOUT_S), cwd=cwd, check=False, env=runner.child_env()
         ),
     )
-
-
-def _differential(ws: Workspace) -> LaneResult:
-    from glean_steps import differential  # It builds on this module.
-
-    return differential.lane(ws)
 
 
 def _rust_native(ws: Workspace) -> LaneResult:
