@@ -420,7 +420,6 @@ impl Engine {
                     }
                     if let Some(kept) = kept {
                         machine.context.submissions = kept.submissions;
-                        machine.context.events_pings = kept.events_pings;
                         machine.context.is_client_active = kept.is_client_active;
                     }
                 });

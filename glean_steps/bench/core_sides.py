@@ -14,6 +14,7 @@ from glean_steps.bench.group import Place, Side
 
 PROBE_S = 1800.0
 COMPILE_S = 300.0
+REST_S = 3.0
 _PROBES = Path(__file__).with_name("_probes")
 # The folder comes last: nothing in it hides a package of the environment.
 _BOOT = (
@@ -158,7 +159,7 @@ def ping(place: Place, needed: Set[str]) -> Iterator[Dict[str, Side]]:
     yield {name: bench.side("s", "ping", package=package, metrics=metrics) for name, package in _BOTH}
 
 
-_RECORDS_FIGURES = ("over bare", "resident", "disk", "disk after shutdown", "largest disk", "ns")
+_RECORDS_FIGURES = ("over bare", "resident", "disk", "disk at once", "disk after shutdown", "largest disk", "ns")
 _QUARTER_FIGURES = ("resident 1", "resident 4", "disk 1", "disk 4")
 
 
@@ -168,7 +169,7 @@ def records(place: Place, needed: Set[str]) -> Iterator[Dict[str, Side]]:
     sides: Dict[str, Side] = {}
     for name, package in _BOTH:
         names = {f"{name}, {figure}": figure for figure in (*_RECORDS_FIGURES, *_QUARTER_FIGURES)}
-        sides.update(bench.sides(names, "records", package=package, count=count))
+        sides.update(bench.sides(names, "records", package=package, count=count, rest_s=REST_S * place.effort))
     yield sides
 
 
@@ -180,7 +181,8 @@ def grow(place: Place, needed: Set[str]) -> Iterator[Dict[str, Side]]:
         for name, package in _BOTH:
             names = {f"{name}, {metrics}, {figure}": figure for figure in GROWTH_FIGURES}
             count = place.some(200_000 if package == OURS else 2000)
-            sides.update(bench.sides(names, "growth", package=package, metrics=place.some(metrics), count=count))
+            options = {"metrics": place.some(metrics), "count": count, "rest_s": REST_S * place.effort}
+            sides.update(bench.sides(names, "growth", package=package, **options))
     yield sides
 
 

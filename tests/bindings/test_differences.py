@@ -168,3 +168,11 @@ def test_before_initialize_a_debug_view_tag_can_be_read(stopped):
     assert _uniffi.glean_get_debug_view_tag() is None
     with pytest.raises(RuntimeError):
         CounterMetricType(describe()).test_get_value()
+
+
+def test_a_channel_leaves_the_internal_pings_as_they_are():
+    configuration = Configuration(enable_internal_pings=False)
+    testing.reset_glean(application_id="glean-tests", application_version="1.0", configuration=configuration)
+    Glean.configuration.channel = "beta"
+    assert not _uniffi.glean_submit_ping_by_name_sync("baseline", "active")
+    Glean._reset()

@@ -19,6 +19,8 @@ use crate::time::TimeUnit;
 pub(crate) const EVENTS_PING: &str = "events";
 /// Extra with the time of the clock on the wall.
 pub(crate) const WALL_CLOCK_EXTRA: &str = "glean_timestamp";
+/// Bookkeeping entry: how many `events` pings were collected since the start.
+const COLLECTED: &str = "events#collected";
 /// Name, after the category `glean`, of the event that marks a start.
 pub(crate) const RESTARTED: &str = "restarted";
 /// Extra of that event: when the start was, to the minute.
@@ -66,7 +68,7 @@ pub(crate) fn to_full(state: &State, context: &Context) -> usize {
         context.knobs.events_ping_acceleration_factor.or(context.settings.events_ping_acceleration_factor).unwrap_or(1);
     // Not `usize`: the square of a factor has more than 32 bits.
     let factor = u64::try_from(factor).unwrap_or(1).clamp(1, 1 << 20);
-    let collected = u64::from(context.events_pings);
+    let collected = collected(state);
     let max_events = max_events as u64;
     let early = if factor > collected {
         (max_events / (factor * factor)).saturating_mul((collected + 1).saturating_pow(2)).max(1)
@@ -74,6 +76,25 @@ pub(crate) fn to_full(state: &State, context: &Context) -> usize {
         max_events
     };
     usize::try_from(max_events.min(early)).unwrap_or(usize::MAX).saturating_sub(length)
+}
+
+/// Returns how many `events` pings were collected since the start.
+fn collected(state: &State) -> u64 {
+    match state.get(INTERNAL_STORE, Address::plain(Lifetime::Ping, COLLECTED)) {
+        Some(Value::Counter(count)) => u64::try_from(*count).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Counts one more.
+pub(crate) fn note_collected(machine: &mut Machine<'_>) {
+    let address = Address::plain(Lifetime::Ping, COLLECTED);
+    machine.state.change(INTERNAL_STORE, address, || Value::Counter(0), |value| add_to_counter(value, 1));
+}
+
+/// Forgets those of the former run, and that of the start.
+pub(crate) fn forget_collected(machine: &mut Machine<'_>) {
+    machine.state.remove(INTERNAL_STORE, Lifetime::Ping, COLLECTED);
 }
 
 fn execution_counter(ping: &str) -> String {
@@ -84,8 +105,6 @@ fn execution_counter(ping: &str) -> String {
 pub(crate) fn submit_pending(machine: &mut Machine<'_>, start: &Moment) {
     if machine.state.events.get(EVENTS_PING).is_some_and(|events| !events.is_empty()) {
         machine.submit(EVENTS_PING, Some("startup"), start);
-        // This ping doesn't count for the acceleration of later ones.
-        machine.context.events_pings = 0;
     }
     let others: Vec<String> = machine.state.events.keys().filter(|ping| *ping != EVENTS_PING).cloned().collect();
     for ping in &others {

@@ -130,8 +130,6 @@ pub struct Context {
     pub tags: DebugTags,
     /// Whether submitted pings are listed.
     pub stores_submitted_pings: bool,
-    /// How many `events` pings were collected since the start.
-    pub events_pings: u32,
     /// Whether the user uses the application.
     pub is_client_active: bool,
     /// How often each ping was made.
@@ -163,7 +161,6 @@ impl Context {
             has_knobs: false,
             tags: DebugTags::default(),
             stores_submitted_pings: false,
-            events_pings: 0,
             is_client_active: false,
             submissions: BTreeMap::new(),
             metrics: Vec::new(),
@@ -216,7 +213,6 @@ impl Context {
                 // A later segment of the same process: what only the fold counts goes on.
                 *self = Context {
                     submissions: std::mem::take(&mut self.submissions),
-                    events_pings: self.events_pings,
                     is_client_active: self.is_client_active,
                     ..(**context).clone()
                 };

@@ -70,6 +70,8 @@ impl Machine<'_> {
                 self.submit("baseline", Some("dirty_startup"), moment);
             }
         }
+        // The one of the start doesn't count for the acceleration of later ones.
+        events::forget_collected(self);
         if !is_first_run {
             if start.is_alone {
                 for store in self.state.store_names() {

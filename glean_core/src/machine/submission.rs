@@ -79,7 +79,7 @@ impl Machine<'_> {
             is_known
         });
         if name == EVENTS_PING {
-            self.context.events_pings = self.context.events_pings.saturating_add(1);
+            crate::events::note_collected(self);
         }
         let Some(body) = ping::assemble(self, ping, reason, moment) else {
             log_at!(Debug, "ping {name}: nothing to send");

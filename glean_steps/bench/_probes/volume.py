@@ -41,14 +41,20 @@ def until_stored(package: str, count: int, metrics: int = 20) -> Dict[str, float
     return {"s": seconds}
 
 
-def many_records(package: str, count: int, metrics: int = 200) -> Dict[str, float]:
+def many_records(package: str, count: int, rest_s: float, metrics: int = 200) -> Dict[str, float]:
     """Return memory and disk, in bytes, after and during so many records.
 
     Ours is never drained but at the end; the peer's queue has no bound, so it is drained all the time.
 
+    Args:
+        package: which one.
+        count: how many.
+        rest_s: how long it rests before the last look: what it does when nothing comes belongs to what it leaves.
+        metrics: how many metrics they are spread over.
+
     Returns:
-        `resident` and `over bare`: at the end, everything stored. `disk`: then; `disk after shutdown`.
-        `largest disk`: at any time. `resident N` and `disk N`: the largest of each quarter, N from 1 to 4.
+        `disk at once`: when everything is stored. `resident`, `over bare`, `disk`: after the rest. `disk after
+        shutdown`. `largest disk`: at any time. `resident N` and `disk N`: the mean of each quarter, N from 1 to 4.
         `ns`: the time of one record, until stored.
     """
     bare = bare_resident_bytes()
@@ -68,16 +74,19 @@ def many_records(package: str, count: int, metrics: int = 200) -> Dict[str, floa
         started = time.perf_counter()
         session.drain()
         seconds += time.perf_counter() - started
+        disk_at_once = session.disk_bytes()
+        time.sleep(rest_s)
         figures: Dict[str, float] = {
             "ns": seconds / count * 1e9,
+            "disk at once": disk_at_once,
             "resident": packages.resident_bytes(),
             "disk": session.disk_bytes(),
             "largest disk": max(itertools.chain(*disk)),
         }
         figures["over bare"] = figures["resident"] - bare
         for quarter in range(4):
-            figures[f"resident {quarter + 1}"] = max(resident[quarter], default=0)
-            figures[f"disk {quarter + 1}"] = max(disk[quarter], default=0)
+            figures[f"resident {quarter + 1}"] = statistics.fmean(resident[quarter] or [0])
+            figures[f"disk {quarter + 1}"] = statistics.fmean(disk[quarter] or [0])
         session.shut_down()
         figures["disk after shutdown"] = session.disk_bytes()
     return figures
@@ -90,7 +99,7 @@ def one_ping(package: str, metrics: int, pings: int = 3) -> Dict[str, float]:
         return {"s": statistics.median(_ping(session, records) for _ in range(pings))}
 
 
-def grow(package: str, metrics: int, count: int) -> Dict[str, float]:
+def grow(package: str, metrics: int, count: int, rest_s: float) -> Dict[str, float]:
     """Return what so many metrics cost: `ns` of one record until stored, `s` of the ping, memory and disk in bytes."""
     bare = bare_resident_bytes()
     count = max(count, metrics)
@@ -104,6 +113,7 @@ def grow(package: str, metrics: int, count: int) -> Dict[str, float]:
             _record_and_drain(session, everything, min(_SLICE, count - done))
         session.drain()
         figures: Dict[str, float] = {"ns": (time.perf_counter() - started) / count * 1e9}
+        time.sleep(rest_s)
         figures["over bare"] = packages.resident_bytes() - bare
         figures["disk"] = session.disk_bytes()
         figures["s"] = _ping(session, [])
