@@ -231,12 +231,15 @@ mod linux {
         fill();
         process.submit("custom", None);
         assert!(process.try_fold().is_err(), "there is no room for a ping");
-        assert!(record(&mut process, 5_000) > 0, "there is no room for a segment");
+        let dropped = record(&mut process, 5_000);
+        assert!(dropped > 0, "there is no room for a segment");
         fs::remove_file(&filler).unwrap();
         process.fold();
         assert_eq!(record(&mut process, 5_000), 0);
         process.submit("custom", None);
         process.fold();
+        let told = process.stored("metrics", Lifetime::Ping, "glean.error.io");
+        assert_eq!(told, Some(dropped.into()), "dropped calls are counted");
         assert_eq!(record(&mut process, 10), 0);
         fill();
         process.kill();

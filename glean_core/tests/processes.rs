@@ -111,8 +111,9 @@ fn a_count_that_grows_is_folded_as_it_grows() {
 
 /// What processes do at random, and the count of it.
 struct Crowd {
-    directory: TempDir,
+    // Dropped first: Windows removes no file that somebody has open.
     processes: Vec<Process>,
+    directory: TempDir,
     recorded: [i64; 2],
 }
 
@@ -350,4 +351,29 @@ fn a_death_at_any_step_of_a_save_makes_each_ping_once() {
         let client_id = fs::read_to_string(directory.path().join("client_id.txt")).unwrap();
         assert_eq!(sent(directory.path(), PENDING)[0].body["client_info"]["client_id"], client_id.as_str(), "{what}");
     }
+}
+
+#[test]
+fn processes_that_start_and_die_at_the_same_moment_lose_nothing() {
+    const STARTS: usize = 12;
+    let directory = TempDir::new();
+    std::thread::scope(|scope| {
+        for thread in 0..6 {
+            let path = directory.path();
+            scope.spawn(move || {
+                for round in 0..STARTS {
+                    let mut process = Process::start(path);
+                    process.add("test.counter", 1);
+                    if (thread + round) % 3 == 0 {
+                        process.fold();
+                    }
+                    if (thread + round) % 4 == 0 { process.end() } else { process.kill() }
+                }
+            });
+        }
+    });
+    let mut last = Process::start(directory.path());
+    assert_eq!(last.count("test.counter"), 6 * STARTS as i64);
+    assert_eq!(last.load_error(), None);
+    assert_eq!(locks(directory.path()).len(), 1);
 }

@@ -351,7 +351,7 @@ def test_the_text_depends_on_nothing_but_the_files(parser, tmp_path, monkeypatch
         folder = tmp_path / f"checkout{number}"
         (folder / "source").mkdir(parents=True)
         for name in ("metrics.yaml", "pings.yaml"):
-            shutil.copy(str(DATA / name), str(folder / "source"))
+            shutil.copyfile(str(DATA / name), str(folder / "source" / name))
         monkeypatch.chdir(folder if number else tmp_path)
         start = Path() if number else folder
         paths = [str(start / "source" / name) for name in ("metrics.yaml", "pings.yaml")]

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use glean_core::engine::Engine;
 use glean_core::journal::log::{self, Appended, Log, Numbered};
@@ -28,10 +29,16 @@ pub struct TempDir(PathBuf);
 impl TempDir {
     pub fn new() -> TempDir {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = temporary_folder().join(format!("glean-test-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        TempDir(path)
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = temporary_folder().join(format!("glean-test-{}-{number}", std::process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => return TempDir(path),
+                // Left by a process of the same number: Wine gives them out again.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => (),
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -47,13 +54,35 @@ impl Drop for TempDir {
 
 /// A folder in memory where there is one: some tests wait for the disk thousands of times.
 fn temporary_folder() -> PathBuf {
-    let memory = Path::new("/dev/shm");
-    let probe = memory.join(format!("glean-test-{}", std::process::id()));
-    if cfg!(target_os = "linux") && fs::create_dir_all(&probe).is_ok() {
-        let _ = fs::remove_dir(&probe);
-        return memory.to_path_buf();
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let find = || {
+        let memory = Path::new("/dev/shm");
+        let probe = memory.join(format!("glean-test-{}", std::process::id()));
+        if cfg!(target_os = "linux") && fs::create_dir_all(&probe).is_ok() {
+            let _ = fs::remove_dir(&probe);
+            return memory.to_path_buf();
+        }
+        std::env::temp_dir()
+    };
+    FOLDER
+        .get_or_init(|| {
+            let folder = find();
+            remove_old(&folder);
+            folder
+        })
+        .clone()
+}
+
+/// Removes what test programs left that were killed, or that Windows didn't let remove open files.
+fn remove_old(folder: &Path) {
+    const OLD: Duration = Duration::from_secs(3600);
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with("glean-test-"));
+        let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
+        if is_ours && age.is_some_and(|age| age > OLD) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
-    std::env::temp_dir()
 }
 
 /// Copies a folder with all that is in it.
@@ -150,8 +179,9 @@ impl Process {
         directory.create()?;
         let name = new_name();
         let life = log::live(&directory, &name)?;
-        let is_alone = directory.processes().iter().all(|other| {
-            *other == name || matches!(FileLock::try_acquire(&directory.process_lock(other)), Ok(Some(_)))
+        let is_alone = directory.processes().iter().filter(|other| **other != name).all(|other| {
+            let path = directory.process_lock(other);
+            matches!(FileLock::try_acquire_existing(&path), Ok(Some(_))) || !path.exists()
         });
         let moment = Moment::now();
         let mut context = Context::new(name.clone(), settings, moment.clone());
