@@ -103,7 +103,7 @@ def _plot(
 ) -> List[str]:
     points = [*ours, *theirs]
     xs, ys = [math.log10(x) for x, _ in points], [math.log10(y) for _, y in points]
-    low, high = min(ys) - 0.2, max(ys) + 0.35
+    low, high = min(ys) - 0.45, max(ys) + 0.35
     span = max(max(xs) - min(xs), 1.0)
 
     def place(point: Point) -> Tuple[float, float]:
@@ -116,13 +116,16 @@ def _plot(
     ]
     for x in sorted({x for x, _ in points}):
         lines.append(_text(place((x, points[0][1]))[0], top + height + 16, f"{x:,.0f}", colour=_SOFT, anchor="middle"))
-    for series, colour in ((theirs, _PEER), (ours, _MET)):
+    for series, other, colour in ((theirs, ours, _PEER), (ours, theirs, _MET)):
         placed = [place(point) for point in series]
+        above = dict(other)
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
         lines.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        for (x, y), (_, value) in zip(placed, series):
+        for (x, y), (metrics, value) in zip(placed, series):
+            # The smaller of two figures has its text below, out of the way of the other one's.
+            text_y = y + 15 if above.get(metrics, 0.0) > value else y - 8
             lines.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
-            lines.append(_text(x, y - 8, _value(value, unit), colour=colour, size=10, anchor="middle"))
+            lines.append(_text(x, text_y, _value(value, unit), colour=colour, size=10, anchor="middle"))
     return lines
 
 

@@ -314,7 +314,7 @@ _RECORDS = Group(
             "120 counters, 50 strings and 30 timing distributions in turn, each with the same value again and again, "
             "which keeps the stores of both as small as they get; everything stored, the program running and "
             "at rest for 3 seconds, after which ours has put its journal away; row 19.8 is without that rest. "
-            "Measured once: the figures hardly vary, and glean-sdk takes minutes. Ours is drained at the end alone, "
+            "Measured once, since glean-sdk takes minutes. Ours is drained at the end alone, "
             "glean-sdk after each 2,000 records. Files of both that are mapped count as resident.",
         ),
         ("19.2", "flat over time: the mean of 25 looks, one after each 10,000 records. So is the disk of row 19.3."),
