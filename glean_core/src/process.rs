@@ -355,7 +355,9 @@ fn open(shared: &mut Shared, settings: Settings) -> Result<()> {
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
     }
     let moment = Moment::now();
-    let process = new_name(moment.unix_ms, None);
+    // Behind whoever was here before, also within one millisecond, and when the clock was set back.
+    let last = directory.logs().pop().map(|log| log.process);
+    let process = new_name(moment.unix_ms, last.as_deref());
     let life = log::live(&directory, &process)?;
     let is_alone = is_alone(&directory, &process);
     let mut context = Context::new(process.clone(), settings, moment.clone());
@@ -382,11 +384,13 @@ fn open(shared: &mut Shared, settings: Settings) -> Result<()> {
     Ok(())
 }
 
-/// Returns a name that no other process in this directory has, and that sorts by time, behind that of the parent.
-fn new_name(unix_ms: i64, parent: Option<&str>) -> String {
+/// Returns a name that no other process in this directory has, and that sorts by time, behind that of a former one.
+fn new_name(unix_ms: i64, former: Option<&str>) -> String {
     let chance = uuid::Uuid::new_v4().as_u64_pair().0 as u32;
-    let parent_ms = parent.and_then(|name| i64::from_str_radix(name.split('-').next()?, 16).ok());
-    let unix_ms = unix_ms.max(parent_ms.map_or(0, |parent_ms| parent_ms.saturating_add(1)));
+    let former_ms = former.and_then(|name| i64::from_str_radix(name.split('-').next()?, 16).ok());
+    // A name that says a time no clock will reach is none of ours.
+    let former_ms = former_ms.filter(|former_ms| *former_ms < 0xffff_ffff_ffff);
+    let unix_ms = unix_ms.max(former_ms.map_or(0, |former_ms| former_ms + 1));
     format!("{unix_ms:012x}-{}-{chance:08x}", std::process::id())
 }
 

@@ -766,3 +766,38 @@ fn a_journal_that_somebody_cuts_ends_neither_the_process_nor_its_recordings() {
     }
     check(glean_ping_destroy(ping), GLEAN_OK);
 }
+
+#[test]
+fn a_start_comes_behind_whatever_was_recorded_before_it() {
+    let _turn = take_turn();
+    let directory = TempDir::new();
+    let ping = new_ping(abi::PING);
+    let counter = new_metric(&definition("counter").replace(r#""lifetime":0"#, r#""lifetime":1"#));
+    check(abi::initialize(&abi::settings(directory.path())), GLEAN_OK);
+    check(glean_reset(), GLEAN_OK);
+    // Often both starts are in the same millisecond.
+    for round in 0..30 {
+        check(abi::initialize(&abi::settings(directory.path())), GLEAN_OK);
+        check(glean_counter_add(counter, 1), GLEAN_OK);
+        check(glean_reset(), GLEAN_OK);
+        check(abi::initialize(&abi::settings(directory.path())), GLEAN_OK);
+        assert_eq!(value(counter), Err(GLEAN_NO_VALUE), "round {round}: a value of the application outlived it");
+        check(glean_reset(), GLEAN_OK);
+    }
+    // As if the clock had been set back since.
+    check(abi::initialize(&abi::settings(directory.path())), GLEAN_OK);
+    check(glean_counter_add(counter, 1), GLEAN_OK);
+    check(glean_reset(), GLEAN_OK);
+    let db = directory.path().join("db");
+    for entry in std::fs::read_dir(&db).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if let Some(serial) = name.strip_suffix(".log").and_then(|name| name.rsplit('.').next()) {
+            // Year 2500.
+            std::fs::rename(db.join(&name), db.join(format!("0f3700000000-1-later.{serial}.log"))).unwrap();
+        }
+    }
+    check(abi::initialize(&abi::settings(directory.path())), GLEAN_OK);
+    assert_eq!(value(counter), Err(GLEAN_NO_VALUE), "a start behind one from the future");
+    check(glean_metric_destroy(counter), GLEAN_OK);
+    check(glean_ping_destroy(ping), GLEAN_OK);
+}

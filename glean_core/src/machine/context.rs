@@ -171,7 +171,9 @@ impl Context {
 
     /// Makes a ping known; one of the same name is replaced.
     pub fn register_ping(&mut self, definition: PingDefinition) {
-        let enabled = definition.enabled;
+        // Those of the core go by the settings, whoever describes them again.
+        let is_internal = ["baseline", "metrics", "events", "health"].contains(&definition.name.as_str());
+        let enabled = definition.enabled && (self.settings.enable_internal_pings || !is_internal);
         self.pings.insert(definition.name.clone(), RegisteredPing { definition, enabled });
     }
 
