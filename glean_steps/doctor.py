@@ -45,20 +45,24 @@ COLD_CACHE_BYTES = 1_300_000_000
 VARIABLES: Mapping[str, str] = {
     "GLEAN_CACHE": "where downloads, standard libraries and the 32-bit Wine root are kept",
     "GLEAN_CORE_LIBRARY": "a core library that was built before, for setup.py to pack",
+    "GLEAN_DEBUG_VIEW_TAG": "tag that programs with glean_py send with each ping, as X-Debug-ID",
     "GLEAN_DEADLINE_FACTOR": "multiplies every program's deadline",
     "GLEAN_FETCH_TIMEOUT": "seconds that a connection or a read of a download may take",
     "GLEAN_GET_PIP_MIRROR": "base URL of get-pip.py",
     "GLEAN_INSTALL": "`never` forbids installing system packages",
+    "GLEAN_LOG_PINGS": "`true` asks programs with glean_py to log the pings they hand out",
     "GLEAN_OFFLINE": "anything but empty and 0 forbids the network",
     "GLEAN_PYTHON_MINGW_I686_BUILD": "1 asks setup.py for the 32-bit Windows library",
     "GLEAN_PYTHON_MINGW_X86_64_BUILD": "1 asks setup.py for the 64-bit Windows library",
     "GLEAN_PYTHON_MIRROR": "base URL of the embeddable Windows Pythons",
     "GLEAN_QUIET": "1 keeps command lines out of the log",
+    "GLEAN_SOURCE_TAGS": "tags that programs with glean_py send with each ping, as X-Source-Tags",
     "GLEAN_WINDOWS_PYTHON": "the Windows Python to prove and test with",
     "GLEAN_WINE_TIMEOUT": "deadline of `invoke wine-run`, in seconds",
 }
-# Set by bootstrap.py for the process that it becomes, and by the benchmark for a run that it measures; by nobody else.
-INTERNAL_VARIABLES = frozenset({"GLEAN_BOOTSTRAP_PID", "GLEAN_BENCH_RUN"})
+# Set by bootstrap.py for the process that it becomes, by the benchmark for a run that it measures, and by the fuzzing
+# for the program that writes what it starts from; by nobody else.
+INTERNAL_VARIABLES = frozenset({"GLEAN_BOOTSTRAP_PID", "GLEAN_BENCH_RUN", "GLEAN_FUZZ_SEEDS"})
 
 QUERY_S = 10.0
 

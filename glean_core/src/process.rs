@@ -19,12 +19,13 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::handles::{Handles, Object};
 use crate::journal::log::{self, Appended, Log};
-use crate::journal::op::{Moment, Op, Start};
+use crate::journal::op::{DebugTags, Moment, Op, Start};
 use crate::logging::log_at;
 use crate::machine::context::{Context, Settings};
 use crate::store::State;
 use crate::store::directory::Directory;
 use crate::store::lock::FileLock;
+use crate::text::{are_source_tags, is_debug_view_tag};
 use crate::time::awake_nanos;
 
 /// How long the end of the process waits for the last fold.
@@ -364,7 +365,19 @@ fn open(shared: &mut Shared, settings: Settings) -> Result<()> {
     for ping in &shared.log.before_start.pings {
         context.register_ping(ping.clone());
     }
-    context.tags = shared.log.before_start.tags.clone();
+    context.tags = environment_tags();
+    // What the program said counts more than what its environment says.
+    let said = shared.log.before_start.tags.clone();
+    context.tags.view_tag = said.view_tag.or(context.tags.view_tag.take());
+    context.tags.source_tags = said.source_tags.or(context.tags.source_tags.take());
+    shared.log.before_start.tags = context.tags.clone();
+    if shared.log_pings.is_none() {
+        shared.log_pings = match std::env::var("GLEAN_LOG_PINGS").as_deref() {
+            Ok("true") => Some(true),
+            Ok("false") => Some(false),
+            _ => None,
+        };
+    }
     let start = Start {
         moment: moment.clone(),
         is_alone,
@@ -382,6 +395,24 @@ fn open(shared: &mut Shared, settings: Settings) -> Result<()> {
     shared.data_dir = Some(data_dir);
     shared.process = process;
     Ok(())
+}
+
+/// Returns the tags that the environment asks for; what is no tag is logged and left out.
+fn environment_tags() -> DebugTags {
+    let view_tag = std::env::var("GLEAN_DEBUG_VIEW_TAG").ok();
+    let source_tags = std::env::var("GLEAN_SOURCE_TAGS").ok();
+    let source_tags: Option<Vec<String>> =
+        source_tags.map(|tags| tags.split(',').map(|tag| tag.trim().to_owned()).collect());
+    if view_tag.as_deref().is_some_and(|tag| !is_debug_view_tag(tag)) {
+        log_at!(Error, "GLEAN_DEBUG_VIEW_TAG is no debug view tag: it is 1 to 20 letters, digits or hyphens");
+    }
+    if source_tags.as_deref().is_some_and(|tags| !are_source_tags(tags)) {
+        log_at!(Error, "GLEAN_SOURCE_TAGS are no source tags: 1 to 5 tags that don't begin with \"glean\"");
+    }
+    DebugTags {
+        view_tag: view_tag.filter(|tag| is_debug_view_tag(tag)),
+        source_tags: source_tags.filter(|tags| are_source_tags(tags)),
+    }
 }
 
 /// Returns a name that no other process in this directory has, and that sorts by time, behind that of a former one.

@@ -1,5 +1,9 @@
 """The functions below the classes."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from conftest import describe, make_ping, read_pings
 
@@ -191,3 +195,20 @@ def test_calls_that_peers_have_a_use_for_do_no_harm(running):
     _uniffi.glean_persist_ping_lifetime_data()
     _uniffi.glean_set_dirty_flag(True)
     _uniffi.glean_set_dirty_flag(False)
+
+
+def test_the_environment_sets_tags_and_the_log_of_pings(tmp_path):
+    program = (
+        "import sys, glean_py as glean\n"
+        "from glean_py import _uniffi\n"
+        "_uniffi.glean_set_test_mode(True)\n"
+        "glean.Glean.initialize('glean-tests', '1.0', True, data_dir=sys.argv[1])\n"
+        "_uniffi.glean_submit_ping_by_name('baseline', 'active')\n"
+        "print(_uniffi.glean_get_debug_view_tag(), _uniffi.glean_get_log_pings())\n"
+    )
+    environment = dict(os.environ, GLEAN_DEBUG_VIEW_TAG="a-tag", GLEAN_SOURCE_TAGS="one, two", GLEAN_LOG_PINGS="true")
+    argv = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(argv, env=environment, stdout=subprocess.PIPE, timeout=60, check=True)
+    assert done.stdout.split() == [b"a-tag", b"True"]
+    (sent,) = read_pings(data_dir=tmp_path)
+    assert sent.metadata["headers"] == {"X-Debug-ID": "a-tag", "X-Source-Tags": "one,two"}

@@ -14,7 +14,7 @@ import pytest
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not here: run it from the tool environment")
 
-JOBS = {"lint", "tests", "build_windows", "test_windows", "bench"}
+JOBS = {"lint", "tests", "build_windows", "test_windows", "differential", "fuzz", "bench"}
 ALLOWED_STEPS = {"checkout", "restore_cache", "run", "save_cache", "store_artifacts"}
 CACHE_KEYS = ("glean_core/Cargo.lock", "glean_steps/pins.toml", "requirements/tools.txt")
 

@@ -316,6 +316,7 @@ def test_the_list_of_variables_is_that_of_the_sources_and_of_the_documentation(c
     quoted = re.compile(r'"(GLEAN_[A-Z0-9_]+)"')
     read = {name for source in sources for name in quoted.findall(source.read_text(encoding="utf-8"))}
     c_names = {name for name in read if f"{name} " in (checkout / "glean_core/include/glean.h").read_text()}
+    c_names.add("GLEAN_PARSER_VERSION")  # A name of the package, not of a variable.
     assert read - c_names == set(doctor.VARIABLES) | doctor.INTERNAL_VARIABLES
     documented = re.findall(r"^\| `(GLEAN_\w+)", (checkout / "CONTRIBUTING.md").read_text(), re.MULTILINE)
     assert sorted(documented) == sorted(doctor.VARIABLES)
