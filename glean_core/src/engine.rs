@@ -466,7 +466,10 @@ impl Engine {
         // Another process may have removed its segments since.
         let existing: std::collections::BTreeSet<String> =
             self.directory.logs().into_iter().map(|log| log.name).collect();
-        header.folded.retain(|name, _| existing.contains(name) || name.starts_with(&self.process));
+        // An empty list is that of a folder that could not be read, for want of a descriptor perhaps.
+        if !existing.is_empty() {
+            header.folded.retain(|name, _| existing.contains(name) || name.starts_with(&self.process));
+        }
         header.generation = uuid::Uuid::new_v4().as_u64_pair().0 | 1;
         header.effects = self.outgoing.iter().map(|outgoing| outgoing.effect.clone()).collect();
         let saved = base::save(&self.directory.base(), &header, &self.state, unsynced);
