@@ -220,7 +220,7 @@ def test_a_wheel_that_records_something_else_is_not_proven(
             return data
         return (
             data
-            + b"\n_set = BooleanMetricType.set\nBooleanMetricType.set = lambda self, value: _set(self, not value)\n"
+            + b"\n_as_is = BooleanMetricType.set\nBooleanMetricType.set = lambda self, value: _as_is(self, not value)\n"
         )
 
     with pytest.raises(ProofError, match="is not proven") as caught:
