@@ -257,7 +257,7 @@ def test_a_grandchild_that_left_its_group_does_not_hold_up_the_result(tmp_path: 
 def start_runner(tmp_path: Path, checkout: Path, code: str = FAMILY) -> tuple[subprocess.Popen[str], list[int]]:
     """Start a Python that runs a family of programs through runner.run; return it and their process ids."""
     script = (
-        "import sys; from glean_steps import errors, runner\n"
+        "import signal, sys; from glean_steps import errors, runner\nsignal.signal(2, signal.default_int_handler)\n"
         "runner.raise_on_sigterm()\n"
         "try:\n"
         f"    runner.run([sys.executable, '-c', {code!r}, sys.argv[1]], timeout_s=600)\n"
