@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 from glean_steps import cargo, fetch, report, runner, suites, system, toolchain, workspace
-from glean_steps.errors import MissingArtifactError, OfflineError, SettingError, StepError
+from glean_steps.errors import MissingArtifactError, SettingError, StepError
 from glean_steps.runner import Run
 from glean_steps.toolchain import Rust
 from glean_steps.workspace import Workspace
 
 DEFAULT_SECONDS = 60
-INSTALL_S = 1800.0
 BUILD_S = 1800.0
 QUERY_S = 60.0
 # What a target may take beside its time: reading the corpus of former runs, and the last input.
@@ -143,34 +141,7 @@ def best_sanitizer(rust: Rust, triple: str) -> str:
 
 def cargo_fuzz(ws: Workspace, *, run: Run = runner.run) -> Path:
     """Return the pinned cargo-fuzz from the cache, installing it there when it is missing (once, about a minute)."""
-    version = pinned_version(ws)
-    folder = ws.cache / f"cargo-fuzz-{version}"
-    program = folder / "bin" / "cargo-fuzz"
-    if program.is_file():
-        return program
-    if fetch.is_offline():
-        raise OfflineError(
-            f"cargo-fuzz {version} is not in the cache",
-            why="GLEAN_OFFLINE is set, so it cannot be fetched",
-            fix=f"run once without GLEAN_OFFLINE, or put it at {program}",
-        )
-    rust = toolchain.host_rust(ws, run=run)
-    system.require([system.C_COMPILER], run=run)
-    with workspace.lock(folder.with_name(folder.name + ".lock"), f"installing cargo-fuzz {version}"):
-        if program.is_file():
-            return program
-        with report.step(f"install cargo-fuzz {version} (once)"), workspace.new_folder(folder) as new:
-            argv = [rust.cargo, "install", "cargo-fuzz", "--locked", "--version", version, "--root", new]
-            env = runner.child_env({"RUSTC": str(rust.rustc), "CARGO_TARGET_DIR": str(new / "target")})
-            run(argv, timeout_s=runner.deadline(INSTALL_S), cwd=new, env=env)
-            shutil.rmtree(new / "target", ignore_errors=True)
-    if not program.is_file():
-        raise MissingArtifactError(
-            "no cargo-fuzz after installing it",
-            why=f"cargo succeeded but {program} does not exist",
-            fix="run it again",
-        )
-    return program
+    return toolchain.cargo_program("cargo-fuzz", pinned_version(ws), ws, run=run)
 
 
 def pinned_version(ws: Workspace) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-import shutil
 from pathlib import Path
 from typing import List, Optional
 
-from glean_steps import fetch, report, runner, system, toolchain, workspace
-from glean_steps.errors import HeaderDriftError, MissingArtifactError, OfflineError, SettingError
+from glean_steps import report, runner, toolchain, workspace
+from glean_steps.errors import HeaderDriftError, MissingArtifactError, SettingError
 from glean_steps.runner import Run
 from glean_steps.workspace import Stamp, Workspace
 
-INSTALL_S = 1800.0
 GENERATE_S = 300.0
 DIFF_LINES = 40
 
@@ -105,32 +103,7 @@ def pinned_version(ws: Workspace) -> str:
 
 def cbindgen(ws: Workspace, *, run: Run = runner.run) -> Path:
     """Return the pinned cbindgen from the cache, installing it there when it is missing (once, about a minute)."""
-    version = pinned_version(ws)
-    folder = ws.cache / f"cbindgen-{version}"
-    program = folder / "bin" / "cbindgen"
-    if program.is_file():
-        return program
-    if fetch.is_offline():
-        raise OfflineError(
-            f"cbindgen {version} is not in the cache",
-            why="GLEAN_OFFLINE is set, so it cannot be fetched",
-            fix=f"run once without GLEAN_OFFLINE, or put it at {program}",
-        )
-    rust = toolchain.host_rust(ws, run=run)
-    system.require([system.C_COMPILER], run=run)
-    with workspace.lock(folder.with_name(folder.name + ".lock"), f"installing cbindgen {version}"):
-        if program.is_file():
-            return program
-        with report.step(f"install cbindgen {version} (once)"), workspace.new_folder(folder) as new:
-            argv = [rust.cargo, "install", "cbindgen", "--locked", "--version", version, "--root", new]
-            env = runner.child_env({"RUSTC": str(rust.rustc), "CARGO_TARGET_DIR": str(new / "target")})
-            run(argv, timeout_s=runner.deadline(INSTALL_S), cwd=new, env=env)
-            shutil.rmtree(new / "target", ignore_errors=True)
-    if not program.is_file():
-        raise MissingArtifactError(
-            "no cbindgen after installing it", why=f"cargo succeeded but {program} does not exist", fix="run it again"
-        )
-    return program
+    return toolchain.cargo_program("cbindgen", pinned_version(ws), ws, run=run)
 
 
 def _stamp(ws: Workspace) -> Stamp:

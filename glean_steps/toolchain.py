@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from glean_steps import fetch, report, runner, system, workspace
-from glean_steps.errors import MissingArtifactError, MissingToolError, StepError
+from glean_steps.errors import MissingArtifactError, MissingToolError, OfflineError, StepError
 from glean_steps.runner import Run
 from glean_steps.targets import Target
 from glean_steps.workspace import Stamp, Workspace
+
+# Building a program of cargo's takes a minute here; this is for the slowest machine.
+PROGRAM_S = 1800.0
 
 RECIPE = "1"
 QUERY_S = 60.0
@@ -514,3 +517,37 @@ def _recalled(stamp: Stamp, key: str) -> Optional[Rust]:
         )
     except (KeyError, TypeError):
         return None
+
+
+def cargo_program(name: str, version: str, ws: Workspace, *, run: Run = runner.run) -> Path:
+    """Return a program that cargo installs, of this version, from the cache; installs it there when it is missing.
+
+    Raises:
+        OfflineError: it is missing and may not be fetched.
+        MissingArtifactError: it is not there after it was installed.
+    """
+    folder = ws.cache / f"{name}-{version}"
+    program = folder / "bin" / name
+    if program.is_file():
+        return program
+    if fetch.is_offline():
+        raise OfflineError(
+            f"{name} {version} is not in the cache",
+            why="GLEAN_OFFLINE is set, so it cannot be fetched",
+            fix=f"run once without GLEAN_OFFLINE, or put it at {program}",
+        )
+    rust = host_rust(ws, run=run)
+    system.require([system.C_COMPILER], run=run)
+    with workspace.lock(folder.with_name(folder.name + ".lock"), f"installing {name} {version}"):
+        if program.is_file():
+            return program
+        with report.step(f"install {name} {version} (once)"), workspace.new_folder(folder) as new:
+            argv = [rust.cargo, "install", name, "--locked", "--version", version, "--root", new]
+            env = runner.child_env({"RUSTC": str(rust.rustc), "CARGO_TARGET_DIR": str(new / "target")})
+            run(argv, timeout_s=runner.deadline(PROGRAM_S), cwd=new, env=env)
+            shutil.rmtree(new / "target", ignore_errors=True)
+    if not program.is_file():
+        raise MissingArtifactError(
+            f"no {name} after installing it", why=f"cargo succeeded but {program} does not exist", fix="run it again"
+        )
+    return program

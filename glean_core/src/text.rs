@@ -21,6 +21,14 @@ pub fn truncate(text: &str, limit_bytes: usize) -> (&str, bool) {
     (&text[..end], true)
 }
 
+/// Does the same to a text in place; tells whether it was too long.
+pub fn cut(text: &mut String, limit_bytes: usize) -> bool {
+    let (kept, was_cut) = truncate(text, limit_bytes);
+    let length = kept.len();
+    text.truncate(length);
+    was_cut
+}
+
 /// Tells whether `url` begins with a scheme and a colon, and isn't a `data:` URL. Nothing else is looked at.
 ///
 /// Glean takes `DATA:` for another scheme than `data:`, and so does this.

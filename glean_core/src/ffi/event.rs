@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{guard, json, record, strings};
+use super::{guard, parse, record, strings};
 use crate::metrics::event::MAX_EXTRA_BYTES;
 use crate::metrics::{EventRecording, Recording};
-use crate::text::truncate;
+use crate::text::cut;
 use crate::time::{unix_ms_now, uptime_ms};
 
 /// Records an event. `extra` is a JSON object of strings; NULL for none.
@@ -20,20 +20,13 @@ pub unsafe extern "C" fn glean_event_record(handle: u64, extra: *const u8, len: 
     guard("glean_event_record", || {
         let timestamp = uptime_ms();
         // SAFETY: promised by the caller.
-        let extra = match unsafe { strings::read_optional(extra, len, "extra") }? {
+        let extra: BTreeMap<String, String> = match unsafe { strings::read_optional(extra, len, "extra") }? {
             None => BTreeMap::new(),
-            Some(_) => {
-                // SAFETY: as above.
-                let extra: BTreeMap<String, String> = unsafe { json(extra, len, "extra") }?;
-                extra
-            }
+            Some(text) => parse(text, "extra")?,
         };
         let mut event = EventRecording { timestamp, unix_ms: unix_ms_now(), extra, cut: 0 };
         for value in event.extra.values_mut() {
-            let (kept, is_cut) = truncate(value, MAX_EXTRA_BYTES);
-            let length = kept.len();
-            value.truncate(length);
-            event.cut += u32::from(is_cut);
+            event.cut += u32::from(cut(value, MAX_EXTRA_BYTES));
         }
         record(handle, |_| Some(Recording::Event(event)))
     })

@@ -183,7 +183,11 @@ pub(crate) unsafe fn out<'a, T>(out: *mut T, name: &str) -> Result<&'a mut T, Fa
 /// As for [`strings::read`].
 pub(crate) unsafe fn json<T: DeserializeOwned>(data: *const u8, len: u64, name: &str) -> Result<T, Failure> {
     // SAFETY: promised by the caller.
-    let text = unsafe { strings::read(data, len, name) }?;
+    parse(unsafe { strings::read(data, len, name) }?, name)
+}
+
+/// Reads JSON text that was read as text before.
+pub(crate) fn parse<T: DeserializeOwned>(text: &str, name: &str) -> Result<T, Failure> {
     serde_json::from_str(text).map_err(|error| Failure::new(GLEAN_INVALID_ARGUMENT, format!("{name}: {error}")))
 }
 

@@ -3,7 +3,7 @@
 use super::{guard, json, record, strings};
 use crate::metrics::Recording;
 use crate::metrics::string_list::{MAX_BYTES, MAX_STRINGS};
-use crate::text::truncate;
+use crate::text::{cut, truncate};
 
 /// Adds a string, cut to 100 bytes. A full list is recorded as an invalid value.
 ///
@@ -32,13 +32,10 @@ pub unsafe extern "C" fn glean_string_list_set(handle: u64, list: *const u8, len
         let mut list: Vec<String> = unsafe { json(list, len, "list") }?;
         let is_cut = list.len() > MAX_STRINGS;
         list.truncate(MAX_STRINGS);
-        let mut cut = 0;
+        let mut count = 0;
         for text in &mut list {
-            let (kept, was_cut) = truncate(text, MAX_BYTES);
-            let length = kept.len();
-            text.truncate(length);
-            cut += u32::from(was_cut);
+            count += u32::from(cut(text, MAX_BYTES));
         }
-        record(handle, |_| Some(Recording::StringListSet(list, cut, is_cut)))
+        record(handle, |_| Some(Recording::StringListSet(list, count, is_cut)))
     })
 }
