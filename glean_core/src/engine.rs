@@ -2,7 +2,7 @@
 //!
 //! Whoever holds the lock of the directory folds. It reads the base if another process replaced it, applies what every
 //! journal holds behind the point the base says, and, if that made pings or used up a segment, saves a new base: what is
-//! stored, how far each segment is folded, and what is left to do in other folders. Replacing that one file is the
+//! stored, how far each segment is folded, and what is left to do in other folders. That the new base counts is the
 //! moment in which values leave a journal and a ping comes to be, so no death of a process can take or double either.
 
 use std::collections::BTreeMap;
@@ -17,15 +17,18 @@ use crate::journal::op::Op;
 use crate::journal::segment::{self, Segment};
 use crate::logging::log_at;
 use crate::machine::context::{Context, Settings};
-use crate::machine::{Machine, Outgoing, client_id};
+use crate::machine::{Machine, client_id};
 use crate::ping::files;
-use crate::store::base::{self, Effect, Header, Position};
+use crate::store::base::{BaseFile, Effect, Header, Position};
 use crate::store::directory::{Directory, LogFile};
 use crate::store::lock::FileLock;
 use crate::store::{CLIENT_INFO_STORE, State, Value};
 
 /// How long another process may hold the directory before this one tries again later.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// How much of the pings of one save lies in the base until their files are synced. What is more is written and synced
+/// before it.
+const MAX_CARRIED_BYTES: usize = 256 << 10;
 /// Marks a segment whose rest was given up.
 const GIVEN_UP: Position = Position { offset: u64::MAX, counted: 0, previous: 0 };
 /// Where a segment begins.
@@ -88,6 +91,7 @@ impl Source<'_> {
 pub struct Engine {
     data_dir: PathBuf,
     directory: Directory,
+    base: BaseFile,
     process: String,
     state: State,
     header: Header,
@@ -95,9 +99,11 @@ pub struct Engine {
     readers: BTreeMap<String, Reader>,
     /// The context of this process from before the base was replaced: it has what no journal tells.
     kept: Option<Context>,
-    outgoing: Vec<Outgoing>,
+    outgoing: Vec<Effect>,
     /// Whether a base has to be saved although there is nothing outgoing.
     needs_base: bool,
+    /// Whether the next base goes to the smallest file that holds it.
+    is_tight: bool,
     /// How far each segment is in the base that was saved last.
     saved: BTreeMap<String, Position>,
     /// The size of the base that was saved last.
@@ -119,9 +125,11 @@ pub struct Folded {
 impl Engine {
     /// Makes an engine; nothing is read before the first [`Engine::fold`].
     pub fn new(data_dir: &Path, process: &str) -> Engine {
+        let directory = Directory::new(data_dir);
         Engine {
             data_dir: data_dir.to_path_buf(),
-            directory: Directory::new(data_dir),
+            base: BaseFile::new(directory.base()),
+            directory,
             process: process.to_owned(),
             state: State::default(),
             header: Header::default(),
@@ -130,6 +138,7 @@ impl Engine {
             kept: None,
             outgoing: Vec::new(),
             needs_base: false,
+            is_tight: false,
             saved: BTreeMap::new(),
             base_bytes: 0,
             has_effects: false,
@@ -164,8 +173,7 @@ impl Engine {
         };
         self.load()?;
         if self.has_effects {
-            files::carry_out(&self.data_dir, &self.header.effects)?;
-            self.has_effects = false;
+            self.carry_out(false)?;
         }
         let finished = self.fold_all(own);
         if self.damage.is_some() {
@@ -177,9 +185,6 @@ impl Engine {
             return Ok(Folded::default());
         }
         self.commit()?;
-        if !finished.is_empty() {
-            base::sync_parent(&self.directory.base());
-        }
         Ok(Folded { removed: self.remove(&finished) })
     }
 
@@ -213,11 +218,21 @@ impl Engine {
         self.needs_base = true;
     }
 
+    /// Saves a base with the next fold, in the smallest file that holds it.
+    pub fn ask_for_tight_base(&mut self) {
+        self.needs_base = true;
+        self.is_tight = true;
+    }
+
+    /// Tells whether the file of the base is much larger than it has to be.
+    pub fn is_roomy(&self) -> bool {
+        self.base.is_roomy(self.base_bytes)
+    }
+
     /// Reads the base if it isn't the one in memory.
     fn load(&mut self) -> Result<()> {
-        let path = self.directory.base();
         if self.is_loaded {
-            match base::generation(&path)? {
+            match self.base.generation()? {
                 Some(generation) if generation == self.header.generation => return Ok(()),
                 None if self.header.generation != 0 => {
                     // It was removed. Memory has it all.
@@ -227,14 +242,14 @@ impl Engine {
                 _ => (),
             }
         }
-        let loaded = base::load(&path)?;
+        let loaded = self.base.load()?;
         if self.is_loaded && (loaded.is_header_lost || loaded.header.generation == self.header.generation) {
             // It was damaged after it was saved. Memory has it all.
             self.needs_base = true;
             return Ok(());
         }
         if let Some(damage) = loaded.damage {
-            log_at!(Warn, "{}: {damage}", path.display());
+            log_at!(Warn, "{}: {damage}", self.base.path().display());
             self.damage = Some(damage);
             self.needs_base = true;
         }
@@ -342,6 +357,7 @@ impl Engine {
         }
         for (process, lock) in locks {
             if let Some(lock) = lock {
+                let _ = fs::remove_file(self.directory.spare(&process));
                 lock.remove(&self.directory.process_lock(&process));
             }
         }
@@ -351,7 +367,7 @@ impl Engine {
     /// Folds the segments of this process; returns those that are finished.
     fn fold_own(&mut self, own: &[Arc<Segment>]) -> Vec<LogFile> {
         let mut finished = Vec::new();
-        for (index, segment) in own.iter().enumerate() {
+        for (index, segment) in own.iter().enumerate().filter(|(_, segment)| !segment.is_nowhere()) {
             let name = segment.path().file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
             let log = LogFile { process: self.process.clone(), serial: 0, name };
             let is_over = index + 1 < own.len();
@@ -453,15 +469,8 @@ impl Engine {
         self.needs_base = true;
     }
 
-    /// Saves a base, with the files of its pings before it and its effects after it.
+    /// Saves a base with what is outgoing, and carries that out.
     fn commit(&mut self) -> Result<()> {
-        let mut unsynced = Vec::new();
-        for outgoing in &self.outgoing {
-            if let (Effect::Publish { document_id, .. }, Some(content)) = (&outgoing.effect, &outgoing.content) {
-                let written = files::write(&self.data_dir, document_id, content);
-                unsynced.push(written.inspect_err(|_| self.needs_base = true)?);
-            }
-        }
         let mut header = self.header.clone();
         // Another process may have removed its segments since.
         let existing: std::collections::BTreeSet<String> =
@@ -470,17 +479,43 @@ impl Engine {
         if !existing.is_empty() {
             header.folded.retain(|name, _| existing.contains(name) || name.starts_with(&self.process));
         }
-        header.generation = uuid::Uuid::new_v4().as_u64_pair().0 | 1;
-        header.effects = self.outgoing.iter().map(|outgoing| outgoing.effect.clone()).collect();
-        let saved = base::save(&self.directory.base(), &header, &self.state, unsynced);
+        let saved = self.save(&mut header);
         self.base_bytes = saved.inspect_err(|_| self.needs_base = true)?;
         self.saved.clone_from(&header.folded);
         self.header = header;
         self.outgoing.clear();
         self.needs_base = false;
+        self.is_tight = false;
         self.has_effects = true;
-        // File systems keep renames in order, so when a ping is in its folder for good, the base that says so is, too.
-        files::carry_out(&self.data_dir, &self.header.effects)?;
+        self.carry_out(true)
+    }
+
+    fn save(&mut self, header: &mut Header) -> Result<usize> {
+        let mut unsynced = Vec::new();
+        let mut carried_bytes = 0;
+        header.effects.clone_from(&self.outgoing);
+        for effect in &mut header.effects {
+            if let Effect::Publish { document_id, content: optional @ Some(_), .. } = effect {
+                carried_bytes += optional.as_ref().map_or(0, String::len);
+                if carried_bytes > MAX_CARRIED_BYTES {
+                    let content = optional.take().unwrap_or_default();
+                    unsynced.push(files::write(&self.data_dir, document_id, content.as_bytes())?);
+                }
+            }
+        }
+        if self.is_tight && self.outgoing.is_empty() {
+            self.base.save_tight(header, &self.state)
+        } else {
+            self.base.save(header, &self.state, unsynced)
+        }
+    }
+
+    fn carry_out(&mut self, is_first: bool) -> Result<()> {
+        files::carry_out(&self.data_dir, &self.header.effects, is_first)?;
+        if !self.header.effects.is_empty() {
+            self.base.mark_done();
+            self.header.effects.clear();
+        }
         self.has_effects = false;
         Ok(())
     }
@@ -499,7 +534,9 @@ impl Engine {
                 }
                 _ => {
                     self.header.folded.remove(&log.name);
-                    if self.readers.get(&log.process).is_some_and(|reader| reader.segment == log.name) {
+                    // That of this process goes on with its next segment.
+                    let is_read = self.readers.get(&log.process).is_some_and(|reader| reader.segment == log.name);
+                    if is_read && log.process != self.process {
                         self.readers.remove(&log.process);
                     }
                 }

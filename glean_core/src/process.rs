@@ -9,7 +9,7 @@
 #[cfg(unix)]
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::handles::{Handles, Object};
 use crate::journal::log::{self, Appended, Log};
 use crate::journal::op::{DebugTags, Moment, Op, Start};
+use crate::journal::segment::Segment;
 use crate::logging::log_at;
 use crate::machine::context::{Context, Settings};
 use crate::store::State;
@@ -34,7 +35,7 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 const KEPT_AFTER_SHUTDOWN_BYTES: usize = 4 << 10;
 /// The same for a process that just ends, which doesn't wait for a disk unless that saves the next start much work.
 const KEPT_AFTER_EXIT_BYTES: usize = 256 << 10;
-/// How often the thread looks whether nothing is recorded any more, while the journal is large.
+/// How often the thread looks whether nothing is recorded any more, while the journal or the base is large.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long after a failed fold the next one is tried, if no call asks for one.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -192,20 +193,21 @@ pub fn wake() {
 /// Folds whenever there is work, until it is told to stop; then once more.
 fn work(folding: &'static Folding) {
     let mut has_failed = false;
-    let mut has_large_segment = false;
+    let mut wants_rest = false;
+    let mut is_resting = false;
     let mut last_used = 0;
     loop {
         let mut signal = folding.signal.lock().unwrap_or_else(PoisonError::into_inner);
         while !signal.has_work && !signal.is_stopping {
-            if !has_failed && has_large_segment {
+            if !has_failed && wants_rest {
                 let (next, timeout) =
                     folding.changed.wait_timeout(signal, IDLE_INTERVAL).unwrap_or_else(PoisonError::into_inner);
                 signal = next;
                 if timeout.timed_out() {
                     let used = shared().log.used_bytes();
                     if used == last_used {
-                        has_large_segment = false;
-                        shared().log.shrink();
+                        wants_rest = false;
+                        is_resting = true;
                         signal.has_work = true;
                     }
                     last_used = used;
@@ -227,6 +229,10 @@ fn work(folding: &'static Folding) {
         if is_last {
             break;
         }
+        if std::mem::take(&mut is_resting) {
+            shared().log.rest();
+            with_engine(Engine::ask_for_tight_base);
+        }
         // A panic would leave `shutdown` waiting for a thread that is gone.
         let outcome = std::panic::catch_unwind(fold);
         has_failed = match outcome {
@@ -240,7 +246,7 @@ fn work(folding: &'static Folding) {
                 false
             }
         };
-        has_large_segment = shared().log.is_large();
+        wants_rest = !has_failed && wants_to_rest();
         last_used = 0;
         if has_failed && folding.signal.lock().unwrap_or_else(PoisonError::into_inner).is_stopping {
             break;
@@ -284,7 +290,29 @@ fn fold_with(engine: &mut Engine) -> Result<()> {
     let mut shared = shared();
     shared.log.forget(&folded.removed);
     shared.log.set_base_bytes(engine.base_bytes());
+    let wanted = shared.log.wanted_spare();
+    drop(shared);
+    if let Some((path, size_bytes)) = wanted {
+        make_spare(&path, size_bytes);
+    }
     Ok(())
+}
+
+/// Makes the next segment in advance, so that no call has to wait for it.
+fn make_spare(path: &Path, size_bytes: usize) {
+    match Segment::create(path, size_bytes) {
+        Ok(spare) => {
+            spare.0.prepare();
+            shared().log.keep_spare(spare);
+        }
+        // Whoever needs it makes it then, or says why that is impossible.
+        Err(error) => log_at!(Debug, "{error}"),
+    }
+}
+
+/// Tells whether the journal or the base takes more room than it has to.
+fn wants_to_rest() -> bool {
+    shared().log.is_large() || with_engine(|engine| engine.is_roomy()).unwrap_or(false)
 }
 
 /// Runs `work` with the engine of this process; `None` if Glean doesn't run.

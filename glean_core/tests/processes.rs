@@ -5,11 +5,12 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Dice, PENDING, Process, TempDir, copy_folder, counter, ping, sent, settings, sum_sent};
+use common::{Dice, PENDING, Process, TempDir, copy_folder, counter, metric, ping, sent, settings, sum_sent};
 use glean_core::Lifetime;
 use glean_core::journal::log::{Appended, Log};
 use glean_core::journal::op::{Op, ServerKnobs};
-use glean_core::metrics::Recording;
+use glean_core::journal::segment::Segment;
+use glean_core::metrics::{Kind, Recording};
 use glean_core::store::base;
 
 /// More than the first segment takes, in frames that are not added up.
@@ -336,12 +337,33 @@ fn a_death_at_any_step_of_a_save_makes_each_ping_once() {
     copy_folder(recorded.path(), before.path());
     fs::create_dir_all(before.path().join("tmp")).unwrap();
     fs::copy(saved.path().join(PENDING).join(&name), before.path().join("tmp").join(&name)).unwrap();
-    // Behind the base: it is to be moved still.
-    let behind = TempDir::new();
-    copy_folder(saved.path(), behind.path());
-    fs::rename(behind.path().join(PENDING).join(&name), behind.path().join("tmp").join(&name)).unwrap();
+    // Behind the base, before it says that its effects are carried out. None of them is.
+    let undone = || {
+        let behind = TempDir::new();
+        copy_folder(saved.path(), behind.path());
+        put_mark(behind.path(), 0, base::mark::SAVED);
+        behind
+    };
+    let behind = undone();
+    fs::remove_file(behind.path().join(PENDING).join(&name)).unwrap();
     fs::remove_file(behind.path().join("client_id.txt")).unwrap();
-    for (directory, what) in [(before, "before"), (behind, "behind"), (saved, "after all")] {
+    // The file is written and not moved yet.
+    let unmoved = undone();
+    fs::rename(unmoved.path().join(PENDING).join(&name), unmoved.path().join("tmp").join(&name)).unwrap();
+    // All of them are.
+    let carried_out = undone();
+    // After a power cut the file is there and empty.
+    let emptied = undone();
+    fs::write(emptied.path().join(PENDING).join(&name), "").unwrap();
+    let places = [
+        (before, "before"),
+        (behind, "behind"),
+        (unmoved, "unmoved"),
+        (carried_out, "carried out"),
+        (emptied, "emptied"),
+        (saved, "after all"),
+    ];
+    for (directory, what) in places {
         let mut process = Process::start(directory.path());
         process.fold();
         assert_eq!(sum_sent(directory.path(), "custom", "test.counter"), 4, "{what}");
@@ -351,6 +373,137 @@ fn a_death_at_any_step_of_a_save_makes_each_ping_once() {
         let client_id = fs::read_to_string(directory.path().join("client_id.txt")).unwrap();
         assert_eq!(sent(directory.path(), PENDING)[0].body["client_info"]["client_id"], client_id.as_str(), "{what}");
     }
+}
+
+/// Says how far the save of one of the halves of the base came, whose size is `offset` of the second one.
+fn put_mark(data_dir: &Path, offset: usize, mark: [u8; 8]) {
+    let path = data_dir.join("db").join("base");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[offset + 8..][..8].copy_from_slice(&mark);
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_ping_that_was_sent_and_removed_is_not_made_again() {
+    let directory = TempDir::new();
+    let mut process = Process::start(directory.path());
+    process.add("test.counter", 4);
+    process.submit("custom", None);
+    process.fold();
+    fs::remove_dir_all(directory.path().join(PENDING)).unwrap();
+    process.add("test.counter", 1);
+    process.kill();
+    let mut next = Process::start(directory.path());
+    assert_eq!(next.count("test.counter"), 1);
+    assert_eq!(sent(directory.path(), PENDING).len(), 0);
+}
+
+#[test]
+fn pings_that_are_too_large_for_the_base_are_made_as_well() {
+    let directory = TempDir::new();
+    let mut process = Process::start(directory.path());
+    let text = metric("test.text", Kind::Text, &["custom"], Lifetime::Ping);
+    for index in 0..3 {
+        process.record(&text, &Recording::TextSet(&index.to_string().repeat(150_000), false));
+        process.submit("custom", None);
+    }
+    process.fold();
+    let base = fs::metadata(directory.path().join("db").join("base")).unwrap().len();
+    assert!(base < 600_000, "{base} bytes");
+    let seen: Vec<(String, usize)> = sent(directory.path(), PENDING)
+        .iter()
+        .map(|ping| ping.body["metrics"]["text"]["test.text"].as_str().unwrap())
+        .map(|text| (text[..1].to_owned(), text.len()))
+        .collect();
+    assert_eq!(seen, ["0", "1", "2"].map(|digit| (digit.to_owned(), 150_000)));
+    assert_eq!(fs::read_dir(directory.path().join("tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_rest_leaves_no_journal_and_the_smallest_base_and_recording_goes_on() {
+    let directory = TempDir::new();
+    let path = directory.path().join("db").join("base");
+    let mut process = Process::start(directory.path());
+    for round in 1..=3 {
+        add_alternately(&mut process, 2 * SEGMENT_OF_CALLS);
+        process.fold();
+        assert!(process.log.is_large(), "round {round}");
+        process.log.rest();
+        process.engine.ask_for_tight_base();
+        process.fold();
+        assert_eq!(logs(directory.path()), 0, "round {round}");
+        assert_eq!(fs::metadata(&path).unwrap().len(), 4096, "round {round}");
+        assert_eq!(sum(&mut process), round * 2 * SEGMENT_OF_CALLS as i64);
+        assert_eq!(logs(directory.path()), 0, "a getter needs none");
+    }
+    process.submit("custom", None);
+    process.fold();
+    assert_eq!(logs(directory.path()), 1);
+    assert_eq!(process.engine.submissions("custom"), 1);
+    process.log.rest();
+    process.kill();
+    let total = 6 * SEGMENT_OF_CALLS as i64;
+    assert_eq!(sum(&mut Process::start(directory.path())), 0);
+    let pings = sent(directory.path(), PENDING);
+    assert_eq!(pings.iter().map(|ping| ping.count("test.even") + ping.count("test.odd")).sum::<i64>(), total);
+}
+
+#[test]
+fn a_process_that_rests_and_dies_or_ends_leaves_everything() {
+    let total = 2 * SEGMENT_OF_CALLS as i64;
+    for is_killed in [true, false] {
+        let directory = TempDir::new();
+        let mut process = Process::start(directory.path());
+        add_alternately(&mut process, 2 * SEGMENT_OF_CALLS);
+        process.log.rest();
+        process.engine.ask_for_tight_base();
+        process.fold();
+        if is_killed {
+            process.kill()
+        } else {
+            process.end()
+        }
+        let mut next = Process::start(directory.path());
+        assert_eq!(sum(&mut next), total, "killed: {is_killed}");
+        assert_eq!(next.load_error(), None);
+        assert_eq!(locks(directory.path()).len(), 1);
+    }
+}
+
+#[test]
+fn a_segment_made_in_advance_is_used_or_removed() {
+    let directory = TempDir::new();
+    let spares = || {
+        let names = fs::read_dir(directory.path().join("db")).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().ends_with(".spare")).count()
+    };
+    let make = |process: &mut Process| {
+        let (path, size_bytes) = process.log.wanted_spare().expect("a process that used up segments wants one");
+        process.log.keep_spare(Segment::create(&path, size_bytes).unwrap());
+        assert_eq!(spares(), 1);
+        assert_eq!(process.log.wanted_spare(), None);
+    };
+    let mut process = Process::start(directory.path());
+    assert_eq!(process.log.wanted_spare(), None);
+    add_alternately(&mut process, 2 * SEGMENT_OF_CALLS);
+    make(&mut process);
+    add_alternately(&mut process, 4 * SEGMENT_OF_CALLS);
+    assert_eq!(spares(), 0, "used");
+    make(&mut process);
+    process.log.rest();
+    assert_eq!(spares(), 0, "removed before a rest");
+    add_alternately(&mut process, 2 * SEGMENT_OF_CALLS);
+    make(&mut process);
+    process.kill();
+    assert_eq!(spares(), 1);
+    let mut next = Process::start(directory.path());
+    assert_eq!(sum(&mut next), 8 * SEGMENT_OF_CALLS as i64);
+    assert_eq!(spares(), 0, "removed with what the dead one left");
+    add_alternately(&mut next, 2 * SEGMENT_OF_CALLS);
+    make(&mut next);
+    next.end();
+    assert_eq!(spares(), 0, "removed at the end");
+    assert_eq!(sum(&mut Process::start(directory.path())), 10 * SEGMENT_OF_CALLS as i64);
 }
 
 #[test]

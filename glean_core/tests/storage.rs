@@ -221,11 +221,16 @@ fn files_that_are_no_journal_are_given_up_and_told() {
 
 /// A directory whose base was saved in the middle of a segment, which goes on behind it.
 fn half_folded() -> (TempDir, String) {
+    folded_up_to(&[CALLS / 2])
+}
+
+/// A directory whose base was saved before these calls: the more often, the more often its halves took turns.
+fn folded_up_to(saves: &[usize]) -> (TempDir, String) {
     let directory = TempDir::new();
     let mut process = Process::start(directory.path());
     process.record(&metric("test.text", Kind::String, &["custom"], Lifetime::User), &Recording::TextSet("kept", false));
     for index in 0..CALLS {
-        if index == CALLS / 2 {
+        if saves.contains(&index) {
             process.engine.ask_for_base();
             process.fold();
         }
@@ -264,23 +269,116 @@ fn open_with_base(directory: &TempDir, client_id: &str, base: &[u8], what: &str)
     assert_eq!(next.client_id(), client_id, "{what}");
 }
 
+/// The first base is alone in its file, the second one lies in the second half, and the third one in the first.
+const SAVES: [&[usize]; 3] = [&[CALLS / 2], &[CALLS / 4, CALLS / 2], &[CALLS / 4, CALLS / 2, CALLS * 3 / 4]];
+
+#[test]
+fn a_save_that_stops_anywhere_is_as_if_it_had_not_begun_or_as_if_it_had_ended() {
+    for saves in SAVES {
+        let (directory, client_id) = folded_up_to(saves);
+        let path = directory.path().join("db").join("base");
+        let before = fs::read(&path).unwrap();
+        let after = {
+            let copy = TempDir::new();
+            copy_folder(directory.path(), copy.path());
+            let mut process = Process::start(copy.path());
+            process.add("test.later", 1);
+            process.engine.ask_for_base();
+            process.fold();
+            fs::read(copy.path().join("db").join("base")).unwrap()
+        };
+        let capacity = after.len() / 2;
+        assert!(before.len() == capacity || before.len() == after.len(), "the first half is written again at most");
+        let half = if saves.len() % 2 == 1 { capacity } else { 0 };
+        let mut begun = after[half..half + capacity].to_vec();
+        begun[8..16].copy_from_slice(&base::mark::BEGUN);
+        let used = capacity - begun.iter().rev().take_while(|byte| **byte == 0).count();
+        // A process that dies wrote a beginning; after a power cut any of the pages may be the old one.
+        let block = 64 * STEP;
+        for stop in (0..=used).step_by(block) {
+            for is_reversed in [false, true] {
+                let mut torn = before.clone();
+                torn.resize(after.len(), 0);
+                let written = if is_reversed { stop..capacity } else { 0..stop };
+                torn[half + written.start..half + written.end].copy_from_slice(&begun[written.clone()]);
+                let what = format!("{} saves, {written:?} of {used} bytes written", saves.len());
+                let copy = TempDir::new();
+                copy_folder(directory.path(), copy.path());
+                fs::write(copy.path().join("db").join("base"), &torn).unwrap();
+                let mut process = Process::start(copy.path());
+                if written.start == 0 && written.end >= used {
+                    // This one counts; it is of a process that isn't here.
+                    assert_eq!(process.count("test.later"), 1, "{what}");
+                    continue;
+                }
+                assert_eq!(process.count("test.total"), CALLS as i64, "{what}");
+                assert_eq!(process.count("test.later"), 0, "{what}");
+                assert_eq!(process.client_id(), client_id, "{what}");
+                assert_eq!(process.load_error(), None, "{what}");
+                process.engine.ask_for_base();
+                process.fold();
+                process.kill();
+                assert_eq!(Process::start(copy.path()).count("test.total"), CALLS as i64, "{what}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_base_cut_anywhere_doubles_nothing_and_keeps_the_client_id() {
-    let (directory, client_id) = half_folded();
-    let whole = fs::read(directory.path().join("db").join("base")).unwrap();
-    for length in (1..whole.len()).step_by(5 * STEP) {
-        open_with_base(&directory, &client_id, &whole[..length], &format!("cut to {length} of {}", whole.len()));
+    for saves in SAVES {
+        let (directory, client_id) = folded_up_to(saves);
+        let whole = fs::read(directory.path().join("db").join("base")).unwrap();
+        for length in (1..whole.len()).step_by(37 * STEP) {
+            let what = format!("cut to {length} of {} after {} saves", whole.len(), saves.len());
+            open_with_base(&directory, &client_id, &whole[..length], &what);
+        }
     }
 }
 
 #[test]
 fn a_flipped_bit_in_a_base_doubles_nothing_and_keeps_the_client_id() {
-    let (directory, client_id) = half_folded();
+    for saves in SAVES {
+        let (directory, client_id) = folded_up_to(saves);
+        let whole = fs::read(directory.path().join("db").join("base")).unwrap();
+        // All of a head, and a part of what is behind it.
+        let heads = (0..64 * 8).chain(whole.len() * 4..whole.len() * 4 + 64 * 8).step_by(STEP * 3);
+        for bit in heads.chain((0..whole.len() * 8).step_by(if STEP == 1 { 131 } else { 1999 })) {
+            let mut damaged = whole.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let what = format!("bit {} of byte {} after {} saves", bit % 8, bit / 8, saves.len());
+            open_with_base(&directory, &client_id, &damaged, &what);
+        }
+    }
+}
+
+#[test]
+fn damage_to_the_newer_half_does_not_bring_back_what_was_sent() {
+    let directory = TempDir::new();
+    let mut process = Process::start(directory.path());
+    process.add("test.counter", 4);
+    process.engine.ask_for_base();
+    process.fold();
+    process.submit("custom", None);
+    process.fold();
+    process.kill();
     let whole = fs::read(directory.path().join("db").join("base")).unwrap();
-    for bit in (0..whole.len() * 8).step_by(if STEP == 1 { 29 } else { 293 }) {
+    let newer = whole.len() / 2;
+    let flipped = |bit: usize| {
         let mut damaged = whole.clone();
-        damaged[bit / 8] ^= 1 << (bit % 8);
-        open_with_base(&directory, &client_id, &damaged, &format!("bit {} of byte {}", bit % 8, bit / 8));
+        damaged[newer + bit / 8] ^= 1 << (bit % 8);
+        damaged
+    };
+    let mut bases: Vec<Vec<u8>> = (0..64 * 8).step_by(STEP).map(flipped).collect();
+    bases.extend([0, 8, 64, 100].map(|length| whole[..newer + length].to_vec()));
+    for (index, base) in bases.iter().enumerate() {
+        let copy = TempDir::new();
+        copy_folder(directory.path(), copy.path());
+        fs::write(copy.path().join("db").join("base"), base).unwrap();
+        let mut process = Process::start(copy.path());
+        process.fold();
+        assert_eq!(sent(copy.path(), PENDING).len(), 1, "damage {index}");
+        assert_eq!(process.counted("test.counter"), 0, "damage {index}");
     }
 }
 
@@ -433,7 +531,11 @@ fn a_base_of_somebody_else_leads_no_file_out_of_the_directory_and_stops_nothing(
     let effects: Vec<Effect> =
         [(id, "../out"), (id, "pending_pings\0"), (id, ""), ("../../out", PENDING), ("\0", PENDING)]
             .into_iter()
-            .map(|(document_id, folder)| Effect::Publish { document_id: document_id.into(), folder: folder.into() })
+            .map(|(document_id, folder)| Effect::Publish {
+                document_id: document_id.into(),
+                folder: folder.into(),
+                content: Some("content".into()),
+            })
             .collect();
     let path = data_dir.join("db").join("base");
     let loaded = base::load(&path).unwrap();

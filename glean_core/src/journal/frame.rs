@@ -116,10 +116,18 @@ pub fn word_at(bytes: &[u8], offset: usize) -> u64 {
 
 /// Appends a frame to a growing list of bytes whose length is a multiple of 8.
 pub fn push(bytes: &mut Vec<u8>, payload: &[u8]) {
+    push_with(bytes, |bytes| bytes.extend_from_slice(payload));
+}
+
+/// [`push`] for a payload that `write` appends.
+pub fn push_with(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let offset = bytes.len();
-    bytes.extend_from_slice(&header(payload, offset, 0).to_le_bytes());
-    bytes.extend_from_slice(payload);
-    bytes.resize(offset + size(payload.len()), 0);
+    let start = offset + HEADER_BYTES;
+    bytes.resize(start, 0);
+    write(bytes);
+    let header = header(&bytes[start..], offset, 0);
+    bytes[offset..start].copy_from_slice(&header.to_le_bytes());
+    bytes.resize(bytes.len().next_multiple_of(HEADER_BYTES), 0);
 }
 
 /// Hands every intact frame that doesn't count to `apply`, in order; returns where the first thing that is none begins.

@@ -3,6 +3,7 @@
 //! Before `initialize` that is memory, up to [`MAX_WAITING`] calls; after it, segments in the data directory. Metrics are
 //! known by handles, and defined in each segment when they are first used there.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ struct Open {
     segment: Arc<Segment>,
     tail: Tail,
     finished: Vec<Arc<Segment>>,
+    /// The next segment, made in advance.
+    spare: Option<(Segment, Tail)>,
     context: Context,
     dropped: u64,
     /// Set when nothing more is taken.
@@ -275,11 +278,17 @@ impl Log {
         let made = if backlog > MAX_BACKLOG_BYTES {
             Err(Error::Backlog { bytes: backlog as u64 })
         } else {
-            new_segment(&open.directory, &open.context, serial, size_bytes)
+            match open.spare.take().filter(|(segment, _)| segment.size_bytes() >= size_bytes) {
+                Some(spare) => use_spare(spare, &open.directory, &open.context, serial),
+                None => new_segment(&open.directory, &open.context, serial, size_bytes),
+            }
         };
         match made {
             Ok((segment, tail)) => {
-                open.finished.push(std::mem::replace(&mut open.segment, Arc::new(segment)));
+                let last = std::mem::replace(&mut open.segment, Arc::new(segment));
+                if !last.is_nowhere() {
+                    open.finished.push(last);
+                }
                 open.tail = tail;
                 open.last_count = None;
                 self.serial = serial;
@@ -335,6 +344,7 @@ impl Log {
             segment: Arc::new(segment),
             tail,
             finished: Vec::new(),
+            spare: None,
             context,
             dropped: 0,
             last_count: None,
@@ -358,6 +368,7 @@ impl Log {
                         segment: Arc::new(segment),
                         tail,
                         finished: Vec::new(),
+                        spare: None,
                         context: *context,
                         dropped: 0,
                         last_count: None,
@@ -418,11 +429,47 @@ impl Log {
         matches!(&self.sink, Sink::Open(open) if open.segment.size_bytes() > FIRST_SEGMENT_BYTES)
     }
 
-    /// Goes on in a small segment, so that a large one can be folded and removed.
-    pub fn shrink(&mut self) {
-        if self.is_large() {
-            self.next_segment_bytes = FIRST_SEGMENT_BYTES;
-            self.rotate(0);
+    /// Puts away a large segment, so that it can be folded and removed. The next call makes a small one.
+    pub fn rest(&mut self) {
+        if !self.is_large() {
+            return;
+        }
+        let Sink::Open(open) = &mut self.sink else { return };
+        match Segment::nowhere() {
+            Ok((segment, tail)) => {
+                open.finished.push(std::mem::replace(&mut open.segment, Arc::new(segment)));
+                open.tail = tail;
+                open.last_count = None;
+                remove_spare(open.spare.take());
+                self.serial = self.serial.wrapping_add(1);
+                self.next_number = 0;
+                self.next_segment_bytes = FIRST_SEGMENT_BYTES;
+            }
+            Err(error) => log_at!(Debug, "{error}"),
+        }
+    }
+
+    /// Returns where a segment is to be made in advance, and how large; `None` if there is one, or none is wanted.
+    ///
+    /// Only who used up some segments is likely to use up more.
+    pub fn wanted_spare(&self) -> Option<(PathBuf, usize)> {
+        match &self.sink {
+            Sink::Open(open) if open.spare.is_none() && !open.is_sealed && self.is_large() => {
+                Some((open.directory.spare(&open.context.process), self.next_segment_bytes))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes a segment that was made in advance.
+    pub fn keep_spare(&mut self, spare: (Segment, Tail)) {
+        match &mut self.sink {
+            Sink::Open(open)
+                if open.spare.is_none() && spare.0.path() == open.directory.spare(&open.context.process) =>
+            {
+                open.spare = Some(spare);
+            }
+            _ => remove_spare(Some(spare)),
         }
     }
 
@@ -449,8 +496,12 @@ impl Log {
     /// `saved` is how much of the last segment is in a saved base; if that is all, the segment is removed.
     pub fn close(&mut self, saved: Option<(String, u64)>) {
         if let Sink::Open(open) = std::mem::replace(&mut self.sink, Sink::Off) {
-            let Open { segment, tail, finished, .. } = *open;
+            let Open { segment, tail, finished, spare, .. } = *open;
             drop(finished);
+            remove_spare(spare);
+            if segment.is_nowhere() {
+                return;
+            }
             let is_saved = saved.is_some_and(|(name, offset)| {
                 segment.path().file_name().is_some_and(|file| file == name.as_str())
                     && offset >= Segment::used(&tail) as u64
@@ -619,6 +670,34 @@ pub fn live(directory: &Directory, process: &str) -> Result<FileLock> {
     let path = directory.process_lock(process);
     // Another process that looks whether this one lives may hold it for a moment.
     FileLock::acquire(&path, Duration::from_secs(1))
+}
+
+/// Goes on in a segment that was made in advance, or in a new one if that is impossible.
+fn use_spare(
+    (mut segment, mut tail): (Segment, Tail),
+    directory: &Directory,
+    context: &Context,
+    serial: u32,
+) -> Result<(Segment, Tail)> {
+    let size_bytes = segment.size_bytes();
+    if let Err(error) = segment.rename(&directory.file(&Directory::log_name(&context.process, serial))) {
+        log_at!(Debug, "{error}");
+        remove_spare(Some((segment, tail)));
+        return new_segment(directory, context, serial, size_bytes);
+    }
+    segment.append(&mut tail, &Op::Context(Box::new(context.clone())));
+    Ok((segment, tail))
+}
+
+fn remove_spare(spare: Option<(Segment, Tail)>) {
+    if let Some((segment, _)) = spare {
+        let path = segment.path().to_path_buf();
+        // Windows removes no file that is mapped.
+        drop(segment);
+        if let Err(error) = std::fs::remove_file(&path) {
+            log_at!(Debug, "{}", Error::io("remove", &path)(error));
+        }
+    }
 }
 
 fn new_segment(directory: &Directory, context: &Context, serial: u32, size_bytes: usize) -> Result<(Segment, Tail)> {

@@ -18,6 +18,8 @@ use crate::error::{Error, Result};
 
 /// The first bytes of a segment.
 pub const MAGIC: &[u8; 8] = b"GLEANL02";
+/// The smallest page of the systems this runs on.
+const PAGE_BYTES: usize = 4096;
 
 /// A mapped file.
 #[derive(Debug)]
@@ -27,7 +29,8 @@ pub struct Segment {
     #[cfg(unix)]
     guard: guard_pages::Guard,
     map: MmapRaw,
-    file: File,
+    /// `None` for a segment that takes nothing.
+    file: Option<File>,
 }
 
 /// Where the next frame goes. Only its holder appends.
@@ -62,13 +65,48 @@ impl Segment {
                 return Err(error);
             }
         };
-        let segment = Segment::new(path, map, file);
+        let segment = Segment::new(path, map, Some(file));
         // SAFETY: nobody else knows the segment; it is larger than its magic bytes.
         unsafe { segment.map.as_mut_ptr().copy_from_nonoverlapping(MAGIC.as_ptr(), MAGIC.len()) };
         Ok((segment, Tail { offset: MAGIC.len(), count: None }))
     }
 
-    fn new(path: &Path, map: MmapRaw, file: File) -> Segment {
+    /// Makes one that takes nothing and has no file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the system gives no memory.
+    pub fn nowhere() -> Result<(Segment, Tail)> {
+        let path = Path::new("");
+        let map = MmapOptions::new().len(0).map_anon().map_err(Error::io("map", path))?;
+        Ok((Segment::new(path, MmapRaw::from(map), None), Tail { offset: 0, count: None }))
+    }
+
+    /// Tells whether it takes nothing and has no file.
+    pub fn is_nowhere(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// Makes sure that the first write to each page costs nothing more. Only while nobody appends.
+    pub fn prepare(&self) {
+        for offset in (0..self.map.len()).step_by(PAGE_BYTES).skip(1) {
+            // SAFETY: inside of the map, and nobody else writes there yet; it is zero already.
+            unsafe { self.map.as_mut_ptr().add(offset).write_volatile(0) };
+        }
+    }
+
+    /// Gives the file another name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; the name stays then.
+    pub fn rename(&mut self, path: &Path) -> Result<()> {
+        std::fs::rename(&self.path, path).map_err(Error::io("rename", &self.path))?;
+        self.path = path.to_path_buf();
+        Ok(())
+    }
+
+    fn new(path: &Path, map: MmapRaw, file: Option<File>) -> Segment {
         Segment {
             path: path.to_path_buf(),
             #[cfg(unix)]
@@ -187,7 +225,7 @@ impl Segment {
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(Error::io("open", path))?;
         // Nothing is written, but 32-bit processors may read 8 bytes in one step only where they could.
         let map = MmapOptions::new().map_raw(&file).map_err(Error::io("map", path))?;
-        Ok(Segment::new(path, map, file))
+        Ok(Segment::new(path, map, Some(file)))
     }
 
     /// Tells whether it begins as a segment does.
@@ -215,7 +253,7 @@ impl Segment {
         drop(self.guard);
         let (path, map, file) = (self.path, self.map, self.file);
         drop(map);
-        file.set_len(tail.offset as u64).map_err(Error::io("cut", &path))
+        file.map_or(Ok(()), |file| file.set_len(tail.offset as u64).map_err(Error::io("cut", &path)))
     }
 
     /// Returns the offset of the tail.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use super::{Machine, Outgoing};
+use super::Machine;
 use crate::common_metric_data::Lifetime;
 use crate::store::base::Effect;
 use crate::store::{Address, CLIENT_INFO_STORE, Value};
@@ -48,7 +48,7 @@ impl Machine<'_> {
     }
 
     fn write_client_id_file(&mut self, client_id: Uuid) {
-        self.outgoing.push(Outgoing { effect: Effect::WriteClientId(client_id), content: None });
+        self.outgoing.push(Effect::WriteClientId(client_id));
     }
 
     /// Makes database and file agree; `was_empty` tells that nothing was stored before this start.

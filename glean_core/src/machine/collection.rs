@@ -1,6 +1,6 @@
 //! Switching collection, and what is removed when it is off.
 
-use super::{Machine, Outgoing, activity, client_id};
+use super::{Machine, activity, client_id};
 use crate::common_metric_data::Lifetime;
 use crate::journal::op::Moment;
 use crate::store::base::Effect;
@@ -80,8 +80,8 @@ impl Machine<'_> {
             .keys()
             .cloned()
             .partition(|name| self.context.pings[name].definition.follows_collection_enabled);
-        self.outgoing.push(Outgoing { effect: Effect::RemovePendingExcept(others), content: None });
-        self.outgoing.push(Outgoing { effect: Effect::RemoveClientId, content: None });
+        self.outgoing.push(Effect::RemovePendingExcept(others));
+        self.outgoing.push(Effect::RemoveClientId);
         self.remove_client_id();
         self.state.clear(INTERNAL_STORE, Lifetime::User);
         for ping in &following {

@@ -1,7 +1,7 @@
 //! What calls do: the operations of a journal, applied one after the other to what is stored.
 //!
 //! A [`Machine`] is deterministic and single-threaded. It changes [`State`] at once; what has to happen outside of it,
-//! such as writing a ping file, is an [`Outgoing`] that whoever folds the journal carries out with the next base.
+//! such as writing a ping file, is an [`Effect`] that whoever folds the journal carries out with the next base.
 
 pub mod activity;
 pub mod client_id;
@@ -30,15 +30,6 @@ use scope::Scope;
 /// Identifier of the string metric that tags every ping of an experiment.
 pub(crate) const EXPERIMENTATION_ID: &str = "glean.client.annotation.experimentation_id";
 
-/// Something to be done outside of the state.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outgoing {
-    /// What.
-    pub effect: Effect,
-    /// The content of the ping file that is published.
-    pub content: Option<Vec<u8>>,
-}
-
 /// What is stored, and the process whose calls are applied to it.
 pub struct Machine<'m> {
     /// What is stored.
@@ -46,7 +37,7 @@ pub struct Machine<'m> {
     /// The process.
     pub context: &'m mut Context,
     /// What has to be done outside.
-    pub outgoing: &'m mut Vec<Outgoing>,
+    pub outgoing: &'m mut Vec<Effect>,
     /// The directory everything is in.
     pub data_dir: &'m Path,
     /// Why something that was stored is missing; told once, by the next start.
@@ -163,7 +154,7 @@ impl Machine<'_> {
         if !enabled {
             Lifetime::ALL.into_iter().for_each(|lifetime| self.state.clear(name, lifetime));
             self.state.events.remove(name);
-            self.outgoing.push(Outgoing { effect: Effect::RemovePending(name.to_owned()), content: None });
+            self.outgoing.push(Effect::RemovePending(name.to_owned()));
         }
     }
 

@@ -3,8 +3,8 @@
 use serde_json::json;
 use uuid::Uuid;
 
+use super::Machine;
 use super::collection::DELETION_REQUEST_PING;
-use super::{Machine, Outgoing};
 use crate::common_metric_data::Lifetime;
 use crate::error_recording::METRICS_PING;
 use crate::events::EVENTS_PING;
@@ -25,14 +25,14 @@ pub(crate) const DELETION_REQUESTS: &str = "deletion_request";
 const BUILT_IN_PINGS: [&str; 5] = ["baseline", METRICS_PING, EVENTS_PING, "health", DELETION_REQUEST_PING];
 
 /// Returns what a ping file holds.
-fn content(path: &str, body: &serde_json::Value, metadata: &serde_json::Value) -> Vec<u8> {
+fn content(path: &str, body: &serde_json::Value, metadata: &serde_json::Value) -> String {
     let mut content = path.as_bytes().to_vec();
     for part in [body, metadata] {
         content.push(b'\n');
         // Written at once rather than through a formatter, which takes twice as long.
         serde_json::to_writer(&mut content, part).expect("memory is the only limit of a Vec");
     }
-    content
+    String::from_utf8(content).expect("JSON is UTF-8, and so are the names in the path")
 }
 
 impl Machine<'_> {
@@ -94,8 +94,8 @@ impl Machine<'_> {
         if self.context.stores_submitted_pings {
             self.list_submitted(&document_id, name, moment, &body.to_string());
         }
-        let effect = Effect::Publish { document_id: document_id.clone(), folder: folder.to_owned() };
-        self.outgoing.push(Outgoing { effect, content: Some(content) });
+        let (document_id_of_file, folder) = (document_id.clone(), folder.to_owned());
+        self.outgoing.push(Effect::Publish { document_id: document_id_of_file, folder, content: Some(content) });
         if BUILT_IN_PINGS.contains(&name.as_str()) {
             let pings = [METRICS_PING, "baseline", "health"];
             self.count("glean.validation.pings_submitted", Some(name), &pings, 1);

@@ -2,7 +2,8 @@
 //!
 //! A file has three lines: submission path, body, metadata; the last one has no newline.
 
-use std::fs::{self, File};
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -20,21 +21,24 @@ const TEMPORARY: &str = "tmp";
 ///
 /// [`Error::Io`]; nothing is left then.
 pub fn write(data_dir: &Path, document_id: &str, content: &[u8]) -> Result<Unsynced> {
-    let folder = data_dir.join(TEMPORARY);
-    fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-    base::write(&folder.join(document_id), content)
+    in_folder(&data_dir.join(TEMPORARY).join(document_id), |path| base::write(path, content))
 }
 
-/// Does what belongs to a base that is in place. What was done before is not done again.
+/// Does what belongs to a base that is in place, and waits until it is on the disk.
+///
+/// `is_first` tells that nobody tried before, so that no file can be there already.
 ///
 /// # Errors
 ///
 /// [`Error::Io`]; the other effects are tried nevertheless.
-pub fn carry_out(data_dir: &Path, effects: &[Effect]) -> Result<()> {
+pub fn carry_out(data_dir: &Path, effects: &[Effect], is_first: bool) -> Result<()> {
     let mut result = Ok(());
+    let mut published = Vec::new();
     for effect in effects {
         let outcome = match effect {
-            Effect::Publish { document_id, folder } => publish(data_dir, document_id, folder),
+            Effect::Publish { document_id, folder, content } => {
+                publish(data_dir, document_id, folder, content.as_deref(), is_first).map(|made| published.extend(made))
+            }
             Effect::RemovePending(name) => {
                 remove_pending(data_dir, |ping| ping == name);
                 Ok(())
@@ -53,26 +57,67 @@ pub fn carry_out(data_dir: &Path, effects: &[Effect]) -> Result<()> {
             result = outcome;
         }
     }
+    // All of them are where an uploader finds them before the first wait for the disk: the base has them, too.
+    let mut folders = BTreeSet::new();
+    for (path, unsynced) in &published {
+        if let Some(file) = unsynced {
+            file.sync_all().map_err(Error::io("sync", path))?;
+        }
+        if folders.insert(path.parent()) {
+            sync_parent(path);
+        }
+    }
     result
 }
 
-fn publish(data_dir: &Path, document_id: &str, folder: &str) -> Result<()> {
+/// Makes a ping file; returns where it is, and the file if it is still to be synced.
+fn publish(
+    data_dir: &Path,
+    document_id: &str,
+    folder: &str,
+    content: Option<&str>,
+    is_first: bool,
+) -> Result<Option<(PathBuf, Option<File>)>> {
     // Only a base that somebody else wrote can say so, and it must not lead out of the directory, or nowhere for ever.
     if ![PENDING, DELETION_REQUESTS].contains(&folder) || uuid::Uuid::parse_str(document_id).is_err() {
         log_at!(Error, "a ping {document_id:?} for {folder:?} is not published");
-        return Ok(());
+        return Ok(None);
     }
-    let folder = data_dir.join(folder);
-    fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-    let target = folder.join(document_id);
-    match fs::rename(data_dir.join(TEMPORARY).join(document_id), &target) {
-        // Moved before.
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::io("move a ping to", &target)(error)),
-        Ok(()) => {
-            sync_parent(&target);
-            Ok(())
+    let temporary = data_dir.join(TEMPORARY).join(document_id);
+    let target = data_dir.join(folder).join(document_id);
+    let file = match content {
+        Some(content) if is_first || !holds(&target, content) => {
+            Some(in_folder(&temporary, |path| base::write(path, content.as_bytes()))?.into_file())
         }
+        // Windows syncs only what may be written.
+        Some(_) => return Ok(OpenOptions::new().write(true).open(&target).ok().map(|file| (target, Some(file)))),
+        None => None,
+    };
+    let moved =
+        in_folder(&target, |target| fs::rename(&temporary, target).map_err(Error::io("move a ping to", target)));
+    match moved {
+        // Moved before.
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound && content.is_none() => Ok(None),
+        Err(error) => Err(error),
+        Ok(()) => Ok(Some((target, file))),
+    }
+}
+
+/// Tells whether a file has this content.
+fn holds(path: &Path, content: &str) -> bool {
+    fs::read(path).is_ok_and(|found| found == content.as_bytes())
+}
+
+/// Does something with a file whose folder may not exist yet.
+fn in_folder<T>(path: &Path, work: impl Fn(&Path) -> Result<T>) -> Result<T> {
+    match work(path) {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+            }
+            work(path)
+        }
+        outcome => outcome,
     }
 }
 

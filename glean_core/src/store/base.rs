@@ -1,11 +1,17 @@
-//! The base: everything stored up to a point of each journal, in one file that is replaced as a whole.
+//! The base: everything stored up to a point of each journal, in one file.
 //!
-//! Frames of [`crate::journal::frame`] behind 8 magic bytes: a [`Header`], one [`Item`] per value or event, and the
-//! header again, so that no single damaged place takes both copies.
+//! The file has two halves, of which one counts. A new base is written over the other half, synced, and counts from then
+//! on: one wait for the disk, and neither a new file nor a rename. A base that doesn't fit goes to a new file with larger
+//! halves, which replaces the old one; the second half is only made when it is needed.
+//!
+//! A half begins with 8 magic bytes and 8 bytes that say how far the save came, which is the only place that is changed
+//! later. Frames of [`crate::journal::frame`] follow: a head of fixed size, a [`Header`], values, events, and the header
+//! again, so that no single damaged place takes both copies. Values are sorted, and what an identifier shares with the one
+//! before is left out.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -15,15 +21,39 @@ use super::value::Value;
 use crate::common_metric_data::Lifetime;
 use crate::error::{Error, Result};
 use crate::events::StoredEvent;
-use crate::journal::frame;
+use crate::journal::frame::{self, Found};
 
-const MAGIC: &[u8; 8] = b"GLEANB02";
+const MAGIC: &[u8; 8] = b"GLEANB03";
+/// Where the head begins, behind the magic bytes and the mark.
+const HEAD: usize = 16;
+/// Generation, sequence, capacity, length and checksum, 8 bytes each.
+const HEAD_BYTES: usize = 40;
+/// Where the frames behind the head begin.
+const FRAMES: usize = HEAD + frame::size(HEAD_BYTES);
+/// Halves are multiples of what file systems give out.
+const BLOCK_BYTES: usize = 4096;
+/// How many values lie in one frame: what one damaged place takes at most.
+const VALUES_PER_FRAME: usize = 32;
+
+/// How far the save of a half came; behind the magic bytes of each half.
+pub mod mark {
+    /// It is being written: it counts if it is whole.
+    pub const BEGUN: [u8; 8] = [0; 8];
+    /// It is whole, and the other one doesn't count any more.
+    pub const SAVED: [u8; 8] = *b"is saved";
+    /// Its effects are carried out, too.
+    pub const DONE: [u8; 8] = *b"all done";
+    /// The other one is saved.
+    pub const OUTDATED: [u8; 8] = *b"outdated";
+}
 
 /// What a base knows besides values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// Another number for each base: tells whether the file was replaced.
+    /// Another number for each base: tells whether it was replaced.
     pub generation: u64,
+    /// Grows with each base: tells which half is the newer one.
+    pub sequence: u64,
     /// How far each segment is folded in, by file name.
     pub folded: BTreeMap<String, Position>,
     /// What is to be done in other folders once this base is in place; doing it again is harmless.
@@ -44,12 +74,14 @@ pub struct Position {
 /// A change outside of the base that belongs to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Effect {
-    /// Moves a ping file from `tmp/` to this folder.
+    /// Makes a ping file.
     Publish {
         /// The name of the file.
         document_id: String,
         /// The folder it goes to.
         folder: String,
+        /// What is in it; `None` if it is in `tmp/` already.
+        content: Option<String>,
     },
     /// Removes the waiting files of this ping.
     RemovePending(String),
@@ -61,11 +93,28 @@ pub enum Effect {
     RemoveClientId,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 enum Item<'a> {
-    Value(&'a str, Lifetime, &'a str, #[serde(borrow)] Option<&'a str>, Value),
-    Event(&'a str, StoredEvent),
     Header(Header),
+    Values(&'a str, Lifetime, #[serde(borrow)] Vec<Coded<'a, Value>>),
+    Event(&'a str, StoredEvent),
+}
+
+/// Is written like [`Item`], from what is borrowed.
+#[derive(Serialize)]
+enum BorrowedItem<'a> {
+    Header(&'a Header),
+    Values(&'a str, Lifetime, &'a [Coded<'a, &'a Value>]),
+    Event(&'a str, &'a StoredEvent),
+}
+
+/// A value, with its identifier as seen from the one before it in the same frame.
+#[derive(Serialize, Deserialize)]
+struct Coded<'a, V> {
+    shared_bytes: usize,
+    rest: &'a str,
+    label: Option<&'a str>,
+    value: V,
 }
 
 /// What reading found.
@@ -79,9 +128,201 @@ pub struct Loaded {
     pub damage: Option<String>,
     /// Set if no header is intact: nobody knows then which calls of the journals are in the values.
     pub is_header_lost: bool,
+    place: Option<Place>,
 }
 
-/// Reads the base. A missing file is an empty base; damage is told, never an error.
+/// Where the base is that counts.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    half: usize,
+    /// The size of a half.
+    capacity: usize,
+    /// How much of each half was ever written.
+    used: [usize; 2],
+}
+
+/// What every half begins with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Head {
+    mark: [u8; 8],
+    generation: u64,
+    sequence: u64,
+    capacity: usize,
+    length: usize,
+    checksum: u64,
+}
+
+impl Head {
+    /// Reads it from the first bytes of a half; `None` if it is damaged.
+    fn read(bytes: &[u8]) -> Option<Head> {
+        let Found::Payload(payload) = frame::read(bytes, HEAD) else { return None };
+        if payload.len() != HEAD_BYTES {
+            return None;
+        }
+        let number = |index: usize| frame::word_at(payload, index * 8);
+        Some(Head {
+            mark: bytes[8..HEAD].try_into().expect("eight bytes: sliced so"),
+            generation: number(0),
+            sequence: number(1),
+            capacity: usize::try_from(number(2)).ok()?,
+            length: usize::try_from(number(3)).ok()?,
+            checksum: number(4),
+        })
+    }
+}
+
+/// The file of the base. Only who holds the lock of the directory uses it.
+#[derive(Debug)]
+pub struct BaseFile {
+    path: PathBuf,
+    place: Option<Place>,
+}
+
+impl BaseFile {
+    /// Names the file; nothing is read or made.
+    pub fn new(path: PathBuf) -> BaseFile {
+        BaseFile { path, place: None }
+    }
+
+    /// Returns the path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the base. A missing file is an empty base; damage is told, never an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file exists and cannot be read.
+    pub fn load(&mut self) -> Result<Loaded> {
+        let loaded = load(&self.path)?;
+        self.place = loaded.place;
+        Ok(loaded)
+    }
+
+    /// Returns the generation of the base, by the heads of its halves alone; `None` without a base, 0 if it is unreadable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file exists and cannot be read.
+    pub fn generation(&self) -> Result<Option<u64>> {
+        let mut file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("open", &self.path)(error)),
+        };
+        let mut read = |offset: usize| -> io::Result<Option<Head>> {
+            let mut bytes = Vec::with_capacity(FRAMES);
+            file.seek(SeekFrom::Start(offset as u64))?;
+            (&mut file).take(FRAMES as u64).read_to_end(&mut bytes)?;
+            Ok(Head::read(&bytes))
+        };
+        let both = read(0).and_then(|first| Ok((first, first.map_or(Ok(None), |head| read(head.capacity))?)));
+        let newest = match both.map_err(Error::io("read", &self.path))? {
+            (Some(first), Some(second)) if second.sequence > first.sequence => second.generation,
+            (Some(first), _) => first.generation,
+            (None, _) => 0,
+        };
+        Ok(Some(newest))
+    }
+
+    /// Saves a base, and returns its size. `header` gets the numbers of the new base; `unsynced` are files that it refers to.
+    ///
+    /// When this returns, the base is on the disk for good.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; the old base still counts then.
+    pub fn save(&mut self, header: &mut Header, state: &State, unsynced: Vec<Unsynced>) -> Result<usize> {
+        // One after the other only when all are written: file systems do most of the work for the first one.
+        for file in unsynced {
+            file.sync()?;
+        }
+        let half = self.encode(header, state);
+        match self.place {
+            Some(place) if half.len() <= place.capacity && self.path.exists() => self.overwrite(place, half),
+            // With room to grow.
+            _ => self.replace(half, 3),
+        }
+    }
+
+    /// Saves a base in the smallest file that holds it; otherwise as [`BaseFile::save`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; the old base still counts then.
+    pub fn save_tight(&mut self, header: &mut Header, state: &State) -> Result<usize> {
+        let half = self.encode(header, state);
+        self.replace(half, 2)
+    }
+
+    /// Tells whether the file is much larger than a base of `bytes`.
+    pub fn is_roomy(&self, bytes: usize) -> bool {
+        self.place.is_some_and(|place| place.capacity > 4 * bytes.max(BLOCK_BYTES))
+    }
+
+    fn encode(&self, header: &mut Header, state: &State) -> Vec<u8> {
+        header.sequence += 1;
+        header.generation = uuid::Uuid::new_v4().as_u64_pair().0 | 1;
+        encode(header, state)
+    }
+
+    /// Writes the half that doesn't count.
+    fn overwrite(&mut self, mut place: Place, mut half: Vec<u8>) -> Result<usize> {
+        let length = half.len();
+        let other = 1 - place.half;
+        // Nothing of an older base stays behind it. A second half is made with its whole size.
+        let written = if place.used[other] == 0 { place.capacity } else { place.used[other].max(length) };
+        half.resize(written, 0);
+        seal(&mut half, length, place.capacity, mark::BEGUN);
+        // Until it is done, anything may be there.
+        place.used[other] = place.capacity;
+        self.place = Some(place);
+        let saved = (|| {
+            let mut file = OpenOptions::new().write(true).open(&self.path)?;
+            file.seek(SeekFrom::Start((other * place.capacity) as u64))?;
+            file.write_all(&half)?;
+            file.sync_data()?;
+            // From here on it counts, as it is whole; the marks tell it from one that is damaged later.
+            let _ = put_mark(&mut file, other * place.capacity, mark::SAVED);
+            let _ = put_mark(&mut file, place.half * place.capacity, mark::OUTDATED);
+            Ok(())
+        })();
+        saved.map_err(Error::io("write", &self.path))?;
+        place.used[other] = length;
+        place.half = other;
+        self.place = Some(place);
+        Ok(length)
+    }
+
+    /// Replaces the file: temporary file, fsync, rename. `halves` is how large a half is, in halves of this base.
+    fn replace(&mut self, mut half: Vec<u8>, halves: usize) -> Result<usize> {
+        let length = half.len();
+        let capacity = (length * halves / 2).next_multiple_of(BLOCK_BYTES);
+        half.resize(capacity, 0);
+        seal(&mut half, length, capacity, mark::SAVED);
+        let temporary = self.path.with_extension("new");
+        write(&temporary, &half)?.sync()?;
+        fs::rename(&temporary, &self.path).map_err(Error::io("replace", &self.path))?;
+        self.place = Some(Place { half: 0, capacity, used: [length, 0] });
+        sync_parent(&self.path);
+        Ok(length)
+    }
+
+    /// Notes that the effects of the base need not be carried out again. What keeps that from being written costs only that.
+    pub fn mark_done(&self) {
+        if let (Some(place), Ok(mut file)) = (self.place, OpenOptions::new().write(true).open(&self.path)) {
+            let _ = put_mark(&mut file, place.half * place.capacity, mark::DONE);
+        }
+    }
+}
+
+fn put_mark(file: &mut File, half: usize, mark: [u8; 8]) -> io::Result<()> {
+    file.seek(SeekFrom::Start((half + MAGIC.len()) as u64))?;
+    file.write_all(&mark)
+}
+
+/// Reads a base. A missing file is an empty base; damage is told, never an error.
 ///
 /// # Errors
 ///
@@ -95,111 +336,184 @@ pub fn load(path: &Path) -> Result<Loaded> {
     Ok(parse(&bytes))
 }
 
-/// Reads the base from its bytes. Values are independent of each other, so what is intact behind a damaged place counts.
+/// Reads the base from the bytes of its file.
 pub fn parse(bytes: &[u8]) -> Loaded {
+    let (first, second) = split(bytes);
+    let halves = [first, second];
+    let heads = halves.map(Head::read);
+    let sequence = |index: usize| heads[index].map_or(0, |head| head.sequence);
+    let (newer, older) = if sequence(1) > sequence(0) { (1, 0) } else { (0, 1) };
+    let is_begun = |head: Head| head.mark == mark::BEGUN && !is_whole(halves[newer], head);
+    let is_outdated = |head: Head| head.mark == mark::OUTDATED;
+    let used = match (heads[newer], heads[older]) {
+        // A save that was interrupted.
+        (Some(head), Some(_)) if is_begun(head) => older,
+        // The newer one is saved, or this one wouldn't be outdated: its head is what is damaged.
+        (Some(head), None) if is_outdated(head) => older,
+        _ => newer,
+    };
+    let mut loaded = read_half(halves[used], heads[used]);
+    if let (Some(head), false) = (heads[used], loaded.is_header_lost) {
+        let length = |index: usize| if halves[index].is_empty() { 0 } else { head.capacity };
+        let place = Place { half: used, capacity: head.capacity, used: [length(0), length(1)] };
+        // One that was cut or damaged is made anew.
+        loaded.place = loaded.damage.is_none().then_some(place);
+    }
+    loaded
+}
+
+/// Returns the two halves; the second one may be empty.
+fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let middle = bytes.len() / 2;
+    let told = Head::read(bytes).map(|head| head.capacity);
+    let is_half = |offset: usize| {
+        bytes.get(offset..).and_then(Head::read).is_some_and(|head| head.capacity == offset) && offset > 0
+    };
+    // Of the first half the head may be damaged; the second one begins in the middle then.
+    match told {
+        Some(capacity) if capacity < bytes.len() && capacity > 0 => bytes.split_at(capacity),
+        None if is_half(middle) => bytes.split_at(middle),
+        _ => (bytes, &[]),
+    }
+}
+
+fn is_whole(half: &[u8], head: Head) -> bool {
+    half.get(FRAMES..head.length).is_some_and(|body| checksum(body) == head.checksum)
+}
+
+fn checksum(body: &[u8]) -> u64 {
+    u64::from(crc32fast::hash(body))
+}
+
+/// Reads one half. Frames are independent of each other, so what is intact behind a damaged place counts.
+fn read_half(bytes: &[u8], head: Option<Head>) -> Loaded {
     let mut loaded = Loaded::default();
     let mut header = None;
-    let mut lost = usize::from(!bytes.starts_with(MAGIC));
-    let mut headers = 0;
-    let mut offset = MAGIC.len();
+    let mut lost = 0;
+    let mut offset = FRAMES;
     while offset < bytes.len() {
         match frame::read(bytes, offset) {
-            frame::Found::Payload(payload) => {
+            Found::Payload(payload) => {
                 match postcard::from_bytes::<Item<'_>>(payload) {
-                    Ok(Item::Value(store, lifetime, identifier, label, value)) => {
-                        loaded.state.set(store, Address { lifetime, identifier, label }, value);
-                    }
+                    Ok(Item::Values(store, lifetime, values)) => set_values(&mut loaded.state, store, lifetime, values),
                     Ok(Item::Event(ping, event)) => {
                         loaded.state.events.entry(ping.to_owned()).or_default().push(event);
                     }
-                    Ok(Item::Header(found)) => {
-                        headers += 1;
-                        header = Some(found);
-                    }
+                    Ok(Item::Header(found)) => header = Some(found),
                     Err(_) => lost += payload.len(),
                 }
                 offset += frame::size(payload.len());
             }
-            _ => {
-                lost += frame::HEADER_BYTES;
+            found => {
+                lost += if found == Found::End { 0 } else { frame::HEADER_BYTES };
                 offset += frame::HEADER_BYTES;
             }
         }
     }
+    let is_intact = head.is_some_and(|head| is_whole(bytes, head)) && bytes.starts_with(MAGIC);
     match header {
-        Some(header) => loaded.header = header,
+        Some(header) => {
+            loaded.header = header;
+            if head.is_some_and(|head| head.mark == mark::DONE) {
+                loaded.header.effects.clear();
+            }
+            if !is_intact {
+                loaded.damage = Some(format!("the database file was damaged: {lost} bytes of values are lost"));
+            }
+        }
         None => {
             loaded.is_header_lost = true;
             loaded.damage = Some("the database file has no readable header".to_owned());
         }
     }
-    if loaded.damage.is_none() && (lost > 0 || headers < 2) {
-        loaded.damage = Some(format!("the database file was damaged: {lost} bytes of values are lost"));
-    }
     loaded
 }
 
-/// Returns the generation of the base, by its first frame alone; `None` without a base, 0 if it is unreadable.
-///
-/// # Errors
-///
-/// [`Error::Io`] if the file exists and cannot be read.
-pub fn generation(path: &Path) -> Result<Option<u64>> {
-    use std::io::Read;
-
-    let mut start = Vec::new();
-    match File::open(path) {
-        Ok(file) => file.take(64).read_to_end(&mut start).map_err(Error::io("read", path))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("open", path)(error)),
-    };
-    // The generation comes first, so the header doesn't have to be read whole.
-    let generation = start
-        .get(MAGIC.len() + frame::HEADER_BYTES..)
-        .and_then(|payload| postcard::take_from_bytes::<(u32, u64)>(payload).ok())
-        .map_or(0, |((_, generation), _)| generation);
-    Ok(Some(generation))
-}
-
-/// Replaces the base: temporary file, fsync, rename. Returns its size. `unsynced` are files that it refers to.
-///
-/// The rename itself is made durable by [`sync_parent`], before anything that relies on it.
-///
-/// # Errors
-///
-/// [`Error::Io`]; the old base is then still in place.
-pub fn save(path: &Path, header: &Header, state: &State, unsynced: Vec<Unsynced>) -> Result<usize> {
-    let temporary = path.with_extension("new");
-    let bytes = to_bytes(header, state);
-    let written = write(&temporary, &bytes)?;
-    // One after the other only when all are written: file systems do most of the work for the first one.
-    for file in unsynced.into_iter().chain([written]) {
-        file.sync()?;
+fn set_values(state: &mut State, store: &str, lifetime: Lifetime, values: Vec<Coded<'_, Value>>) {
+    let mut identifier = String::new();
+    for Coded { shared_bytes, rest, label, value } in values {
+        if !identifier.is_char_boundary(shared_bytes) {
+            // No program writes this.
+            return;
+        }
+        identifier.truncate(shared_bytes);
+        identifier.push_str(rest);
+        state.set(store, Address { lifetime, identifier: &identifier, label }, value);
     }
-    fs::rename(&temporary, path).map_err(Error::io("replace", path))?;
-    Ok(bytes.len())
 }
 
-/// Returns the bytes of a base.
+/// Returns the bytes of a base in a file of its own, for the numbers its header has.
 pub fn to_bytes(header: &Header, state: &State) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
-    let push = |bytes: &mut Vec<u8>, item: &Item<'_>| {
-        let payload = postcard::to_stdvec(item).expect("memory is the only limit of a Vec");
-        frame::push(bytes, &payload);
-    };
-    let header = Item::Header(header.clone());
-    push(&mut bytes, &header);
-    for (store, address, value) in state.all() {
-        let item = Item::Value(store, address.lifetime, address.identifier, address.label, value.clone());
-        push(&mut bytes, &item);
+    let mut half = encode(header, state);
+    let length = half.len();
+    let capacity = length.next_multiple_of(BLOCK_BYTES);
+    half.resize(capacity, 0);
+    seal(&mut half, length, capacity, mark::SAVED);
+    half
+}
+
+/// Returns a half whose beginning is still to be filled in by [`seal`].
+fn encode(header: &Header, state: &State) -> Vec<u8> {
+    let mut bytes = vec![0; FRAMES];
+    let [generation, sequence] = [header.generation, header.sequence].map(u64::to_le_bytes);
+    bytes[HEAD + frame::HEADER_BYTES..][..16].copy_from_slice(&[generation, sequence].concat());
+    push(&mut bytes, &BorrowedItem::Header(header));
+    let mut values = Vec::with_capacity(VALUES_PER_FRAME);
+    let mut place = None;
+    let mut last = "";
+    for (store, Address { lifetime, identifier, label }, value) in state.all() {
+        if values.len() == VALUES_PER_FRAME || place != Some((store, lifetime)) {
+            push_values(&mut bytes, place, &mut values);
+            place = Some((store, lifetime));
+            last = "";
+        }
+        let shared_bytes = shared_bytes(last, identifier);
+        values.push(Coded { shared_bytes, rest: &identifier[shared_bytes..], label, value });
+        last = identifier;
     }
+    push_values(&mut bytes, place, &mut values);
     for (ping, events) in &state.events {
         for event in events {
-            push(&mut bytes, &Item::Event(ping, event.clone()));
+            push(&mut bytes, &BorrowedItem::Event(ping, event));
         }
     }
-    push(&mut bytes, &header);
+    push(&mut bytes, &BorrowedItem::Header(header));
     bytes
+}
+
+fn push_values<'a>(bytes: &mut Vec<u8>, place: Option<(&'a str, Lifetime)>, values: &mut Vec<Coded<'a, &'a Value>>) {
+    if let (Some((store, lifetime)), false) = (place, values.is_empty()) {
+        push(bytes, &BorrowedItem::Values(store, lifetime, values));
+        values.clear();
+    }
+}
+
+fn push(bytes: &mut Vec<u8>, item: &BorrowedItem<'_>) {
+    frame::push_with(bytes, |bytes| {
+        *bytes = postcard::to_extend(item, std::mem::take(bytes)).expect("memory is the only limit of a Vec");
+    });
+}
+
+/// Returns how many bytes two texts have in common at their beginnings, in whole characters.
+fn shared_bytes(one: &str, other: &str) -> usize {
+    let mut bytes = one.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count();
+    while !other.is_char_boundary(bytes) {
+        bytes -= 1;
+    }
+    bytes
+}
+
+/// Fills in what a half begins with.
+fn seal(half: &mut [u8], length: usize, capacity: usize, mark: [u8; 8]) {
+    let numbers = [capacity as u64, length as u64, checksum(&half[FRAMES..length])];
+    let payload = HEAD + frame::HEADER_BYTES;
+    for (index, number) in numbers.into_iter().enumerate() {
+        half[payload + 16 + index * 8..][..8].copy_from_slice(&number.to_le_bytes());
+    }
+    let header = frame::header(&half[payload..FRAMES], HEAD, 0);
+    half[HEAD..payload].copy_from_slice(&header.to_le_bytes());
+    half[..8].copy_from_slice(MAGIC);
+    half[8..HEAD].copy_from_slice(&mark);
 }
 
 /// A file that was written and is not on the disk itself yet.
@@ -211,6 +525,11 @@ pub struct Unsynced {
 }
 
 impl Unsynced {
+    /// Gives the file to somebody who waits later.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
     /// Waits until it is.
     ///
     /// # Errors

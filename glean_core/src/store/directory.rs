@@ -65,6 +65,11 @@ impl Directory {
         self.path.join(format!("{process}{LOCK_SUFFIX}"))
     }
 
+    /// Returns the path of the segment that a process made in advance.
+    pub fn spare(&self, process: &str) -> PathBuf {
+        self.path.join(format!("{process}.spare"))
+    }
+
     /// Returns the name of a segment.
     pub fn log_name(process: &str, serial: u32) -> String {
         format!("{process}.{serial:08x}{LOG_SUFFIX}")
