@@ -185,6 +185,9 @@ impl Engine {
             return Ok(Folded::default());
         }
         self.commit()?;
+        if !finished.is_empty() {
+            self.base.settle();
+        }
         Ok(Folded { removed: self.remove(&finished) })
     }
 

@@ -409,7 +409,7 @@ fn pings_that_are_too_large_for_the_base_are_made_as_well() {
     }
     process.fold();
     let base = fs::metadata(directory.path().join("db").join("base")).unwrap().len();
-    assert!(base < 600_000, "{base} bytes");
+    assert!(base < 1_000_000, "{base} bytes");
     let seen: Vec<(String, usize)> = sent(directory.path(), PENDING)
         .iter()
         .map(|ping| ping.body["metrics"]["text"]["test.text"].as_str().unwrap())

@@ -2,7 +2,7 @@
 //!
 //! The file has two halves, of which one counts. A new base is written over the other half, synced, and counts from then
 //! on: one wait for the disk, and neither a new file nor a rename. A base that doesn't fit goes to a new file with larger
-//! halves, which replaces the old one; the second half is only made when it is needed.
+//! halves, which replaces the old one. In the smallest file there is no second half until it is needed.
 //!
 //! A half begins with 8 magic bytes and 8 bytes that say how far the save came, which is the only place that is changed
 //! later. Frames of [`crate::journal::frame`] follow: a head of fixed size, a [`Header`], values, events, and the header
@@ -176,12 +176,14 @@ impl Head {
 pub struct BaseFile {
     path: PathBuf,
     place: Option<Place>,
+    /// Whether the file was replaced, and that may still be undone by a power cut.
+    is_unsettled: bool,
 }
 
 impl BaseFile {
     /// Names the file; nothing is read or made.
     pub fn new(path: PathBuf) -> BaseFile {
-        BaseFile { path, place: None }
+        BaseFile { path, place: None, is_unsettled: false }
     }
 
     /// Returns the path of the file.
@@ -228,7 +230,8 @@ impl BaseFile {
 
     /// Saves a base, and returns its size. `header` gets the numbers of the new base; `unsynced` are files that it refers to.
     ///
-    /// When this returns, the base is on the disk for good.
+    /// When this returns, the base is on the disk; if the file had to be replaced, [`BaseFile::settle`] makes sure that it
+    /// is the one that is found there.
     ///
     /// # Errors
     ///
@@ -242,7 +245,10 @@ impl BaseFile {
         match self.place {
             Some(place) if half.len() <= place.capacity && self.path.exists() => self.overwrite(place, half),
             // With room to grow.
-            _ => self.replace(half, 3),
+            _ => {
+                let capacity = (half.len() * 3 / 2).next_multiple_of(BLOCK_BYTES);
+                self.replace(half, capacity, 2)
+            }
         }
     }
 
@@ -253,7 +259,15 @@ impl BaseFile {
     /// [`Error::Io`]; the old base still counts then.
     pub fn save_tight(&mut self, header: &mut Header, state: &State) -> Result<usize> {
         let half = self.encode(header, state);
-        self.replace(half, 2)
+        let capacity = half.len().next_multiple_of(BLOCK_BYTES);
+        self.replace(half, capacity, 1)
+    }
+
+    /// Waits until a power cut brings no former file back. Needed before anything is removed that the base replaces.
+    pub fn settle(&mut self) {
+        if std::mem::take(&mut self.is_unsettled) {
+            sync_parent(&self.path);
+        }
     }
 
     /// Tells whether the file is much larger than a base of `bytes`.
@@ -271,7 +285,7 @@ impl BaseFile {
     fn overwrite(&mut self, mut place: Place, mut half: Vec<u8>) -> Result<usize> {
         let length = half.len();
         let other = 1 - place.half;
-        // Nothing of an older base stays behind it. A second half is made with its whole size.
+        // Nothing of an older base stays behind it. The first time, the second half is made with its whole size.
         let written = if place.used[other] == 0 { place.capacity } else { place.used[other].max(length) };
         half.resize(written, 0);
         seal(&mut half, length, place.capacity, mark::BEGUN);
@@ -295,17 +309,16 @@ impl BaseFile {
         Ok(length)
     }
 
-    /// Replaces the file: temporary file, fsync, rename. `halves` is how large a half is, in halves of this base.
-    fn replace(&mut self, mut half: Vec<u8>, halves: usize) -> Result<usize> {
+    /// Replaces the file: temporary file, fsync, rename.
+    fn replace(&mut self, mut half: Vec<u8>, capacity: usize, halves: usize) -> Result<usize> {
         let length = half.len();
-        let capacity = (length * halves / 2).next_multiple_of(BLOCK_BYTES);
-        half.resize(capacity, 0);
+        half.resize(capacity * halves, 0);
         seal(&mut half, length, capacity, mark::SAVED);
         let temporary = self.path.with_extension("new");
         write(&temporary, &half)?.sync()?;
         fs::rename(&temporary, &self.path).map_err(Error::io("replace", &self.path))?;
         self.place = Some(Place { half: 0, capacity, used: [length, 0] });
-        sync_parent(&self.path);
+        self.is_unsettled = true;
         Ok(length)
     }
 
