@@ -93,22 +93,26 @@ def _checks(ws: Workspace, ask: Run) -> List[Tuple[str, Callable[[], None]]]:
         ("ruff check", lambda: _module(["ruff", "check", "."], ws, ask, fix=f"{python} ruff check --fix .")),
         ("mypy", lambda: _module(["mypy"], ws, ask, fix="")),
         ("mypy tests/bindings", lambda: _module(["mypy", *_BINDINGS, "tests/bindings"], ws, ask, fix="")),
+        ("mypy tests/bindings/typing", lambda: _module(["mypy", "--strict", _USER_PROGRAM], ws, ask, fix="")),
+        ("mypy tests/differential", lambda: _module(["mypy", "tests/differential"], ws, ask, fix="", path=_SCHEMA)),
         ("rustfmt", lambda: _cargo("cargo-fmt", ["fmt", "--all", "--check"], ws, ask, fix="cargo fmt --all")),
+        ("rustfmt glean_core/fuzz", lambda: _cargo("cargo-fmt", _FMT_FUZZ, ws, ask, fix=f"cargo fmt {_FUZZ_CRATE}")),
         ("clippy", lambda: _cargo("cargo-clippy", _CLIPPY, ws, ask, fix="")),
         ("glean.h", lambda: header.check(ws, run=ask)),
         *[(f"sh -n {script}", lambda script=script: _shell(script, ws, ask)) for script in SHELL_SCRIPTS],
     ]
 
 
-def _module(words: Sequence[str], ws: Workspace, ask: Run, *, fix: str) -> None:
-    """Run a program of the tool environment; its settings and files are in pyproject.toml."""
+def _module(words: Sequence[str], ws: Workspace, ask: Run, *, fix: str, path: str = "") -> None:
+    """Run a program of the tool environment; its settings are in pyproject.toml, `path` is where mypy looks as well."""
     if importlib.util.find_spec(words[0]) is None:
         raise MissingToolError(
             f"no {words[0]}",
             why=f"{sys.executable} is not the tool environment",
             fix="python3 bootstrap.py nox -s lint",
         )
-    _run([sys.executable, "-m", *words], ws.root, ask, fix)
+    env = runner.child_env({"MYPYPATH": str(ws.root / path)}) if path else None
+    _run([sys.executable, "-m", *words], ws.root, ask, fix, env)
 
 
 # Their arguments are pytest's fixtures and they are read as examples of the API; the bodies are checked all the same,
@@ -120,6 +124,13 @@ _BINDINGS = (
     "--no-strict-optional",
     "--no-warn-unused-ignores",
 )
+# Once more, with all of strict: a planted mistake that isn't found is an ignore without use, which those flags allow.
+_USER_PROGRAM = "tests/bindings/typing"
+# The schema of pings, which test_differential.py puts on its path when it runs.
+_SCHEMA = "tests/bindings"
+# A workspace of its own, so `--all` of the crate's leaves it out.
+_FUZZ_CRATE = "--manifest-path glean_core/fuzz/Cargo.toml"
+_FMT_FUZZ = ("fmt", "--check", "--manifest-path", "fuzz/Cargo.toml")
 _CLIPPY = ("clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings")
 
 

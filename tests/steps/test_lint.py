@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any, List, Sequence
+from typing import Any, Dict, List, Sequence
 
 import pytest
 
@@ -14,19 +14,21 @@ from glean_steps.runner import Completed
 from glean_steps.toolchain import Rust
 from glean_steps.workspace import Workspace
 
+_RUST_CHECKS = ["rustfmt", "rustfmt glean_core/fuzz", "clippy"]
+
 
 class Programs:
     """Stands in for `runner.run`: keeps every argv, and fails those that hold one of `failing`."""
 
     def __init__(self, *failing: str) -> None:
         self.calls: List[List[str]] = []
-        self.paths: List[str] = []
+        self.environments: List[Dict[str, str]] = []
         self._failing = set(failing)
 
     def __call__(self, argv: Sequence[object], **options: Any) -> Completed:
         words = [str(word) for word in argv]
         self.calls.append(words)
-        self.paths.append((options.get("env") or {}).get("PATH", ""))
+        self.environments.append(options.get("env") or {})
         if self._failing & set(words):
             raise CommandFailedError(f"{words[0]} failed with exit status 1", fix="see its last lines below")
         return Completed(words, 0, "", 0.0)
@@ -79,8 +81,8 @@ def test_a_toolchain_without_rustfmt_and_clippy_is_not_run_with_the_reason(
 ) -> None:
     (rust / "cargo-fmt").unlink()
     (rust / "cargo-clippy").unlink()
-    checks = {check.name: check for check in lint.run_all(ws=ws, ask=Programs())}
-    assert (checks["rustfmt"].result, checks["clippy"].result) == ("NOT RUN", "NOT RUN")
+    checks = lint.run_all(ws=ws, ask=Programs())
+    assert [check.name for check in checks if check.result == "NOT RUN"] == _RUST_CHECKS
     out = capsys.readouterr().out
     assert "not run: rustfmt: no cargo-fmt: Rust 1.90.0 in" in out
     assert "rustup component add" in out
@@ -89,9 +91,53 @@ def test_a_toolchain_without_rustfmt_and_clippy_is_not_run_with_the_reason(
 def test_cargos_subcommands_find_the_compiler_that_they_belong_to(ws: Workspace, rust: Path) -> None:
     programs = Programs()
     lint.run_all(ws=ws, ask=programs)
-    paths = [path for call, path in zip(programs.calls, programs.paths) if call[0].endswith("/cargo")]
-    assert len(paths) == 2
+    paths = [env["PATH"] for call, env in zip(programs.calls, programs.environments) if call[0].endswith("/cargo")]
+    assert len(paths) == 3
     assert all(path.split(":")[0] == str(rust) for path in paths)
+
+
+@pytest.mark.usefixtures("rust")
+def test_every_folder_of_python_tests_has_its_types_checked(ws: Workspace, checkout: Path) -> None:
+    programs = Programs()
+    lint.run_all(ws=ws, ask=programs)
+    named = {call[-1] for call in programs.calls if "mypy" in call}
+    settings = (checkout / "pyproject.toml").read_text(encoding="utf-8")
+    folders = [f"tests/{path.name}" for path in (checkout / "tests").iterdir() if list(path.glob("test_*.py"))]
+    assert len(folders) == 3
+    assert [folder for folder in folders if folder not in named and f'"{folder}"' not in settings] == []
+
+
+@pytest.mark.usefixtures("rust")
+def test_the_users_program_is_checked_strictly_so_that_a_mistake_nobody_finds_is_an_error(ws: Workspace) -> None:
+    programs = Programs()
+    lint.run_all(ws=ws, ask=programs)
+    (words,) = [call for call in programs.calls if call[-1] == "tests/bindings/typing"]
+    assert words[1:] == ["-m", "mypy", "--strict", "tests/bindings/typing"]
+
+
+@pytest.mark.usefixtures("rust")
+def test_the_comparison_finds_the_schema_of_pings_beside_the_bindings_tests(ws: Workspace, checkout: Path) -> None:
+    programs = Programs()
+    lint.run_all(ws=ws, ask=programs)
+    places = {call[-1]: env for call, env in zip(programs.calls, programs.environments) if "mypy" in call}
+    assert places["tests/differential"]["MYPYPATH"] == str(ws.root / "tests" / "bindings")
+    assert "MYPYPATH" not in places["tests/bindings"]
+    assert (checkout / "tests" / "bindings" / "schema" / "__init__.py").is_file()
+
+
+@pytest.mark.usefixtures("rust")
+def test_each_workspace_of_cargo_has_its_formatting_checked(
+    ws: Workspace, checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs = Programs("fuzz/Cargo.toml")
+    with pytest.raises(CommandFailedError) as caught:
+        lint.run_all(ws=ws, ask=programs)
+    assert caught.value.why == "rustfmt glean_core/fuzz"
+    assert "fix: cargo fmt --manifest-path glean_core/fuzz/Cargo.toml" in capsys.readouterr().out
+    crate = checkout / "glean_core"
+    manifests = [path for path in crate.glob("**/Cargo.toml") if "target" not in path.relative_to(crate).parts]
+    workspaces = [path for path in manifests if "[workspace]" in path.read_text(encoding="utf-8").splitlines()]
+    assert sorted(str(path.relative_to(crate)) for path in workspaces) == ["Cargo.toml", "fuzz/Cargo.toml"]
 
 
 @pytest.mark.usefixtures("rust")
@@ -116,6 +162,8 @@ def test_without_the_tool_environment_its_checks_are_not_run(ws: Workspace, monk
         "ruff check",
         "mypy",
         "mypy tests/bindings",
+        "mypy tests/bindings/typing",
+        "mypy tests/differential",
     }
     assert all("bootstrap.py" in check.fix for check in checks if check.result == "NOT RUN")
 
@@ -128,8 +176,8 @@ def test_no_compiler_at_all_keeps_the_rust_checks_from_running_and_fails_nothing
         raise MissingToolError("no Rust compiler", why="GLEAN_INSTALL=never", fix="apt-get install rustc")
 
     monkeypatch.setattr(toolchain, "host_rust", absent)
-    checks = {check.name: check.result for check in lint.run_all(ws=ws, ask=Programs())}
-    assert (checks["rustfmt"], checks["clippy"]) == ("NOT RUN", "NOT RUN")
+    checks = lint.run_all(ws=ws, ask=Programs())
+    assert [check.name for check in checks if check.result == "NOT RUN"] == _RUST_CHECKS
 
 
 def test_each_shell_script_of_the_project_is_checked(checkout: Path) -> None:
