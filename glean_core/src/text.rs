@@ -1,7 +1,5 @@
 //! Rules for texts: lengths, URLs, identifiers, tags. All lengths are bytes of UTF-8.
 
-use uuid::Uuid;
-
 /// The longest debug view tag or source tag.
 const MAX_TAG_BYTES: usize = 20;
 /// The most source tags at once.
@@ -74,13 +72,6 @@ pub fn are_source_tags(tags: &[String]) -> bool {
     (1..=MAX_SOURCE_TAGS).contains(&tags.len()) && tags.iter().all(is_source_tag)
 }
 
-/// Returns the UUID spelled by `text`, in lower case with hyphens.
-///
-/// Besides that spelling these are understood, in upper case too: 32 digits, in braces, after `urn:uuid:`.
-pub fn parse_uuid_spellings(text: &str) -> Option<String> {
-    Uuid::try_parse(text).ok().map(|uuid| uuid.hyphenated().to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,39 +142,5 @@ mod tests {
         assert!(!are_good(&["a", "glean-x"]));
         assert!(!are_good(&["a", ""]));
         assert!(!are_good(&["a", "b c"]));
-    }
-
-    #[test]
-    fn uuids_have_four_spellings() {
-        let expected = Some("67e55044-10b1-426f-9247-bb680e5fe0c8".to_owned());
-        let spellings = [
-            "67e55044-10b1-426f-9247-bb680e5fe0c8",
-            "67E55044-10B1-426F-9247-BB680E5FE0C8",
-            "67e5504410b1426f9247bb680e5fe0c8",
-            "67E5504410B1426F9247BB680E5FE0C8",
-            "{67e55044-10b1-426f-9247-bb680e5fe0c8}",
-            "urn:uuid:67e55044-10b1-426f-9247-bb680e5fe0c8",
-        ];
-        for text in spellings {
-            assert_eq!(parse_uuid_spellings(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn other_texts_are_no_uuids() {
-        let texts = [
-            "",
-            "67e55044-10b1-426f-9247-bb680e5fe0c",
-            " 67e55044-10b1-426f-9247-bb680e5fe0c8",
-            "67e5504410b1-426f-9247-bb680e5fe0c8",
-            "{67e5504410b1426f9247bb680e5fe0c8}",
-            "URN:UUID:67e55044-10b1-426f-9247-bb680e5fe0c8",
-            "67e55044-10b1-426f-9247-bb680e5fe0cé",
-            "67e55044-10b1-426f-9247-bb680e5fe0c8\0",
-            "g7e55044-10b1-426f-9247-bb680e5fe0c8",
-        ];
-        for text in texts {
-            assert_eq!(parse_uuid_spellings(text), None, "{text}");
-        }
     }
 }
