@@ -7,24 +7,14 @@ mod abi;
 mod common;
 
 use std::ptr::{null, null_mut};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use abi::{Function, Kind, METRIC_TYPES, definition, last_error, new_metric, new_ping, value};
+use abi::{Function, Kind, METRIC_TYPES, definition, last_error, new_metric, new_ping, take_turn, value};
 use common::{PENDING, TempDir, sent};
 use glean_core::ffi::{
     counter::*, debug::*, event::*, experiments::*, labeled::*, lifecycle::*, metric::*, object::*, ping::*, string::*,
     string_list::*, text::*, timespan::*, timing_distribution::*, uuid::*, *,
 };
 use serde_json::json;
-
-/// The ABI has one Glean per process: its tests take turns.
-fn take_turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    assert_eq!(glean_reset() & !GLEAN_LOGGED, GLEAN_OK);
-    abi::log_messages();
-    turn
-}
 
 /// Compares a status without the bit for log messages.
 #[track_caller]

@@ -8,41 +8,15 @@ mod common;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use abi::{definition, last_error, new_metric, new_ping, value};
+use abi::{check, new_named, new_ping, take_turn, threaded_settings, value};
 use common::{PENDING, TempDir, sent};
 use glean_core::ffi::{counter::*, lifecycle::*, metric::*, ping::*, *};
 use serde_json::json;
 
 /// How long a child may take; one that hangs is ended.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The ABI has one Glean per process: its tests take turns.
-fn take_turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    check(glean_reset());
-    abi::log_messages();
-    turn
-}
-
-#[track_caller]
-fn check(status: i32) {
-    assert_eq!(status & !GLEAN_LOGGED, GLEAN_OK, "{}", last_error());
-}
-
-fn settings(data_dir: &Path) -> String {
-    let mut settings: serde_json::Value = serde_json::from_str(&abi::settings(data_dir)).unwrap();
-    settings["test_mode"] = false.into();
-    settings["enable_internal_pings"] = false.into();
-    settings.to_string()
-}
-
-fn named(name: &str) -> u64 {
-    new_metric(&definition("counter").replace(r#""name":"counter""#, &format!(r#""name":"{name}""#)))
-}
 
 /// A child; ended when dropped, if it still runs.
 struct Child(libc::pid_t);
@@ -106,8 +80,8 @@ fn what_parent_and_children_record_is_counted_once() {
     let _turn = take_turn();
     let directory = TempDir::new();
     new_ping(abi::PING);
-    let counter = named("forked");
-    check(abi::initialize(&settings(directory.path())));
+    let counter = new_named("counter", "forked");
+    check(abi::initialize(&threaded_settings(directory.path())));
     assert!(add(counter, 1));
     let children: Vec<Child> = (0..5).map(|_| fork(|| (0..1_000).all(|_| add(counter, 1)))).collect();
     for _ in 0..1_000 {
@@ -117,7 +91,7 @@ fn what_parent_and_children_record_is_counted_once() {
     assert_eq!(value(counter), Ok(json!(6_001)));
     assert_eq!(files(directory.path(), ".log"), 1, "the journals of the children are folded");
     check(glean_reset());
-    check(abi::initialize(&settings(directory.path())));
+    check(abi::initialize(&threaded_settings(directory.path())));
     assert_eq!(value(counter), Ok(json!(6_001)));
 }
 
@@ -126,8 +100,8 @@ fn a_child_has_a_journal_of_its_own_and_may_submit() {
     let _turn = take_turn();
     let directory = TempDir::new();
     let ping = new_ping(abi::PING);
-    let counter = named("forked");
-    check(abi::initialize(&settings(directory.path())));
+    let counter = new_named("counter", "forked");
+    check(abi::initialize(&threaded_settings(directory.path())));
     assert!(add(counter, 1));
     check(glean_fold());
     let logs = files(directory.path(), ".log");
@@ -153,8 +127,8 @@ fn a_child_of_a_child_records_whether_its_parent_did_or_not() {
     let _turn = take_turn();
     let directory = TempDir::new();
     new_ping(abi::PING);
-    let counter = named("forked");
-    check(abi::initialize(&settings(directory.path())));
+    let counter = new_named("counter", "forked");
+    check(abi::initialize(&threaded_settings(directory.path())));
     for does_child_record in [false, true] {
         fork(|| {
             let is_kept = !does_child_record || add(counter, 10);
@@ -175,13 +149,13 @@ fn a_child_that_outlives_its_parent_loses_nothing_and_locks_nothing() {
     let _turn = take_turn();
     let directory = TempDir::new();
     new_ping(abi::PING);
-    let counter = named("forked");
+    let counter = new_named("counter", "forked");
     let mut pipe = [0; 2];
     // SAFETY: room for two descriptors.
     assert_eq!(unsafe { libc::pipe(pipe.as_mut_ptr()) }, 0);
     let (data_dir, [reader, writer]) = (directory.path(), pipe);
     fork(|| {
-        let is_kept = abi::initialize(&settings(data_dir)) == GLEAN_OK && add(counter, 1);
+        let is_kept = abi::initialize(&threaded_settings(data_dir)) == GLEAN_OK && add(counter, 1);
         let orphan = fork(|| {
             // Until somebody closes the other end.
             // SAFETY: descriptors of this process, a byte of room.
@@ -196,7 +170,7 @@ fn a_child_that_outlives_its_parent_loses_nothing_and_locks_nothing() {
     })
     .join();
     // The first child is dead, its own child lives and has the descriptors it inherited.
-    check(abi::initialize(&settings(data_dir)));
+    check(abi::initialize(&threaded_settings(data_dir)));
     assert_eq!(value(counter), Ok(json!(1)));
     let start = Instant::now();
     check(glean_fold());
@@ -217,11 +191,11 @@ fn what_waits_for_the_start_stays_with_the_parent() {
     let _turn = take_turn();
     let directory = TempDir::new();
     new_ping(abi::PING);
-    let counter = named("forked");
+    let counter = new_named("counter", "forked");
     assert!(add(counter, 1));
     let data_dir = directory.path();
-    fork(|| add(counter, 10) && abi::initialize(&settings(data_dir)) == GLEAN_OK && add(counter, 100)).join();
-    check(abi::initialize(&settings(data_dir)));
+    fork(|| add(counter, 10) && abi::initialize(&threaded_settings(data_dir)) == GLEAN_OK && add(counter, 100)).join();
+    check(abi::initialize(&threaded_settings(data_dir)));
     // What a child records before its own start is kept; what its parent did before the fork is counted once.
     assert_eq!(value(counter), Ok(json!(111)));
 }
@@ -231,8 +205,8 @@ fn forks_at_any_moment_neither_hang_nor_lose_anything() {
     let _turn = take_turn();
     let directory = TempDir::new();
     let ping = new_ping(abi::PING);
-    let (counter, noisy) = (named("forked"), named("noisy"));
-    check(abi::initialize(&settings(directory.path())));
+    let (counter, noisy) = (new_named("counter", "forked"), new_named("counter", "noisy"));
+    check(abi::initialize(&threaded_settings(directory.path())));
     let is_over = AtomicBool::new(false);
     let mut in_children = 0;
     std::thread::scope(|scope| {

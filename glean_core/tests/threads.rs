@@ -5,12 +5,11 @@ mod abi;
 mod common;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
+use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use abi::{definition, last_error, new_metric, new_ping, value};
+use abi::{check, new_named, new_ping, take_turn, threaded_settings, value};
 use common::{PENDING, TempDir, sent};
 use glean_core::ffi::{
     counter::*, event::*, labeled::*, lifecycle::*, metric::*, ping::*, string_list::*, timing_distribution::*, *,
@@ -18,32 +17,6 @@ use glean_core::ffi::{
 use serde_json::json;
 
 const THREADS: usize = 16;
-
-/// The ABI has one Glean per process: its tests take turns.
-fn take_turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    check(glean_reset());
-    abi::log_messages();
-    turn
-}
-
-#[track_caller]
-fn check(status: i32) {
-    assert_eq!(status & !GLEAN_LOGGED, GLEAN_OK, "{}", last_error());
-}
-
-/// Settings with which folds happen in a thread of their own.
-fn settings(data_dir: &Path) -> String {
-    let mut settings: serde_json::Value = serde_json::from_str(&abi::settings(data_dir)).unwrap();
-    settings["test_mode"] = false.into();
-    settings["enable_internal_pings"] = false.into();
-    settings.to_string()
-}
-
-fn named(kind: &str, name: &str) -> u64 {
-    new_metric(&definition(kind).replace(&format!(r#""name":"{kind}""#), &format!(r#""name":"{name}""#)))
-}
 
 /// Runs `work` in all threads, which begin at the same moment.
 fn in_all_threads(work: impl Fn(usize) + Sync) {
@@ -71,11 +44,11 @@ fn sixteen_threads_lose_nothing_while_the_journal_goes_through_several_files() {
     let _turn = take_turn();
     let directory = TempDir::new();
     new_ping(abi::PING);
-    check(abi::initialize(&settings(directory.path())));
-    let shared = named("counter", "shared");
-    let own: Vec<u64> = (0..THREADS).map(|thread| named("counter", &format!("own_{thread}"))).collect();
-    let labeled = named("labeled_counter", "labeled");
-    let timing = named("timing_distribution", "timing");
+    check(abi::initialize(&threaded_settings(directory.path())));
+    let shared = new_named("counter", "shared");
+    let own: Vec<u64> = (0..THREADS).map(|thread| new_named("counter", &format!("own_{thread}"))).collect();
+    let labeled = new_named("labeled_counter", "labeled");
+    let timing = new_named("timing_distribution", "timing");
     let ids = Mutex::new(Vec::new());
     in_all_threads(|thread| {
         let label = format!("label_{}", thread % 4);
@@ -117,8 +90,8 @@ fn calls_from_before_during_and_after_the_start_are_all_there_and_in_order() {
     let _turn = take_turn();
     let directory = TempDir::new();
     new_ping(abi::PING);
-    let counter = named("counter", "around_the_start");
-    let lists: Vec<u64> = (0..THREADS).map(|thread| named("string_list", &format!("list_{thread}"))).collect();
+    let counter = new_named("counter", "around_the_start");
+    let lists: Vec<u64> = (0..THREADS).map(|thread| new_named("string_list", &format!("list_{thread}"))).collect();
     in_all_threads(|thread| {
         for call in 0..CALLS {
             check(glean_counter_add(counter, 1));
@@ -127,7 +100,7 @@ fn calls_from_before_during_and_after_the_start_are_all_there_and_in_order() {
                 check(unsafe { glean_string_list_add(lists[thread], text.as_ptr(), text.len() as u64) });
             }
             if thread == 0 && call == CALLS / 3 {
-                check(abi::initialize(&settings(directory.path())));
+                check(abi::initialize(&threaded_settings(directory.path())));
             }
         }
     });
@@ -145,9 +118,9 @@ fn pings_submitted_between_calls_of_other_threads_have_each_call_once() {
     let _turn = take_turn();
     let directory = TempDir::new();
     let ping = new_ping(&abi::PING.replace(r#""send_if_empty":true"#, r#""send_if_empty":false"#));
-    check(abi::initialize(&settings(directory.path())));
-    let counters = [named("counter", "one"), named("counter", "two")];
-    let event = named("event", "clicked");
+    check(abi::initialize(&threaded_settings(directory.path())));
+    let counters = [new_named("counter", "one"), new_named("counter", "two")];
+    let event = new_named("event", "clicked");
     let events = AtomicU64::new(0);
     in_all_threads(|thread| {
         for call in 0..CALLS {
@@ -178,11 +151,11 @@ fn what_was_recorded_before_the_end_is_there_at_the_next_start() {
     let _turn = take_turn();
     let directory = TempDir::new();
     new_ping(abi::PING);
-    let counter = named("counter", "over_the_end");
-    let other = named("counter", "other");
+    let counter = new_named("counter", "over_the_end");
+    let other = new_named("counter", "other");
     let mut expected = 0;
     for round in 0..6 {
-        check(abi::initialize(&settings(directory.path())));
+        check(abi::initialize(&threaded_settings(directory.path())));
         let kept = AtomicU64::new(0);
         let is_over = AtomicBool::new(false);
         in_all_threads(|thread| {
@@ -205,7 +178,7 @@ fn what_was_recorded_before_the_end_is_there_at_the_next_start() {
         expected += kept.into_inner();
         check(glean_reset());
     }
-    check(abi::initialize(&settings(directory.path())));
+    check(abi::initialize(&threaded_settings(directory.path())));
     assert_eq!(value(counter), Ok(json!(expected)));
     assert_nothing_went_wrong();
 }
@@ -215,16 +188,16 @@ fn metrics_may_be_made_and_destroyed_by_all_threads_at_once() {
     let _turn = take_turn();
     let directory = TempDir::new();
     new_ping(abi::PING);
-    check(abi::initialize(&settings(directory.path())));
+    check(abi::initialize(&threaded_settings(directory.path())));
     in_all_threads(|_| {
         for _ in 0..100 {
-            let counter = named("counter", "made_often");
+            let counter = new_named("counter", "made_often");
             check(glean_counter_add(counter, 1));
             check(glean_metric_destroy(counter));
             assert_eq!(glean_counter_add(counter, 1) & !GLEAN_LOGGED, GLEAN_INVALID_HANDLE);
         }
     });
-    assert_eq!(value(named("counter", "made_often")), Ok(json!(THREADS * 100)));
+    assert_eq!(value(new_named("counter", "made_often")), Ok(json!(THREADS * 100)));
     assert_nothing_went_wrong();
 }
 
@@ -233,8 +206,8 @@ fn the_end_does_not_wait_for_threads_that_go_on_calling() {
     let _turn = take_turn();
     let directory = TempDir::new();
     let ping = new_ping(abi::PING);
-    check(abi::initialize(&settings(directory.path())));
-    let (counter, event) = (named("counter", "endless"), named("event", "endless_event"));
+    check(abi::initialize(&threaded_settings(directory.path())));
+    let (counter, event) = (new_named("counter", "endless"), new_named("event", "endless_event"));
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..3 {

@@ -6,6 +6,8 @@
 #![allow(dead_code, reason = "each user uses its own part")]
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use glean_core::ffi::buffers::{GleanBuffer, glean_buffer_free};
 use glean_core::ffi::{
@@ -331,7 +333,7 @@ pub const PING: &str = r#"{"name":"custom","include_client_id":true,"send_if_emp
     "enabled":true,"follows_collection_enabled":true}"#;
 
 /// The settings of a start in a directory.
-pub fn settings(data_dir: &std::path::Path) -> String {
+pub fn settings(data_dir: &Path) -> String {
     serde_json::json!({
         "data_dir": data_dir.to_str().unwrap(),
         "application_id": "ffi-tests",
@@ -350,6 +352,29 @@ pub fn settings(data_dir: &std::path::Path) -> String {
     .to_string()
 }
 
+/// The settings of a start with which folds happen in a thread of their own, and with the test's own pings only.
+pub fn threaded_settings(data_dir: &Path) -> String {
+    let mut settings: serde_json::Value = serde_json::from_str(&settings(data_dir)).unwrap();
+    settings["test_mode"] = false.into();
+    settings["enable_internal_pings"] = false.into();
+    settings.to_string()
+}
+
+/// Waits until no other test has Glean, of which there is one per process, and resets it.
+pub fn take_turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    check(glean_reset());
+    log_messages();
+    turn
+}
+
+/// Asserts that a call did what it should.
+#[track_caller]
+pub fn check(status: i32) {
+    assert_eq!(status & !GLEAN_LOGGED, GLEAN_OK, "{}", last_error());
+}
+
 /// Makes a metric.
 pub fn new_metric(definition: &str) -> u64 {
     let mut handle = 0;
@@ -357,6 +382,11 @@ pub fn new_metric(definition: &str) -> u64 {
     assert_eq!(status & !GLEAN_LOGGED, GLEAN_OK, "{definition}: {}", last_error());
     assert_ne!(handle, 0);
     handle
+}
+
+/// Makes a metric of a type with a name of its own.
+pub fn new_named(kind: &str, name: &str) -> u64 {
+    new_metric(&definition(kind).replace(&format!(r#""name":"{kind}""#), &format!(r#""name":"{name}""#)))
 }
 
 /// Makes a ping.
