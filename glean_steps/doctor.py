@@ -385,6 +385,7 @@ def all_lanes(parts: Mapping[Target, TargetParts], machine: Machine) -> List[Lan
         for minor in minors or [f"3.{number}"]:
             part = native_python(minor, machine)
             lanes.append(Lane(f"Python, native {part.text}", [part, *rust]))
+    lanes.append(Lane("differential", [peer_environments(machine), *rust]))
     lanes.append(Lane("steps", []))
     return lanes
 
@@ -405,6 +406,17 @@ def native_python(minor: str, machine: Machine) -> Part:
         why = "GLEAN_OFFLINE is set and the test dependencies are not installed"
         return Part(text, why=why, fix="run once without GLEAN_OFFLINE")
     return Part(text)
+
+
+def peer_environments(machine: Machine) -> Part:
+    """Return whether glean-sdk and this package can be compared: each is installed in an environment of its own."""
+    homes = [machine.ws.state / "venvs" / name for name in ("differential", "differential-ours")]
+    if all((home / "bin" / "python").exists() for home in homes):
+        return Part("set up")
+    if fetch.is_offline():
+        why = "GLEAN_OFFLINE is set and glean-sdk is not installed"
+        return Part("missing", why=why, fix="run once without GLEAN_OFFLINE")
+    return Part("made from requirements/differential.txt", later="installs glean-sdk into an environment of its own")
 
 
 def _guarded(find: Callable[[], Part]) -> Part:

@@ -110,7 +110,7 @@ def test_every_lane_of_the_test_command_is_there(
     machine()
     named = set(lanes(examine(ws, capsys)[1]))
     table = pins.load()
-    assert {f"Rust, Wine {target.arch}" for target in TARGETS} | {"Rust, native", "steps"} <= named
+    assert {f"Rust, Wine {target.arch}" for target in TARGETS} | {"Rust, native", "differential", "steps"} <= named
     assert {f"Python, Wine {table.default_python} {target.arch}" for target in TARGETS} <= named
     assert {f"Python, Wine {version} {arch}" for version, arch in table.tested} <= named
     assert {f"Python, native 3.{number}" for number in range(8, 15)} <= named
@@ -257,6 +257,21 @@ def test_offline_a_windows_python_that_is_not_in_the_cache_keeps_its_lanes_from_
     assert "GLEAN_OFFLINE is set" in lanes(text)["Python, Wine 3.7.9 amd64"]
     assert "run once without GLEAN_OFFLINE" in lanes(text)["Python, Wine 3.7.9 amd64"]
     assert lanes(text)["Rust, Wine amd64"] == "will run"
+
+
+def test_the_comparison_needs_glean_sdk_which_is_fetched_once(
+    machine: Machine, ws: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine()
+    assert "it first installs glean-sdk" in lanes(examine(ws, capsys)[1])["differential"]
+    monkeypatch.setenv("GLEAN_OFFLINE", "1")
+    assert "GLEAN_OFFLINE is set and glean-sdk is not installed" in lanes(examine(ws, capsys)[1])["differential"]
+    for name in ("differential", "differential-ours"):
+        program = ws.state / "venvs" / name / "bin" / "python"
+        program.parent.mkdir(parents=True)
+        program.touch()
+    monkeypatch.delenv("GLEAN_OFFLINE")
+    assert lanes(examine(ws, capsys)[1])["differential"] == "will run"
 
 
 def test_a_python_without_ensurepip_names_the_package_that_brings_it(
