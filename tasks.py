@@ -127,6 +127,6 @@ def pins(context: Context, write: bool = False) -> None:
 
 @task(help={"cache": "the user's cache too: downloads, standard libraries, the 32-bit Wine root"})
 def clean(context: Context, cache: bool = False) -> None:
-    """Remove what runs made: .glean/ and build folders; dist/ stays."""
+    """Remove what runs made: .glean/ and build folders; dist/ and the tool environment stay."""
     with pipelines.exit_codes():
         pipelines.clean(cache=cache)
