@@ -9,8 +9,8 @@ use std::path::Path;
 use arbitrary::{Result, Unstructured};
 use glean_core::histogram::HistogramType;
 use glean_core::journal::op::{DebugTags, Facts, Moment, Op, ServerKnobs, Start};
+use glean_core::machine::Machine;
 use glean_core::machine::context::{Context, SessionMode, Settings};
-use glean_core::machine::{Machine, Outgoing};
 use glean_core::metrics::{EventRecording, Kind, Label, MemoryUnit, MetricDefinition, Recording};
 use glean_core::store::State;
 use glean_core::store::base::{self, Effect, Header};
@@ -64,7 +64,7 @@ fn run(input: &mut Unstructured<'_>) -> Result<()> {
 struct World {
     state: State,
     context: Context,
-    outgoing: Vec<Outgoing>,
+    outgoing: Vec<Effect>,
     damage: Option<String>,
 }
 
@@ -97,18 +97,16 @@ impl World {
 }
 
 /// Returns the body of a ping file.
-fn body(outgoing: &Outgoing) -> Option<String> {
-    let text = std::str::from_utf8(outgoing.content.as_ref()?).expect("UTF-8");
-    Some(text.split('\n').nth(1).expect("a body").to_owned())
+fn body(effect: &Effect) -> Option<String> {
+    let Effect::Publish { content, .. } = effect else { return None };
+    Some(content.as_ref()?.split('\n').nth(1).expect("a body").to_owned())
 }
 
 /// Looks at a ping file, if it is one.
-fn check(outgoing: &Outgoing) {
-    let Some(content) = &outgoing.content else { return };
-    let text = std::str::from_utf8(content).expect("UTF-8");
+fn check(effect: &Effect) {
+    let Effect::Publish { document_id, content: Some(text), .. } = effect else { return };
     let lines: Vec<&str> = text.split('\n').collect();
     assert_eq!(lines.len(), 3, "{text}");
-    let Effect::Publish { document_id, .. } = &outgoing.effect else { panic!("{:?}", outgoing.effect) };
     assert!(lines[0].starts_with("/submit/") && lines[0].ends_with(document_id.as_str()), "{}", lines[0]);
     for line in &lines[1..] {
         let json: Json = serde_json::from_str(line).expect("JSON");

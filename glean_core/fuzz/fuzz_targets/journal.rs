@@ -25,6 +25,10 @@ const IS_BASE: u8 = 1;
 const KEEPS_CHECKSUMS: u8 = 2;
 /// The segment is that of a process that lives.
 const LIVES: u8 = 4;
+/// The base has two halves.
+const HAS_HALVES: u8 = 8;
+/// Where the frames of a half of a base begin, behind 8 magic bytes, 8 bytes of a mark and a head.
+const HALF_FRAMES: usize = 64;
 
 /// Where everything happens; in memory, where there is such a folder.
 fn directory() -> &'static TempDir {
@@ -35,8 +39,10 @@ fn directory() -> &'static TempDir {
 fuzz_target!(init: { write_seeds(); }, |data: &[u8]| {
     let Some((flags, bytes)) = data.split_first() else { return };
     let mut bytes = bytes.to_vec();
-    if flags & KEEPS_CHECKSUMS == 0 {
-        repair(&mut bytes);
+    match (flags & KEEPS_CHECKSUMS == 0, flags & IS_BASE == 0) {
+        (true, true) => repair(&mut bytes, 8),
+        (true, false) => repair_base(&mut bytes, flags & HAS_HALVES != 0),
+        (false, _) => (),
     }
     let data_dir = directory().path();
     let db = data_dir.join("db");
@@ -88,11 +94,27 @@ fn fold_twice(data_dir: &Path) -> bool {
     true
 }
 
-/// Makes the checksum of each frame fit what is in it.
-fn repair(bytes: &mut [u8]) {
+/// Makes the checksums of a base fit, and what its heads say of their sizes.
+fn repair_base(bytes: &mut [u8], has_halves: bool) {
+    let capacity = if has_halves { bytes.len() / 2 } else { bytes.len() };
+    for half in bytes.chunks_exact_mut(capacity.max(1)).filter(|half| half.len() > HALF_FRAMES + 8) {
+        repair(half, HALF_FRAMES);
+        // Generation and sequence stay; what is behind a length counts as well once the checksum doesn't fit.
+        let length = HALF_FRAMES + half[40] as usize * 8 % (half.len() - HALF_FRAMES);
+        let checksum = u64::from(crc32fast::hash(&half[HALF_FRAMES..length]));
+        for (index, number) in [half.len() as u64, length as u64, checksum].into_iter().enumerate() {
+            half[40 + index * 8..][..8].copy_from_slice(&number.to_le_bytes());
+        }
+        let header = frame::header(&half[24..HALF_FRAMES], 16, 0);
+        half[16..24].copy_from_slice(&header.to_le_bytes());
+    }
+}
+
+/// Makes the checksum of each frame fit what is in it, from the one at `offset` on.
+fn repair(bytes: &mut [u8], mut offset: usize) {
     const COUNTS: u64 = 1 << 31;
     const COUNT_CODE: u64 = 65_521;
-    let (mut offset, mut previous) = (8, 0);
+    let mut previous = 0;
     while offset + 8 < bytes.len() {
         let header = frame::word_at(bytes, offset);
         let counts = header >> 32 & COUNTS != 0;
@@ -125,7 +147,10 @@ fn write_seeds() {
     let mut process = Process::start_with(settings(directory.path()), vec![ping("custom"), free]);
     let write = |name: &str, flags: u8, file: &Path| {
         let bytes = fs::read(file).unwrap();
-        let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        // The second half begins in the middle.
+        let is_whole = flags & HAS_HALVES != 0;
+        let end =
+            if is_whole { bytes.len() } else { bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1) };
         fs::write(Path::new(&folder).join(name), [&[flags], &bytes[..end]].concat()).unwrap();
     };
     for (index, kind) in
@@ -173,5 +198,5 @@ fn write_seeds() {
     write("calls of a living process", LIVES, &start);
     process.engine.ask_for_base();
     process.fold();
-    write("base with effects", IS_BASE, &directory.path().join("db").join("base"));
+    write("base with effects", IS_BASE | HAS_HALVES, &directory.path().join("db").join("base"));
 }

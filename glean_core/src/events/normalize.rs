@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::{RESTARTED, STARTUP_DATE_EXTRA};
 use crate::error_recording::ErrorType;
+use crate::store::value::tree;
 use crate::time::parse_minute;
 
 /// Category of the events of the core itself.
@@ -47,34 +48,57 @@ pub struct SessionMetadata {
     pub session_start_time: Option<String>,
 }
 
-impl SessionMetadata {
-    fn to_json(&self) -> Value {
-        let mut json = json!({
-            "session_id": self.session_id,
-            "session_seq": self.session_seq,
-            "event_seq": self.event_seq,
-            "session_sample_rate": self.session_sample_rate,
-        });
-        if let Some(start) = &self.session_start_time {
-            json["session_start_time"] = start.as_str().into();
+/// An event as it stands in a ping; `Serialize` of [`StoredEvent`] itself is for storage.
+///
+/// The fields are sorted, here and below: objects of a ping have their keys in order.
+#[derive(Serialize)]
+pub(crate) struct EventInPing<'a> {
+    category: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra: Option<&'a BTreeMap<String, String>>,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<SessionInPing<'a>>,
+    timestamp: u64,
+}
+
+impl<'a> From<&'a StoredEvent> for EventInPing<'a> {
+    fn from(event: &'a StoredEvent) -> EventInPing<'a> {
+        EventInPing {
+            category: &event.category,
+            extra: event.extra.as_ref(),
+            name: &event.name,
+            session: event.session.as_ref().map(SessionInPing::from),
+            timestamp: event.timestamp,
         }
-        json
+    }
+}
+
+#[derive(Serialize)]
+struct SessionInPing<'a> {
+    event_seq: i64,
+    session_id: &'a str,
+    session_sample_rate: f64,
+    session_seq: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_start_time: Option<&'a str>,
+}
+
+impl<'a> From<&'a SessionMetadata> for SessionInPing<'a> {
+    fn from(session: &'a SessionMetadata) -> SessionInPing<'a> {
+        SessionInPing {
+            event_seq: session.event_seq,
+            session_id: &session.session_id,
+            session_sample_rate: session.session_sample_rate,
+            session_seq: session.session_seq,
+            session_start_time: session.session_start_time.as_deref(),
+        }
     }
 }
 
 /// Returns an event as it stands in a ping: `{"timestamp", "category", "name", "extra"?, "session"?}`.
 pub fn to_json(event: &StoredEvent) -> Value {
-    let mut json = Map::new();
-    json.insert("timestamp".to_owned(), event.timestamp.into());
-    json.insert("category".to_owned(), event.category.as_str().into());
-    json.insert("name".to_owned(), event.name.as_str().into());
-    if let Some(extra) = &event.extra {
-        json.insert("extra".to_owned(), json!(extra));
-    }
-    if let Some(session) = &event.session {
-        json.insert("session".to_owned(), session.to_json());
-    }
-    Value::Object(json)
+    tree(&EventInPing::from(event))
 }
 
 /// Events ready for a ping.
@@ -219,6 +243,8 @@ impl Timeline {
 mod tests {
     use super::*;
     use crate::time::start_of_minute;
+    use serde_json::json;
+
     use ErrorType::{InvalidState, InvalidValue};
 
     /// 2021-03-04T05:06:13.947+00:00

@@ -24,17 +24,6 @@ pub(crate) const PENDING: &str = "pending_pings";
 pub(crate) const DELETION_REQUESTS: &str = "deletion_request";
 const BUILT_IN_PINGS: [&str; 5] = ["baseline", METRICS_PING, EVENTS_PING, "health", DELETION_REQUEST_PING];
 
-/// Returns what a ping file holds.
-fn content(path: &str, body: &serde_json::Value, metadata: &serde_json::Value) -> String {
-    let mut content = path.as_bytes().to_vec();
-    for part in [body, metadata] {
-        content.push(b'\n');
-        // Written at once rather than through a formatter, which takes twice as long.
-        serde_json::to_writer(&mut content, part).expect("memory is the only limit of a Vec");
-    }
-    String::from_utf8(content).expect("JSON is UTF-8, and so are the names in the path")
-}
-
 impl Machine<'_> {
     /// Submits a ping, then the pings it schedules; returns whether the first one was made.
     ///
@@ -88,14 +77,15 @@ impl Machine<'_> {
         let document_id = Uuid::new_v4().hyphenated().to_string();
         let application = crate::text::sanitize_application_id(&self.context.settings.application_id);
         let path = format!("/submit/{application}/{name}/1/{document_id}");
-        let content = content(&path, &body, &self.metadata(ping));
+        let metadata = self.metadata(ping).to_string();
         let folder = if name == DELETION_REQUEST_PING { DELETION_REQUESTS } else { PENDING };
         *self.context.submissions.entry(name.clone()).or_default() += 1;
         if self.context.stores_submitted_pings {
-            self.list_submitted(&document_id, name, moment, &body.to_string());
+            self.list_submitted(&document_id, name, moment, &body);
         }
-        let (document_id_of_file, folder) = (document_id.clone(), folder.to_owned());
-        self.outgoing.push(Effect::Publish { document_id: document_id_of_file, folder, content: Some(content) });
+        let content = Some([path.as_str(), &body, &metadata].join("\n"));
+        let effect = Effect::Publish { document_id: document_id.clone(), folder: folder.to_owned(), content };
+        self.outgoing.push(effect);
         if BUILT_IN_PINGS.contains(&name.as_str()) {
             let pings = [METRICS_PING, "baseline", "health"];
             self.count("glean.validation.pings_submitted", Some(name), &pings, 1);

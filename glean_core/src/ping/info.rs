@@ -1,14 +1,16 @@
 //! The sections `ping_info` and `client_info`.
 
-use serde_json::{Map, Value as Json};
+use std::collections::BTreeMap;
 
-use super::PingDefinition;
+use serde::Serialize;
+
+use super::{EntryInPing, PingDefinition};
 use crate::common_metric_data::Lifetime;
 use crate::experiments;
 use crate::journal::op::Moment;
 use crate::machine::{Machine, submission};
-use crate::store::value::experiment_json;
-use crate::store::{CLIENT_INFO_STORE, Entry, INTERNAL_STORE, Value};
+use crate::store::value::{ExperimentInPing, InPing};
+use crate::store::{CLIENT_INFO_STORE, Entry, INTERNAL_STORE, State, Value};
 use crate::time::{LocalDatetime, TimeUnit};
 
 /// Returns when the ping was assembled last.
@@ -19,77 +21,108 @@ pub(crate) fn stored_start_time<'m>(machine: &'m Machine<'_>, ping: &PingDefinit
     }
 }
 
-/// Makes `ping_info`, and stores the next sequence number and start time.
-pub(crate) fn ping_info(
-    machine: &mut Machine<'_>,
-    ping: &PingDefinition,
-    reason: Option<&str>,
-    moment: &Moment,
-) -> Json {
-    let unit = if ping.precise_timestamps { TimeUnit::Millisecond } else { TimeUnit::Minute };
-    let sequence_key = format!("{}#sequence", ping.name);
-    let sequence = match machine.internal(Lifetime::User, &sequence_key) {
+/// Returns the sequence number of the ping that is assembled next.
+fn sequence(machine: &Machine<'_>, ping: &PingDefinition) -> i32 {
+    match machine.internal(Lifetime::User, &sequence_key(ping)) {
         Some(Value::Counter(next)) => *next,
         _ => 0,
-    };
-    let start = stored_start_time(machine, ping).unwrap_or(&machine.context.start.local).clone();
-    machine.set_internal(Lifetime::User, &sequence_key, Value::Counter(sequence.saturating_add(1)));
-    let end = Value::Datetime(moment.local.clone(), TimeUnit::Millisecond);
-    machine.set_internal(Lifetime::User, &format!("{}#start", ping.name), end);
-
-    let mut info = Map::new();
-    info.insert("seq".into(), sequence.into());
-    info.insert("start_time".into(), start.to_text(unit).into());
-    info.insert("end_time".into(), moment.local.to_text(unit).into());
-    if let Some(reason) = reason {
-        info.insert("reason".into(), reason.into());
     }
-    let mut active = Map::new();
-    for (identifier, entry) in machine.state.entries(INTERNAL_STORE, Lifetime::Application) {
-        match entry {
-            Entry::Plain(Value::Experiment(experiment)) => {
-                active.insert(
-                    identifier.strip_suffix(experiments::KEY_SUFFIX).unwrap_or(identifier).to_owned(),
-                    experiment_json(experiment),
-                );
-            }
-            Entry::Plain(value @ Value::Object(_)) if identifier == submission::KNOBS => {
-                info.insert("server_knobs_config".into(), value.to_json());
-            }
-            _ => (),
-        }
-    }
-    if !active.is_empty() {
-        info.insert("experiments".into(), Json::Object(active));
-    }
-    Json::Object(info)
 }
 
-/// Makes `client_info`: all values of the pseudo-store on one level, `attribution` and `distribution` on a second one.
-///
-/// Values of ping lifetime are taken out of the store: the ping that comes first has them.
-pub(crate) fn client_info(machine: &mut Machine<'_>, ping: &PingDefinition) -> Json {
-    let mut info = Map::new();
-    info.insert("telemetry_sdk_build".into(), crate::VERSION.into());
-    for lifetime in Lifetime::ALL {
-        for (identifier, entry) in machine.state.entries(CLIENT_INFO_STORE, lifetime) {
-            let value = super::entry_json(entry);
+fn sequence_key(ping: &PingDefinition) -> String {
+    format!("{}#sequence", ping.name)
+}
+
+/// Stores what the next ping starts with: its sequence number and start time, and no values of `client_info` that have
+/// ping lifetime, as the ping that comes first has them.
+pub(super) fn prepare_next(machine: &mut Machine<'_>, ping: &PingDefinition, moment: &Moment) {
+    let next = sequence(machine, ping).saturating_add(1);
+    machine.set_internal(Lifetime::User, &sequence_key(ping), Value::Counter(next));
+    let end = Value::Datetime(moment.local.clone(), TimeUnit::Millisecond);
+    machine.set_internal(Lifetime::User, &format!("{}#start", ping.name), end);
+    machine.state.clear(CLIENT_INFO_STORE, Lifetime::Ping);
+}
+
+/// The section `ping_info`. The fields are sorted.
+#[derive(Serialize)]
+pub(super) struct PingInfo<'a> {
+    end_time: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    experiments: BTreeMap<&'a str, ExperimentInPing<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    seq: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_knobs_config: Option<InPing<'a>>,
+    start_time: String,
+}
+
+impl<'a> PingInfo<'a> {
+    pub(super) fn collect(
+        machine: &'a Machine<'_>,
+        ping: &PingDefinition,
+        reason: Option<&'a str>,
+        moment: &Moment,
+    ) -> PingInfo<'a> {
+        let unit = if ping.precise_timestamps { TimeUnit::Millisecond } else { TimeUnit::Minute };
+        let start = stored_start_time(machine, ping).unwrap_or(&machine.context.start.local);
+        let mut info = PingInfo {
+            end_time: moment.local.to_text(unit),
+            experiments: BTreeMap::new(),
+            reason,
+            seq: sequence(machine, ping),
+            server_knobs_config: None,
+            start_time: start.to_text(unit),
+        };
+        for (identifier, entry) in machine.state.entries(INTERNAL_STORE, Lifetime::Application) {
+            match entry {
+                Entry::Plain(Value::Experiment(experiment)) => {
+                    let id = identifier.strip_suffix(experiments::KEY_SUFFIX).unwrap_or(identifier);
+                    info.experiments.insert(id, experiment.into());
+                }
+                Entry::Plain(value @ Value::Object(_)) if identifier == submission::KNOBS => {
+                    info.server_knobs_config = Some(InPing(value));
+                }
+                _ => (),
+            }
+        }
+        info
+    }
+}
+
+/// The section `client_info`: all values of the pseudo-store on one level, `attribution` and `distribution` on a second
+/// one.
+#[derive(Serialize)]
+pub(super) struct ClientInfo<'a>(BTreeMap<&'a str, Field<'a>>);
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Field<'a> {
+    Text(&'static str),
+    Entry(EntryInPing<'a>),
+    Group(BTreeMap<&'a str, EntryInPing<'a>>),
+}
+
+impl<'a> ClientInfo<'a> {
+    pub(super) fn collect(state: &'a State, ping: &PingDefinition) -> ClientInfo<'a> {
+        let mut info = BTreeMap::from([("telemetry_sdk_build", Field::Text(crate::VERSION))]);
+        for (identifier, entry) in Lifetime::ALL.into_iter().flat_map(|l| state.entries(CLIENT_INFO_STORE, l)) {
             if identifier == "client_id" && !ping.include_client_id {
                 continue;
             }
             match identifier.split_once('.') {
                 Some((group @ ("attribution" | "distribution"), field)) => {
-                    let group = info.entry(group).or_insert_with(|| Json::Object(Map::new()));
-                    if let Some(group) = group.as_object_mut() {
-                        group.insert(field.to_owned(), value);
+                    let group = info.entry(group).or_insert_with(|| Field::Group(BTreeMap::new()));
+                    // A metric of an application that has the name of a group stays as it is.
+                    if let Field::Group(fields) = group {
+                        fields.insert(field, EntryInPing(entry));
                     }
                 }
                 _ => {
-                    info.insert(identifier.to_owned(), value);
+                    info.insert(identifier, Field::Entry(EntryInPing(entry)));
                 }
             }
         }
+        ClientInfo(info)
     }
-    machine.state.clear(CLIENT_INFO_STORE, Lifetime::Ping);
-    Json::Object(info)
 }

@@ -213,13 +213,19 @@ impl BaseFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("open", &self.path)(error)),
         };
+        let length = file.metadata().map(|data| data.len());
         let mut read = |offset: usize| -> io::Result<Option<Head>> {
             let mut bytes = Vec::with_capacity(FRAMES);
             file.seek(SeekFrom::Start(offset as u64))?;
             (&mut file).take(FRAMES as u64).read_to_end(&mut bytes)?;
             Ok(Head::read(&bytes))
         };
-        let both = read(0).and_then(|first| Ok((first, first.map_or(Ok(None), |head| read(head.capacity))?)));
+        let both = length.and_then(|length| {
+            let first = read(0)?;
+            let second =
+                first.filter(|head| (head.capacity as u64) < length).map_or(Ok(None), |head| read(head.capacity));
+            Ok((first, second?))
+        });
         let newest = match both.map_err(Error::io("read", &self.path))? {
             (Some(first), Some(second)) if second.sequence > first.sequence => second.generation,
             (Some(first), _) => first.generation,
@@ -275,7 +281,12 @@ impl BaseFile {
         self.place.is_some_and(|place| place.capacity > 4 * bytes.max(BLOCK_BYTES))
     }
 
-    fn encode(&self, header: &mut Header, state: &State) -> Vec<u8> {
+    fn encode(&mut self, header: &mut Header, state: &State) -> Vec<u8> {
+        if header.sequence == u64::MAX {
+            // Nobody saves that often, but a file may say so. In a new one the other half is gone.
+            header.sequence = 0;
+            self.place = None;
+        }
         header.sequence += 1;
         header.generation = uuid::Uuid::new_v4().as_u64_pair().0 | 1;
         encode(header, state)
@@ -370,7 +381,8 @@ pub fn parse(bytes: &[u8]) -> Loaded {
         let length = |index: usize| if halves[index].is_empty() { 0 } else { head.capacity };
         let place = Place { half: used, capacity: head.capacity, used: [length(0), length(1)] };
         // One that was cut or damaged is made anew.
-        loaded.place = loaded.damage.is_none().then_some(place);
+        let is_sound = loaded.damage.is_none() && (FRAMES..=bytes.len()).contains(&head.capacity);
+        loaded.place = is_sound.then_some(place);
     }
     loaded
 }

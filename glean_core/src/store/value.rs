@@ -1,7 +1,9 @@
 //! One stored value and its spelling in a ping.
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json, json};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::experiments::Experiment;
@@ -73,25 +75,7 @@ impl Value {
 
     /// Returns the value as it appears in a ping.
     pub fn to_json(&self) -> Json {
-        match self {
-            Value::Boolean(value) => (*value).into(),
-            Value::Counter(count) | Value::DualLabeledCounter(count) => (*count).into(),
-            Value::Quantity(quantity) => (*quantity).into(),
-            Value::String(text) | Value::Text(text) | Value::Url(text) => text.as_str().into(),
-            Value::StringList(list) => list.as_slice().into(),
-            Value::Uuid(uuid) => uuid.hyphenated().to_string().into(),
-            Value::Timespan(nanos, unit) => json!({"value": nanos_to_unit(*nanos, *unit), "time_unit": unit.name()}),
-            Value::TimingDistribution(histogram)
-            | Value::MemoryDistribution(histogram)
-            | Value::CustomDistribution(histogram) => {
-                json!({"sum": clamp(histogram.sum), "values": buckets(histogram)})
-            }
-            Value::Datetime(time, unit) => time.to_text(*unit).into(),
-            // It was parsed when it was stored; damage that the checksum did not see is shown as nothing.
-            Value::Object(text) => serde_json::from_str(text).unwrap_or(Json::Null),
-            Value::Rate(numerator, denominator) => json!({"numerator": numerator, "denominator": denominator}),
-            Value::Experiment(experiment) => experiment_json(experiment),
-        }
+        tree(&InPing(self))
     }
 
     /// Returns the value as tests see it: a timespan as a number, a distribution with its count.
@@ -101,10 +85,98 @@ impl Value {
             Value::TimingDistribution(histogram)
             | Value::MemoryDistribution(histogram)
             | Value::CustomDistribution(histogram) => {
-                json!({"sum": clamp(histogram.sum), "count": clamp(histogram.count), "values": buckets(histogram)})
+                tree(&Distribution { count: Some(clamp(histogram.count)), ..Distribution::from(histogram) })
             }
             _ => self.to_json(),
         }
+    }
+}
+
+/// Returns as a tree what is otherwise written.
+pub(crate) fn tree(json: &impl Serialize) -> Json {
+    serde_json::to_value(json).expect("texts and numbers are the only keys in a ping")
+}
+
+/// A value as it appears in a ping; `Serialize` of [`Value`] itself is for storage.
+///
+/// Objects of a ping have their keys in order, so the fields of the structures below are sorted.
+#[derive(Clone, Copy, Debug)]
+pub struct InPing<'a>(pub &'a Value);
+
+impl Serialize for InPing<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Boolean(value) => serializer.serialize_bool(*value),
+            Value::Counter(count) | Value::DualLabeledCounter(count) => serializer.serialize_i32(*count),
+            Value::Quantity(quantity) => serializer.serialize_i64(*quantity),
+            Value::String(text) | Value::Text(text) | Value::Url(text) => serializer.serialize_str(text),
+            Value::StringList(list) => list.serialize(serializer),
+            Value::Uuid(uuid) => serializer.serialize_str(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer())),
+            Value::Timespan(nanos, unit) => {
+                Timespan { time_unit: unit.name(), value: nanos_to_unit(*nanos, *unit) }.serialize(serializer)
+            }
+            Value::TimingDistribution(histogram)
+            | Value::MemoryDistribution(histogram)
+            | Value::CustomDistribution(histogram) => Distribution::from(histogram).serialize(serializer),
+            Value::Datetime(time, unit) => serializer.serialize_str(&time.to_text(*unit)),
+            // It was parsed when it was stored; damage that the checksum did not see is shown as nothing.
+            Value::Object(text) => serde_json::from_str(text).unwrap_or(Json::Null).serialize(serializer),
+            Value::Rate(numerator, denominator) => {
+                Rate { denominator: *denominator, numerator: *numerator }.serialize(serializer)
+            }
+            Value::Experiment(experiment) => ExperimentInPing::from(experiment).serialize(serializer),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Timespan {
+    time_unit: &'static str,
+    value: i64,
+}
+
+#[derive(Serialize)]
+struct Rate {
+    denominator: i32,
+    numerator: i32,
+}
+
+#[derive(Serialize)]
+struct Distribution<'a> {
+    /// Only tests see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<i64>,
+    sum: i64,
+    values: Buckets<'a>,
+}
+
+impl<'a> From<&'a Histogram> for Distribution<'a> {
+    fn from(histogram: &'a Histogram) -> Distribution<'a> {
+        Distribution { count: None, sum: clamp(histogram.sum), values: Buckets(&histogram.values) }
+    }
+}
+
+/// Buckets and how many samples each has. Buckets are keys, and keys have the order of texts: 10 precedes 9.
+struct Buckets<'a>(&'a BTreeMap<u64, u64>);
+
+impl Serialize for Buckets<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut sorted: Vec<_> =
+            self.0.iter().map(|(bucket, count)| (leading_digits(*bucket), *bucket, *count)).collect();
+        sorted.sort_unstable();
+        serializer.collect_map(sorted.into_iter().map(|(_, bucket, count)| (bucket, clamp(count))))
+    }
+}
+
+/// Returns the first 19 digits of a number, filled up with zeros.
+///
+/// Ordered by these digits, and by their own size where those are equal, numbers are in the order of their texts.
+fn leading_digits(number: u64) -> u64 {
+    match number.checked_ilog10() {
+        None => 0,
+        // The twentieth digit is the last one that a `u64` can have.
+        Some(19) => number / 10,
+        Some(exponent) => number * 10_u64.pow(18 - exponent),
     }
 }
 
@@ -113,16 +185,41 @@ fn clamp(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn buckets(histogram: &Histogram) -> Map<String, Json> {
-    histogram.values.iter().map(|(bucket, count)| (bucket.to_string(), clamp(*count).into())).collect()
+/// An experiment as it appears in `ping_info.experiments`.
+#[derive(Serialize)]
+pub(crate) struct ExperimentInPing<'a> {
+    branch: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra: Option<&'a BTreeMap<String, String>>,
+}
+
+impl<'a> From<&'a Experiment> for ExperimentInPing<'a> {
+    fn from(experiment: &'a Experiment) -> ExperimentInPing<'a> {
+        ExperimentInPing {
+            branch: &experiment.branch,
+            extra: experiment.extra.as_ref().filter(|extra| !extra.is_empty()),
+        }
+    }
 }
 
 /// Returns an experiment as it appears in `ping_info.experiments`.
 pub fn experiment_json(experiment: &Experiment) -> Json {
-    let mut map = Map::new();
-    map.insert("branch".into(), experiment.branch.as_str().into());
-    if let Some(extra) = experiment.extra.as_ref().filter(|extra| !extra.is_empty()) {
-        map.insert("extra".into(), json!(extra));
+    tree(&ExperimentInPing::from(experiment))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_have_the_order_of_their_texts() {
+        let powers = (0..20).map(|exponent| 10_u64.pow(exponent));
+        let numbers = powers.flat_map(|power| [power - 1, power, power + 1, power / 3, power.saturating_mul(9)]);
+        let mut texts: Vec<String> = numbers.chain(u64::MAX - 12..=u64::MAX).map(|number| number.to_string()).collect();
+        texts.sort();
+        texts.dedup();
+        let buckets: BTreeMap<u64, u64> = texts.iter().map(|text| (text.parse().unwrap(), 1)).collect();
+        let expected: Vec<String> = texts.iter().map(|text| format!("\"{text}\":1")).collect();
+        assert_eq!(serde_json::to_string(&Buckets(&buckets)).unwrap(), format!("{{{}}}", expected.join(",")));
     }
-    Json::Object(map)
 }
