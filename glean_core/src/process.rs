@@ -187,6 +187,8 @@ pub fn wake() {
             return fold_and_log();
         }
     }
+    // Who is woken up wants the signal at once.
+    drop(signal);
     folding.changed.notify_all();
 }
 
