@@ -19,8 +19,8 @@ use crate::logging::log_at;
 use crate::machine::context::{Context, Settings};
 use crate::machine::{Machine, client_id};
 use crate::ping::files;
-use crate::store::base::{BaseFile, Effect, Header, Position};
-use crate::store::directory::{Directory, LogFile};
+use crate::store::base::{BaseFile, Effect, Header, Position, Unsynced};
+use crate::store::directory::{self, Directory, LogFile};
 use crate::store::lock::FileLock;
 use crate::store::{CLIENT_INFO_STORE, State, Value};
 
@@ -175,7 +175,8 @@ impl Engine {
         if self.has_effects {
             self.carry_out(false)?;
         }
-        let finished = self.fold_all(own);
+        let names = self.directory.names();
+        let finished = self.fold_all(own, &names);
         if self.damage.is_some() {
             // Found after the start of this process, which would have told it.
             let process = self.process.clone();
@@ -184,7 +185,7 @@ impl Engine {
         if self.outgoing.is_empty() && !self.needs_base && finished.is_empty() {
             return Ok(Folded::default());
         }
-        self.commit()?;
+        self.commit(&names)?;
         if !finished.is_empty() {
             self.base.settle();
         }
@@ -316,8 +317,9 @@ impl Engine {
     /// Folds the segments of all processes; returns those that are finished.
     ///
     /// The oldest process comes first, so that a forked child finds what the start of its parent made.
-    fn fold_all(&mut self, own: &[Arc<Segment>]) -> Vec<LogFile> {
-        let logs: Vec<LogFile> = self.directory.logs().into_iter().filter(|log| log.process != self.process).collect();
+    fn fold_all(&mut self, own: &[Arc<Segment>], names: &[String]) -> Vec<LogFile> {
+        let logs: Vec<LogFile> =
+            directory::logs_of(names).into_iter().filter(|log| log.process != self.process).collect();
         let mut finished = Vec::new();
         let mut has_own = false;
         let mut locks: BTreeMap<String, Option<FileLock>> = BTreeMap::new();
@@ -351,7 +353,7 @@ impl Engine {
         if !has_own {
             finished.extend(self.fold_own(own));
         }
-        for process in self.directory.processes() {
+        for process in self.directory.processes_of(names) {
             // One that died before it made a segment.
             if process != self.process && !locks.contains_key(&process) {
                 let lock = FileLock::try_acquire_existing(&self.directory.process_lock(&process)).ok().flatten();
@@ -472,21 +474,25 @@ impl Engine {
         self.needs_base = true;
     }
 
-    /// Saves a base with what is outgoing, and carries that out.
-    fn commit(&mut self) -> Result<()> {
+    /// Saves a base with what is outgoing, and carries that out. `names` are the files of the directory.
+    fn commit(&mut self, names: &[String]) -> Result<()> {
         let mut header = self.header.clone();
-        // Another process may have removed its segments since.
-        let existing: std::collections::BTreeSet<String> =
-            self.directory.logs().into_iter().map(|log| log.name).collect();
-        // An empty list is that of a folder that could not be read, for want of a descriptor perhaps.
-        if !existing.is_empty() {
-            header.folded.retain(|name, _| existing.contains(name) || name.starts_with(&self.process));
+        // Another process may have removed its segments. An empty list is that of a folder that could not be read, for want
+        // of a descriptor perhaps.
+        if !names.is_empty() {
+            header.folded.retain(|name, _| names.contains(name) || name.starts_with(&self.process));
         }
-        let saved = self.save(&mut header);
-        self.base_bytes = saved.inspect_err(|_| self.needs_base = true)?;
+        header.effects = std::mem::take(&mut self.outgoing);
+        match self.save(&mut header) {
+            Ok(bytes) => self.base_bytes = bytes,
+            Err(error) => {
+                self.outgoing = header.effects;
+                self.needs_base = true;
+                return Err(error);
+            }
+        }
         self.saved.clone_from(&header.folded);
         self.header = header;
-        self.outgoing.clear();
         self.needs_base = false;
         self.is_tight = false;
         self.has_effects = true;
@@ -494,23 +500,33 @@ impl Engine {
     }
 
     fn save(&mut self, header: &mut Header) -> Result<usize> {
-        let mut unsynced = Vec::new();
+        if self.is_tight && header.effects.is_empty() {
+            return self.base.save_tight(header, &self.state);
+        }
         let mut carried_bytes = 0;
-        header.effects.clone_from(&self.outgoing);
-        for effect in &mut header.effects {
-            if let Effect::Publish { document_id, content: optional @ Some(_), .. } = effect {
-                carried_bytes += optional.as_ref().map_or(0, String::len);
+        let mut large = Vec::new();
+        for (index, effect) in header.effects.iter_mut().enumerate() {
+            if let Effect::Publish { document_id, content, .. } = effect {
+                carried_bytes += content.as_ref().map_or(0, String::len);
                 if carried_bytes > MAX_CARRIED_BYTES {
-                    let content = optional.take().unwrap_or_default();
-                    unsynced.push(files::write(&self.data_dir, document_id, content.as_bytes())?);
+                    large.extend(content.take().map(|text| (index, document_id.clone(), text)));
                 }
             }
         }
-        if self.is_tight && self.outgoing.is_empty() {
-            self.base.save_tight(header, &self.state)
-        } else {
-            self.base.save(header, &self.state, unsynced)
+        let write = |(_, document_id, text): &(usize, String, String)| {
+            files::write(&self.data_dir, document_id, text.as_bytes())
+        };
+        let files: Result<Vec<Unsynced>> = large.iter().map(write).collect();
+        let saved = files.and_then(|files| self.base.save(header, &self.state, files));
+        if saved.is_err() {
+            // The next save writes them again.
+            for (index, _, text) in large {
+                if let Effect::Publish { content, .. } = &mut header.effects[index] {
+                    *content = Some(text);
+                }
+            }
         }
+        saved
     }
 
     fn carry_out(&mut self, is_first: bool) -> Result<()> {

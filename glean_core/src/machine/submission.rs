@@ -70,22 +70,26 @@ impl Machine<'_> {
         if name == EVENTS_PING {
             crate::events::note_collected(self);
         }
-        let Some(body) = ping::assemble(self, ping, reason, moment) else {
-            log_at!(Debug, "ping {name}: nothing to send");
-            return false;
-        };
         let document_id = Uuid::new_v4().hyphenated().to_string();
         let application = crate::text::sanitize_application_id(&self.context.settings.application_id);
-        let path = format!("/submit/{application}/{name}/1/{document_id}");
-        let metadata = self.metadata(ping).to_string();
+        // Path, body and metadata, a line each, one behind the other in what becomes the file.
+        let mut content = format!("/submit/{application}/{name}/1/{document_id}\n").into_bytes();
+        let body_start = content.len();
+        if !ping::assemble(self, ping, reason, moment, &mut content) {
+            log_at!(Debug, "ping {name}: nothing to send");
+            return false;
+        }
+        let body_end = content.len();
+        content.push(b'\n');
+        serde_json::to_writer(&mut content, &self.metadata(ping)).expect("memory is the only limit of a Vec");
+        let content = String::from_utf8(content).expect("JSON is text");
         let folder = if name == DELETION_REQUEST_PING { DELETION_REQUESTS } else { PENDING };
         *self.context.submissions.entry(name.clone()).or_default() += 1;
         if self.context.stores_submitted_pings {
-            self.list_submitted(&document_id, name, moment, &body);
+            self.list_submitted(&document_id, name, moment, &content[body_start..body_end]);
         }
-        let content = Some([path.as_str(), &body, &metadata].join("\n"));
-        let effect = Effect::Publish { document_id: document_id.clone(), folder: folder.to_owned(), content };
-        self.outgoing.push(effect);
+        let (folder, content) = (folder.to_owned(), Some(content));
+        self.outgoing.push(Effect::Publish { document_id: document_id.clone(), folder, content });
         if BUILT_IN_PINGS.contains(&name.as_str()) {
             let pings = [METRICS_PING, "baseline", "health"];
             self.count("glean.validation.pings_submitted", Some(name), &pings, 1);

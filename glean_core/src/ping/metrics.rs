@@ -38,6 +38,11 @@ impl<'a> Metrics<'a> {
         self.0.entry(name).or_default().0.push((identifier, entry));
     }
 
+    /// Returns how many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.values().map(|section| section.0.len()).sum()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -72,7 +72,7 @@ impl PingDefinition {
     }
 }
 
-/// Collects what is stored for a ping and writes its body; `None` if it is empty and such a ping isn't sent.
+/// Collects what is stored for a ping and appends its body; `false` if it is empty and such a ping isn't sent.
 ///
 /// Values of ping lifetime and events are taken out of the store either way.
 pub(crate) fn assemble(
@@ -80,20 +80,24 @@ pub(crate) fn assemble(
     ping: &PingDefinition,
     reason: Option<&str>,
     moment: &Moment,
-) -> Option<String> {
+    body: &mut Vec<u8>,
+) -> bool {
     let Normalized { events, errors } = take_events(machine, ping);
-    let body = write_body(machine, ping, reason, moment, &events);
+    let is_made = write_body(machine, ping, reason, moment, &events, body);
     machine.state.clear(&ping.name, Lifetime::Ping);
     // Not before, as these are for the next ping.
     for (error, why) in &errors {
         let identifier = format!("glean.{}", events::RESTARTED);
         machine.record_error(&identifier, std::slice::from_ref(&ping.name), *error, 1, why);
     }
-    if body.is_some() && ping.include_info_sections {
+    if is_made && ping.include_info_sections {
         info::prepare_next(machine, ping, moment);
     }
-    body
+    is_made
 }
+
+/// What most metrics take at most in a ping.
+const TYPICAL_BYTES: usize = 64;
 
 /// The body of a ping. The fields are sorted, like all keys in it.
 #[derive(Serialize)]
@@ -115,7 +119,8 @@ fn write_body(
     reason: Option<&str>,
     moment: &Moment,
     events: &[StoredEvent],
-) -> Option<String> {
+    bytes: &mut Vec<u8>,
+) -> bool {
     let capabilities = Entry::Plain(Value::StringList(ping.uploader_capabilities.clone()));
     let mut metrics = Metrics::collect(machine.state, ping);
     let has_content = !metrics.is_empty() || !events.is_empty();
@@ -131,9 +136,10 @@ fn write_body(
         || (events.is_empty() && metrics.is_empty() && !ping.send_if_empty)
         || is_tag_alone
     {
-        return None;
+        return false;
     }
     metrics.sort();
+    bytes.reserve(metrics.len() * TYPICAL_BYTES);
     let has_info = ping.include_info_sections;
     let body = Body {
         client_info: has_info.then(|| ClientInfo::collect(machine.state, ping)),
@@ -141,7 +147,8 @@ fn write_body(
         metrics,
         ping_info: has_info.then(|| PingInfo::collect(machine, ping, reason, moment)),
     };
-    Some(serde_json::to_string(&body).expect("texts and numbers are the only keys, and memory the only limit"))
+    serde_json::to_writer(bytes, &body).expect("texts and numbers are the only keys, and memory the only limit");
+    true
 }
 
 /// Takes the events of a ping out of the store and makes them ready for it.

@@ -504,7 +504,12 @@ pub fn to_bytes(header: &Header, state: &State) -> Vec<u8> {
 
 /// Returns a half whose beginning is still to be filled in by [`seal`].
 fn encode(header: &Header, state: &State) -> Vec<u8> {
-    let mut bytes = vec![0; FRAMES];
+    let contents = header.effects.iter().map(|effect| match effect {
+        Effect::Publish { content: Some(content), .. } => content.len(),
+        _ => 0,
+    });
+    let mut bytes = Vec::with_capacity(BLOCK_BYTES + contents.sum::<usize>());
+    bytes.resize(FRAMES, 0);
     let [generation, sequence] = [header.generation, header.sequence].map(u64::to_le_bytes);
     bytes[HEAD + frame::HEADER_BYTES..][..16].copy_from_slice(&[generation, sequence].concat());
     push(&mut bytes, &BorrowedItem::Header(header));

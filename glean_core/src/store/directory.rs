@@ -77,23 +77,18 @@ impl Directory {
 
     /// Returns the segments of all processes, the oldest process and segment first.
     pub fn logs(&self) -> Vec<LogFile> {
-        let mut logs: Vec<LogFile> = self
-            .names()
-            .into_iter()
-            .filter_map(|name| {
-                let (process, serial) = name.strip_suffix(LOG_SUFFIX)?.rsplit_once('.')?;
-                let serial = u32::from_str_radix(serial, 16).ok()?;
-                Some(LogFile { process: process.to_owned(), serial, name: name.clone() })
-            })
-            .collect();
-        logs.sort();
-        logs
+        logs_of(&self.names())
     }
 
     /// Returns the names of the processes that have a lock here, living or not.
     pub fn processes(&self) -> Vec<String> {
+        self.processes_of(&self.names())
+    }
+
+    /// Returns those of the processes whose files have these names.
+    pub fn processes_of(&self, names: &[String]) -> Vec<String> {
         let own = self.lock();
-        self.names()
+        names
             .iter()
             .filter(|name| own.file_name().is_none_or(|own| own != name.as_str()))
             .filter_map(|name| name.strip_suffix(LOCK_SUFFIX).map(str::to_owned))
@@ -106,10 +101,25 @@ impl Directory {
         entries.filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file).map(|data| data.len()).sum()
     }
 
-    fn names(&self) -> Vec<String> {
+    /// Returns the names of all files in it.
+    pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
+}
+
+/// Returns the segments among files with these names, the oldest process and segment first.
+pub fn logs_of(names: &[String]) -> Vec<LogFile> {
+    let mut logs: Vec<LogFile> = names
+        .iter()
+        .filter_map(|name| {
+            let (process, serial) = name.strip_suffix(LOG_SUFFIX)?.rsplit_once('.')?;
+            let serial = u32::from_str_radix(serial, 16).ok()?;
+            Some(LogFile { process: process.to_owned(), serial, name: name.clone() })
+        })
+        .collect();
+    logs.sort();
+    logs
 }
 
 /// Describes what is in a data directory, as JSON for `glean.health.data_directory_info`.
