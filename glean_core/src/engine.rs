@@ -163,6 +163,13 @@ impl Engine {
     ///
     /// [`crate::Error::Locked`] or [`crate::Error::Io`]; nothing is lost, the next fold tries again.
     pub fn fold(&mut self, own: &[Arc<Segment>]) -> Result<Folded> {
+        let folded = self.fold_now(own);
+        // When nobody waits for a ping any more.
+        self.state.drop_cleared();
+        folded
+    }
+
+    fn fold_now(&mut self, own: &[Arc<Segment>]) -> Result<Folded> {
         let _lock = match FileLock::acquire(&self.directory.lock(), LOCK_PATIENCE) {
             // Somebody removed the folder.
             Err(crate::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
@@ -277,12 +284,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes the client id from its file if the base lost it: calls of former processes that are still to be folded need it.
+    /// Takes the client id from its file if the base lost it, or from the effect that was still to write that file: calls of
+    /// former processes that are still to be folded need it.
     fn restore_client_id(&mut self) {
         let address = client_id::ADDRESS;
-        if let (None, Ok(client_id)) =
-            (self.state.get(CLIENT_INFO_STORE, address), client_id::read_file(&self.data_dir))
-        {
+        if self.state.get(CLIENT_INFO_STORE, address).is_some() {
+            return;
+        }
+        let in_effects = self.header.effects.iter().rev().find_map(|effect| match effect {
+            Effect::WriteClientId(client_id) => Some(*client_id),
+            _ => None,
+        });
+        if let Some(client_id) = in_effects.or_else(|| client_id::read_file(&self.data_dir).ok()) {
             self.state.set(CLIENT_INFO_STORE, address, Value::Uuid(client_id));
         }
     }
@@ -496,7 +509,7 @@ impl Engine {
         self.needs_base = false;
         self.is_tight = false;
         self.has_effects = true;
-        self.carry_out(true)
+        self.carry_out(true).inspect_err(|_| self.base.note(false))
     }
 
     fn save(&mut self, header: &mut Header) -> Result<usize> {
@@ -531,10 +544,8 @@ impl Engine {
 
     fn carry_out(&mut self, is_first: bool) -> Result<()> {
         files::carry_out(&self.data_dir, &self.header.effects, is_first)?;
-        if !self.header.effects.is_empty() {
-            self.base.mark_done();
-            self.header.effects.clear();
-        }
+        self.base.note(true);
+        self.header.effects.clear();
         self.has_effects = false;
         Ok(())
     }

@@ -501,6 +501,10 @@ fn a_segment_made_in_advance_is_used_or_removed() {
     assert_eq!(spares(), 0, "removed with what the dead one left");
     add_alternately(&mut next, 2 * SEGMENT_OF_CALLS);
     make(&mut next);
+    let text = metric("test.text", Kind::Text, &["custom"], Lifetime::Ping);
+    next.record(&text, &Recording::TextSet(&"long".repeat(40_000), false));
+    assert_eq!(spares(), 0, "removed where it is too small");
+    make(&mut next);
     next.end();
     assert_eq!(spares(), 0, "removed at the end");
     assert_eq!(sum(&mut Process::start(directory.path())), 10 * SEGMENT_OF_CALLS as i64);

@@ -278,9 +278,14 @@ impl Log {
         let made = if backlog > MAX_BACKLOG_BYTES {
             Err(Error::Backlog { bytes: backlog as u64 })
         } else {
-            match open.spare.take().filter(|(segment, _)| segment.size_bytes() >= size_bytes) {
-                Some(spare) => use_spare(spare, &open.directory, &open.context, serial),
-                None => new_segment(&open.directory, &open.context, serial, size_bytes),
+            match open.spare.take() {
+                Some(spare) if spare.0.size_bytes() > needed * 2 + serialized_size(&open.context) => {
+                    use_spare(spare, &open.directory, &open.context, serial)
+                }
+                spare => {
+                    remove_spare(spare);
+                    new_segment(&open.directory, &open.context, serial, size_bytes)
+                }
             }
         };
         match made {

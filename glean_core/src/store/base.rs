@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::is_pseudo_store;
 use super::state::{Address, State};
 use super::value::Value;
 use crate::common_metric_data::Lifetime;
@@ -34,6 +35,8 @@ const FRAMES: usize = HEAD + frame::size(HEAD_BYTES);
 const BLOCK_BYTES: usize = 4096;
 /// How many values lie in one frame: what one damaged place takes at most.
 const VALUES_PER_FRAME: usize = 32;
+/// The same for the values that all pings need.
+const PSEUDO_VALUES_PER_FRAME: usize = 8;
 
 /// How far the save of a half came; behind the magic bytes of each half.
 pub mod mark {
@@ -142,6 +145,8 @@ struct Place {
     capacity: usize,
     /// How much of each half was ever written.
     used: [usize; 2],
+    /// How far its save came.
+    mark: [u8; 8],
 }
 
 /// What every half begins with.
@@ -299,27 +304,26 @@ impl BaseFile {
     fn overwrite(&mut self, mut place: Place, mut half: Vec<u8>) -> Result<usize> {
         let length = half.len();
         let other = 1 - place.half;
-        // Nothing of an older base stays behind it. The first time, the second half is made with its whole size.
-        let written = if place.used[other] == 0 { place.capacity } else { place.used[other].max(length) };
-        half.resize(written, 0);
+        let is_new = place.used[other] == 0;
+        // Nothing of an older base stays behind it.
+        half.resize(place.used[other].max(length), 0);
         seal(&mut half, length, place.capacity, mark::BEGUN);
         // Until it is done, anything may be there.
         place.used[other] = place.capacity;
         self.place = Some(place);
         let saved = (|| {
             let mut file = OpenOptions::new().write(true).open(&self.path)?;
+            if is_new {
+                file.set_len(2 * place.capacity as u64)?;
+            }
             file.seek(SeekFrom::Start((other * place.capacity) as u64))?;
             file.write_all(&half)?;
-            file.sync_data()?;
-            // From here on it counts, as it is whole; the marks tell it from one that is damaged later.
-            let _ = put_mark(&mut file, other * place.capacity, mark::SAVED);
-            let _ = put_mark(&mut file, place.half * place.capacity, mark::OUTDATED);
-            Ok(())
+            file.sync_data()
         })();
         saved.map_err(Error::io("write", &self.path))?;
+        // From here on it counts, as it is whole; the marks tell it from one that is damaged later.
         place.used[other] = length;
-        place.half = other;
-        self.place = Some(place);
+        self.place = Some(Place { half: other, mark: mark::BEGUN, ..place });
         Ok(length)
     }
 
@@ -331,15 +335,25 @@ impl BaseFile {
         let temporary = self.path.with_extension("new");
         write(&temporary, &half)?.sync()?;
         fs::rename(&temporary, &self.path).map_err(Error::io("replace", &self.path))?;
-        self.place = Some(Place { half: 0, capacity, used: [length, 0] });
+        self.place = Some(Place { half: 0, capacity, used: [length, 0], mark: mark::SAVED });
         self.is_unsettled = true;
         Ok(length)
     }
 
-    /// Notes that the effects of the base need not be carried out again. What keeps that from being written costs only that.
-    pub fn mark_done(&self) {
-        if let (Some(place), Ok(mut file)) = (self.place, OpenOptions::new().write(true).open(&self.path)) {
-            let _ = put_mark(&mut file, place.half * place.capacity, mark::DONE);
+    /// Notes that the base counts and the other half doesn't, and, if that `is_done`, that its effects need not be carried out
+    /// again. What keeps that from being written costs only that.
+    pub fn note(&mut self, is_done: bool) {
+        let mark = if is_done { mark::DONE } else { mark::SAVED };
+        let Some(place) = self.place.as_mut().filter(|place| place.mark != mark) else { return };
+        if let Ok(mut file) = OpenOptions::new().write(true).open(&self.path) {
+            let other = 1 - place.half;
+            let noted = put_mark(&mut file, place.half * place.capacity, mark);
+            if place.used[other] > 0 {
+                let _ = put_mark(&mut file, other * place.capacity, mark::OUTDATED);
+            }
+            if noted.is_ok() {
+                place.mark = mark;
+            }
             start_writing(&file);
         }
     }
@@ -395,7 +409,7 @@ pub fn parse(bytes: &[u8]) -> Loaded {
     let mut loaded = read_half(halves[used], heads[used]);
     if let (Some(head), false) = (heads[used], loaded.is_header_lost) {
         let length = |index: usize| if halves[index].is_empty() { 0 } else { head.capacity };
-        let place = Place { half: used, capacity: head.capacity, used: [length(0), length(1)] };
+        let place = Place { half: used, capacity: head.capacity, used: [length(0), length(1)], mark: head.mark };
         // One that was cut or damaged is made anew.
         let is_sound = loaded.damage.is_none() && (FRAMES..=bytes.len()).contains(&head.capacity);
         loaded.place = is_sound.then_some(place);
@@ -515,11 +529,13 @@ fn encode(header: &Header, state: &State) -> Vec<u8> {
     push(&mut bytes, &BorrowedItem::Header(header));
     let mut values = Vec::with_capacity(VALUES_PER_FRAME);
     let mut place = None;
+    let mut most = 0;
     let mut last = "";
     for (store, Address { lifetime, identifier, label }, value) in state.all() {
-        if values.len() == VALUES_PER_FRAME || place != Some((store, lifetime)) {
+        if values.len() == most || place != Some((store, lifetime)) {
             push_values(&mut bytes, place, &mut values);
             place = Some((store, lifetime));
+            most = if is_pseudo_store(store) { PSEUDO_VALUES_PER_FRAME } else { VALUES_PER_FRAME };
             last = "";
         }
         let shared_bytes = shared_bytes(last, identifier);

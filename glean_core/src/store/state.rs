@@ -37,9 +37,11 @@ impl<'a> Address<'a> {
 pub type Table = BTreeMap<String, Entry>;
 
 /// The values and events of one data directory.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct State {
     stores: BTreeMap<String, [Table; 3]>,
+    /// What was cleared: to drop a thousand values takes a tenth of the time of a ping.
+    cleared: Vec<Table>,
     /// Events by the name of their ping, in the order they were recorded.
     pub events: BTreeMap<String, Vec<StoredEvent>>,
 }
@@ -167,8 +169,13 @@ impl State {
     /// Removes all values of one lifetime from a store.
     pub fn clear(&mut self, store: &str, lifetime: Lifetime) {
         if let Some(tables) = self.stores.get_mut(store) {
-            tables[lifetime as usize].clear();
+            self.cleared.push(std::mem::take(&mut tables[lifetime as usize]));
         }
+    }
+
+    /// Gives back the memory of what was cleared.
+    pub fn drop_cleared(&mut self) {
+        self.cleared.clear();
     }
 
     fn table(&self, store: &str, lifetime: Lifetime) -> Option<&Table> {
