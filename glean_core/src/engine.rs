@@ -18,8 +18,8 @@ use crate::journal::segment::{self, Segment};
 use crate::logging::log_at;
 use crate::machine::context::{Context, Settings};
 use crate::machine::{Machine, client_id};
-use crate::ping::files;
-use crate::store::base::{BaseFile, Effect, Header, Position, Unsynced};
+use crate::ping::files::{self, Attempt};
+use crate::store::base::{BaseFile, Effect, Header, Position, Unsynced, mark};
 use crate::store::directory::{self, Directory, LogFile};
 use crate::store::lock::FileLock;
 use crate::store::{CLIENT_INFO_STORE, State, Value};
@@ -108,8 +108,8 @@ pub struct Engine {
     saved: BTreeMap<String, Position>,
     /// The size of the base that was saved last.
     base_bytes: usize,
-    /// Whether effects of the saved base are still to be carried out.
-    has_effects: bool,
+    /// Whether effects of the saved base are still to be carried out, and what is known of them.
+    effects: Option<Attempt>,
     /// Folded segments of this process whose files could not be removed yet.
     leftover: Vec<LogFile>,
     damage: Option<String>,
@@ -141,7 +141,7 @@ impl Engine {
             is_tight: false,
             saved: BTreeMap::new(),
             base_bytes: 0,
-            has_effects: false,
+            effects: None,
             leftover: Vec::new(),
             damage: None,
         }
@@ -179,8 +179,8 @@ impl Engine {
             lock => lock?,
         };
         self.load()?;
-        if self.has_effects {
-            self.carry_out(false)?;
+        if let Some(attempt) = self.effects {
+            self.carry_out(attempt)?;
         }
         let names = self.directory.names();
         let finished = self.fold_all(own, &names);
@@ -276,7 +276,7 @@ impl Engine {
         if loaded.is_header_lost {
             self.give_up_what_may_be_folded();
         }
-        self.has_effects = true;
+        self.effects = Some(if loaded.is_published { Attempt::Published } else { Attempt::Again });
         if !self.is_loaded {
             files::remove_unfinished(&self.data_dir, &self.header.effects);
         }
@@ -508,8 +508,12 @@ impl Engine {
         self.header = header;
         self.needs_base = false;
         self.is_tight = false;
-        self.has_effects = true;
-        self.carry_out(true).inspect_err(|_| self.base.note(false))
+        self.effects = Some(Attempt::Again);
+        let outcome = self.carry_out(Attempt::First);
+        if outcome.is_err() && self.effects == Some(Attempt::Again) {
+            self.base.note(mark::SAVED);
+        }
+        outcome
     }
 
     fn save(&mut self, header: &mut Header) -> Result<usize> {
@@ -542,11 +546,17 @@ impl Engine {
         saved
     }
 
-    fn carry_out(&mut self, is_first: bool) -> Result<()> {
-        files::carry_out(&self.data_dir, &self.header.effects, is_first)?;
-        self.base.note(true);
+    /// Carries out the effects of the base. Pings are visible before the first wait for the disk: the base has them, too.
+    fn carry_out(&mut self, attempt: Attempt) -> Result<()> {
+        let published = files::carry_out(&self.data_dir, &self.header.effects, attempt)?;
+        if !published.is_empty() {
+            self.base.note(mark::PUBLISHED);
+            self.effects = Some(Attempt::Published);
+            files::sync(&published)?;
+        }
+        self.base.note(mark::DONE);
         self.header.effects.clear();
-        self.has_effects = false;
+        self.effects = None;
         Ok(())
     }
 

@@ -338,29 +338,35 @@ fn a_death_at_any_step_of_a_save_makes_each_ping_once() {
     fs::create_dir_all(before.path().join("tmp")).unwrap();
     fs::copy(saved.path().join(PENDING).join(&name), before.path().join("tmp").join(&name)).unwrap();
     // Behind the base, before it says that its effects are carried out. None of them is.
-    let undone = || {
-        let behind = TempDir::new();
-        copy_folder(saved.path(), behind.path());
-        put_mark(behind.path(), 0, base::mark::SAVED);
-        behind
+    let marked = |mark| {
+        let copy = TempDir::new();
+        copy_folder(saved.path(), copy.path());
+        put_mark(copy.path(), mark);
+        copy
     };
-    let behind = undone();
+    let behind = marked(base::mark::SAVED);
     fs::remove_file(behind.path().join(PENDING).join(&name)).unwrap();
     fs::remove_file(behind.path().join("client_id.txt")).unwrap();
     // The file is written and not moved yet.
-    let unmoved = undone();
+    let unmoved = marked(base::mark::SAVED);
     fs::rename(unmoved.path().join(PENDING).join(&name), unmoved.path().join("tmp").join(&name)).unwrap();
     // All of them are.
-    let carried_out = undone();
+    let carried_out = marked(base::mark::SAVED);
+    let published = marked(base::mark::PUBLISHED);
     // After a power cut the file is there and empty.
-    let emptied = undone();
-    fs::write(emptied.path().join(PENDING).join(&name), "").unwrap();
+    let emptied = [base::mark::SAVED, base::mark::PUBLISHED].map(marked);
+    for directory in &emptied {
+        fs::write(directory.path().join(PENDING).join(&name), "").unwrap();
+    }
+    let [emptied, emptied_later] = emptied;
     let places = [
         (before, "before"),
         (behind, "behind"),
         (unmoved, "unmoved"),
         (carried_out, "carried out"),
+        (published, "published"),
         (emptied, "emptied"),
+        (emptied_later, "emptied later"),
         (saved, "after all"),
     ];
     for (directory, what) in places {
@@ -375,27 +381,33 @@ fn a_death_at_any_step_of_a_save_makes_each_ping_once() {
     }
 }
 
-/// Says how far the save of one of the halves of the base came, whose size is `offset` of the second one.
-fn put_mark(data_dir: &Path, offset: usize, mark: [u8; 8]) {
+/// Says how far the save of a base came that lies in the first half.
+fn put_mark(data_dir: &Path, mark: [u8; 8]) {
     let path = data_dir.join("db").join("base");
     let mut bytes = fs::read(&path).unwrap();
-    bytes[offset + 8..][..8].copy_from_slice(&mark);
+    assert_eq!(bytes[8..16], base::mark::DONE);
+    bytes[8..16].copy_from_slice(&mark);
     fs::write(path, bytes).unwrap();
 }
 
 #[test]
 fn a_ping_that_was_sent_and_removed_is_not_made_again() {
-    let directory = TempDir::new();
-    let mut process = Process::start(directory.path());
-    process.add("test.counter", 4);
-    process.submit("custom", None);
-    process.fold();
-    fs::remove_dir_all(directory.path().join(PENDING)).unwrap();
-    process.add("test.counter", 1);
-    process.kill();
-    let mut next = Process::start(directory.path());
-    assert_eq!(next.count("test.counter"), 1);
-    assert_eq!(sent(directory.path(), PENDING).len(), 0);
+    for is_killed_before_the_sync in [false, true] {
+        let directory = TempDir::new();
+        let mut process = Process::start(directory.path());
+        process.add("test.counter", 4);
+        process.submit("custom", None);
+        process.fold();
+        fs::remove_dir_all(directory.path().join(PENDING)).unwrap();
+        if is_killed_before_the_sync {
+            put_mark(directory.path(), base::mark::PUBLISHED);
+        }
+        process.add("test.counter", 1);
+        process.kill();
+        let mut next = Process::start(directory.path());
+        assert_eq!(next.count("test.counter"), 1);
+        assert_eq!(sent(directory.path(), PENDING).len(), 0);
+    }
 }
 
 #[test]

@@ -60,6 +60,31 @@ def test_values_survive_into_the_next_process(stopped, tmp_path):
     assert sent.body["metrics"]["counter"] == {"test.metric": 3}
 
 
+def test_a_process_at_rest_has_no_journal_and_what_comes_after_the_rest_is_kept(stopped, tmp_path):
+    # Adding to two counters in turn takes room; a rest begins one to two seconds after the last call.
+    code = """
+    import time
+    other = CounterMetricType(CommonMetricData(
+        category="test", name="other", send_in_pings=["custom"], lifetime=Lifetime.PING, disabled=False))
+    for _ in range(2000):
+        counter.add(1)
+        other.add(1)
+    db = Path(sys.argv[1]) / "db"
+    deadline = time.monotonic() + 30
+    while list(db.glob("*.log")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    print([file.name for file in db.iterdir() if file.suffix in (".log", ".spare")], flush=True)
+    counter.add(10)
+    os.kill(os.getpid(), 9)
+    """
+    process = start_process(tmp_path, code, stdout=subprocess.PIPE, universal_newlines=True)
+    assert process.communicate(timeout=90)[0] == "[]\n"
+    assert process.returncode != 0
+    counter = make_counter()
+    Glean.initialize("glean-tests", "1.0", True, data_dir=tmp_path)
+    assert counter.test_get_value() == 2010
+
+
 def test_values_survive_a_hard_kill_at_once(stopped, tmp_path):
     code = """
     for _ in range(50):

@@ -24,20 +24,32 @@ pub fn write(data_dir: &Path, document_id: &str, content: &[u8]) -> Result<Unsyn
     in_folder(&data_dir.join(TEMPORARY).join(document_id), |path| base::write(path, content))
 }
 
-/// Does what belongs to a base that is in place, and waits until it is on the disk.
-///
-/// `is_first` tells that nobody tried before, so that no file can be there already.
+/// What is known of pings that are to be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// Nobody tried before, so that no file can be there already.
+    First,
+    /// Somebody may have.
+    Again,
+    /// Somebody did: one that isn't there was sent.
+    Published,
+}
+
+/// A ping file where uploaders find it, and the open file if it is still to be synced.
+pub type Published = (PathBuf, Option<File>);
+
+/// Does what belongs to a base that is in place. [`sync`] waits until all of it is on the disk.
 ///
 /// # Errors
 ///
 /// [`Error::Io`]; the other effects are tried nevertheless.
-pub fn carry_out(data_dir: &Path, effects: &[Effect], is_first: bool) -> Result<()> {
+pub fn carry_out(data_dir: &Path, effects: &[Effect], attempt: Attempt) -> Result<Vec<Published>> {
     let mut result = Ok(());
     let mut published = Vec::new();
     for effect in effects {
         let outcome = match effect {
             Effect::Publish { document_id, folder, content } => {
-                publish(data_dir, document_id, folder, content.as_deref(), is_first).map(|made| published.extend(made))
+                publish(data_dir, document_id, folder, content.as_deref(), attempt).map(|made| published.extend(made))
             }
             Effect::RemovePending(name) => {
                 remove_pending(data_dir, |ping| ping == name);
@@ -57,27 +69,35 @@ pub fn carry_out(data_dir: &Path, effects: &[Effect], is_first: bool) -> Result<
             result = outcome;
         }
     }
-    // All of them are where an uploader finds them before the first wait for the disk: the base has them, too.
+    result.map(|()| published)
+}
+
+/// Waits until pings are on the disk.
+///
+/// # Errors
+///
+/// [`Error::Io`].
+pub fn sync(published: &[Published]) -> Result<()> {
     let mut folders = BTreeSet::new();
-    for (path, unsynced) in &published {
-        if let Some(file) = unsynced {
+    for (path, file) in published {
+        if let Some(file) = file {
             file.sync_all().map_err(Error::io("sync", path))?;
         }
         if folders.insert(path.parent()) {
             sync_parent(path);
         }
     }
-    result
+    Ok(())
 }
 
-/// Makes a ping file; returns where it is, and the file if it is still to be synced.
+/// Makes a ping file.
 fn publish(
     data_dir: &Path,
     document_id: &str,
     folder: &str,
     content: Option<&str>,
-    is_first: bool,
-) -> Result<Option<(PathBuf, Option<File>)>> {
+    attempt: Attempt,
+) -> Result<Option<Published>> {
     // Only a base that somebody else wrote can say so, and it must not lead out of the directory, or nowhere for ever.
     if ![PENDING, DELETION_REQUESTS].contains(&folder) || uuid::Uuid::parse_str(document_id).is_err() {
         log_at!(Error, "a ping {document_id:?} for {folder:?} is not published");
@@ -85,8 +105,11 @@ fn publish(
     }
     let temporary = data_dir.join(TEMPORARY).join(document_id);
     let target = data_dir.join(folder).join(document_id);
+    if attempt == Attempt::Published && !target.exists() {
+        return Ok(None);
+    }
     let file = match content {
-        Some(content) if is_first || !holds(&target, content) => {
+        Some(content) if attempt == Attempt::First || !holds(&target, content) => {
             Some(in_folder(&temporary, |path| base::write(path, content.as_bytes()))?.into_file())
         }
         // Windows syncs only what may be written.

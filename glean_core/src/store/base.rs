@@ -44,7 +44,9 @@ pub mod mark {
     pub const BEGUN: [u8; 8] = [0; 8];
     /// It is whole, and the other one doesn't count any more.
     pub const SAVED: [u8; 8] = *b"is saved";
-    /// Its effects are carried out, too.
+    /// Its pings are where uploaders find them, too: one that isn't there was sent.
+    pub const PUBLISHED: [u8; 8] = *b"in place";
+    /// All effects are carried out and on the disk.
     pub const DONE: [u8; 8] = *b"all done";
     /// The other one is saved.
     pub const OUTDATED: [u8; 8] = *b"outdated";
@@ -134,6 +136,8 @@ pub struct Loaded {
     pub damage: Option<String>,
     /// Set if no header is intact: nobody knows then which calls of the journals are in the values.
     pub is_header_lost: bool,
+    /// Whether the pings among the effects have been where uploaders find them.
+    pub is_published: bool,
     place: Option<Place>,
 }
 
@@ -256,8 +260,8 @@ impl BaseFile {
             file.sync()?;
         }
         let half = self.encode(header, state);
-        match self.place {
-            Some(place) if half.len() <= place.capacity && self.path.exists() => self.overwrite(place, half),
+        match (self.place, OpenOptions::new().write(true).open(&self.path)) {
+            (Some(place), Ok(file)) if half.len() <= place.capacity => self.overwrite(file, place, half),
             // With room to grow.
             _ => {
                 let capacity = (half.len() * 3 / 2).next_multiple_of(BLOCK_BYTES);
@@ -301,7 +305,7 @@ impl BaseFile {
     }
 
     /// Writes the half that doesn't count.
-    fn overwrite(&mut self, mut place: Place, mut half: Vec<u8>) -> Result<usize> {
+    fn overwrite(&mut self, mut file: File, mut place: Place, mut half: Vec<u8>) -> Result<usize> {
         let length = half.len();
         let other = 1 - place.half;
         let is_new = place.used[other] == 0;
@@ -312,7 +316,6 @@ impl BaseFile {
         place.used[other] = place.capacity;
         self.place = Some(place);
         let saved = (|| {
-            let mut file = OpenOptions::new().write(true).open(&self.path)?;
             if is_new {
                 file.set_len(2 * place.capacity as u64)?;
             }
@@ -340,10 +343,8 @@ impl BaseFile {
         Ok(length)
     }
 
-    /// Notes that the base counts and the other half doesn't, and, if that `is_done`, that its effects need not be carried out
-    /// again. What keeps that from being written costs only that.
-    pub fn note(&mut self, is_done: bool) {
-        let mark = if is_done { mark::DONE } else { mark::SAVED };
+    /// Notes how far the save came. What keeps that from being written costs only that effects are carried out again.
+    pub fn note(&mut self, mark: [u8; 8]) {
         let Some(place) = self.place.as_mut().filter(|place| place.mark != mark) else { return };
         if let Ok(mut file) = OpenOptions::new().write(true).open(&self.path) {
             let other = 1 - place.half;
@@ -354,7 +355,9 @@ impl BaseFile {
             if noted.is_ok() {
                 place.mark = mark;
             }
-            start_writing(&file);
+            if mark == mark::DONE {
+                start_writing(&file);
+            }
         }
     }
 }
@@ -478,8 +481,10 @@ fn read_half(bytes: &[u8], head: Option<Head>) -> Loaded {
                     *content = contents.remove(document_id.as_str());
                 }
             }
-            if head.is_some_and(|head| head.mark == mark::DONE) {
-                loaded.header.effects.clear();
+            match head.map(|head| head.mark) {
+                Some(mark::DONE) => loaded.header.effects.clear(),
+                Some(mark::PUBLISHED) => loaded.is_published = true,
+                _ => (),
             }
             if !is_intact {
                 loaded.damage = Some(format!("the database file was damaged: {lost} bytes of values are lost"));
