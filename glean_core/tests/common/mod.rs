@@ -280,7 +280,8 @@ impl Process {
         self.log.append(&Op::End(true, None));
         self.fold();
         self.log.close(Some(self.engine.folded_bytes()));
-        fs::remove_file(self.directory.process_lock(&self.name)).unwrap();
+        // As the core does: on Windows somebody who just looks at it keeps it from being removed.
+        let _ = fs::remove_file(self.directory.process_lock(&self.name));
     }
 
     /// The file that is written.
