@@ -172,9 +172,9 @@ fn a_child_that_outlives_its_parent_loses_nothing_and_locks_nothing() {
     // The first child is dead, its own child lives and has the descriptors it inherited.
     check(abi::initialize(&threaded_settings(data_dir)));
     assert_eq!(value(counter), Ok(json!(1)));
-    let start = Instant::now();
+    // Fails if somebody holds the lock of the directory.
     check(glean_fold());
-    assert!(start.elapsed() < Duration::from_secs(5), "somebody holds the lock of the directory");
+    let start = Instant::now();
     // SAFETY: descriptors of this process.
     unsafe {
         libc::close(writer);
