@@ -7,6 +7,7 @@ from conftest import count_errors, describe, make_ping, read_pings
 
 from glean_py import Configuration, Glean, _uniffi, testing
 from glean_py.metrics import (
+    AttributionMetrics,
     CounterMetricType,
     EventMetricType,
     LabeledMetricData,
@@ -86,6 +87,15 @@ def test_tags_from_before_a_start_end_with_the_run(stopped, tmp_path):
         Glean._reset()
 
 
+def test_attribution_cleared_before_a_start_is_cleared_once(stopped, tmp_path):
+    Glean.clear_attribution()
+    Glean.update_attribution(AttributionMetrics(source="search"))
+    for _ in range(2):
+        start(tmp_path)
+        assert Glean.test_get_attribution() == AttributionMetrics(source="search")
+        Glean._reset()
+
+
 def test_a_running_duration_ends_with_the_run(ping):
     Glean.handle_client_active()
     restart()
@@ -100,6 +110,16 @@ def test_a_tag_that_is_none_is_told_by_the_setter(ping):
     assert _uniffi.glean_set_source_tags(["one", "glean-two"]) is False
     assert _uniffi.glean_set_source_tags([]) is False
     assert _uniffi.glean_set_source_tags(["a", "b", "c", "d", "e"]) is True
+
+
+def test_a_tag_that_is_none_leaves_the_one_from_before(stopped, tmp_path):
+    for view_tag, source_tags in (("tag", ["one", "two"]), ("no tag!", [])):
+        _uniffi.glean_set_debug_view_tag(view_tag)
+        _uniffi.glean_set_source_tags(source_tags)
+    start(tmp_path)
+    submit_hollow()
+    (sent,) = read_pings(name="hollow")
+    assert sent.metadata["headers"] == {"X-Debug-ID": "tag", "X-Source-Tags": "one,two"}
 
 
 def test_a_ping_made_while_glean_ran_is_known_after_a_reset(ping):

@@ -39,6 +39,20 @@ def test_a_session_goes_on_after_a_short_pause(ping):
     assert read_boundaries() == [("session_start", None)]
 
 
+def test_a_session_without_a_pause_does_not_go_on_after_a_shutdown(ping):
+    start(session_mode=SessionMode.AUTO)
+    event = EventMetricType(describe(in_session=True), [])
+    Glean.handle_client_active()
+    event.record()
+    Glean.shutdown()
+    testing.reset_glean(application_id="glean-tests", application_version="1.0", clear_stores=False)
+    event.record()
+    Glean.handle_client_active()
+    event.record()
+    sessions = [recorded.session for recorded in event.test_get_value()]
+    assert [session and session.session_seq for session in sessions] == [1, None, 2]
+
+
 def test_each_pause_can_end_a_session(ping):
     start(session_mode=SessionMode.LIFECYCLE)
     Glean.handle_client_active()

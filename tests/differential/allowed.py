@@ -170,10 +170,20 @@ def _is_experimentation_id(program: Json, difference: Difference) -> bool:
 
 
 def _is_left_from_a_former_life(program: Json, difference: Difference) -> bool:
-    """Upstream keeps tags that were set before a start, and a running duration, for later starts of that process."""
+    """Upstream keeps what was set or cleared before a start, and a running duration, for later starts of that process."""
     is_later = not difference.path[0].startswith("0:")
+    cleared = {
+        operation["fn"].replace("clear_", "")
+        for segment in program["segments"]
+        for operation in segment["before"]
+        if operation.get("fn") in ("clear_attribution", "clear_distribution")
+    }
+    is_cleared_again = difference.peer == ABSENT and any(
+        part in difference.path or _mentions(difference.ours, part) for part in cleared
+    )
     return is_later and (
-        "headers" in difference.path
+        is_cleared_again
+        or "headers" in difference.path
         or "glean.baseline.duration" in difference.path
         or _mentions(difference.peer, "glean.baseline.duration")
         or _mentions(difference.ours, "glean.baseline.duration")
@@ -245,6 +255,18 @@ def _is_answer_of_a_setter(program: Json, difference: Difference) -> bool:
     return function in ("glean_set_debug_view_tag", "glean_set_source_tags") and difference.path[-1] == "returned"
 
 
+def _is_tag_before_one_that_is_none(program: Json, difference: Difference) -> bool:
+    """Upstream looks at tags set before a start only then, when the last ones have replaced the others."""
+    names = {"X-Debug-ID": "glean_set_debug_view_tag", "X-Source-Tags": "glean_set_source_tags"}
+    setters = [name for header, name in names.items() if header in difference.path]
+    calls = [operation.get("fn") for segment in program["segments"] for operation in segment["before"]]
+    return difference.peer == ABSENT and any(calls.count(setter) > 1 for setter in setters)
+
+
+def _is_sum_that_no_ping_can_hold(program: Json, difference: Difference) -> bool:
+    return difference.path[-1] == "sum" and _number(difference.peer) < 0 and difference.ours == 2**63 - 1
+
+
 def _is_error_of_a_disabled_metric(program: Json, difference: Difference) -> bool:
     """Upstream records some errors of metrics that are disabled."""
     disabled = {
@@ -267,10 +289,12 @@ def _is_after_a_run_without_collection(program: Json, difference: Difference) ->
     lasting |= {"server_knobs_config", "experiments", "app_channel", *(m["id"] for m in program["metrics"])}
     is_left = bool(lasting & set(difference.path)) or any(_mentions(difference.peer, name) for name in lasting)
     is_read = (difference.operation or {}).get("do") == "get"
+    # A sum, or a list, of both runs.
+    is_more = _number(difference.peer) > _number(difference.ours) or len(str(difference.peer)) > len(str(difference.ours))
     return (
         program["segments"][0].get("upload_enabled") is False
         and not difference.path[0].startswith("0:")
-        and difference.ours == ABSENT
+        and (difference.ours == ABSENT or is_more)
         and (is_left or is_read)
     )
 
@@ -310,6 +334,8 @@ ROWS: Sequence[Row] = (
     Row("C23", _is_experimentation_id),
     Row("C26", _is_error_of_reading_a_dual_label),
     Row("C28", _is_answer_of_a_setter),
+    Row("C28", _is_tag_before_one_that_is_none),
+    Row("C40", _is_sum_that_no_ping_can_hold),
     Row("C30", _is_dual_value),
     Row("C31", _is_method_of_a_labeled_one),
     Row("C32", _is_date_of_a_run_without_collection),

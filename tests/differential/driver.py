@@ -307,8 +307,9 @@ class Life:
                     now[f"{name}/{file.name}"] = file
         came = sorted((read_ping(now[key]) for key in now if key not in self.seen), key=_order)
         gone = sorted(self.seen.pop(key) for key in list(self.seen) if key not in now)
-        for position, document in enumerate(came):
-            self.seen[document.pop("key")] = [len(self.outcome), position]
+        for document in came:
+            # Pings of one step are written within the tick of a clock, so their order says nothing.
+            self.seen[document.pop("key")] = [len(self.outcome), document["folder"] + document["path"]]
         return came, gone
 
     def step(self, label: str, operation: Json, action: Callable[[], Json]) -> None:

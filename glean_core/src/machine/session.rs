@@ -122,6 +122,15 @@ impl Machine<'_> {
         }
     }
 
+    /// Forgets the session of a run that ended while the user was there: how long the pause was, nobody knows.
+    pub(crate) fn forget_session_without_pause(&mut self) {
+        if self.text(INACTIVE_SINCE).is_none() {
+            for key in [ID, START_TIME, SAMPLE_RATE] {
+                self.state.remove(INTERNAL_STORE, Lifetime::User, key);
+            }
+        }
+    }
+
     /// Ends the session of a run that ended uncleanly.
     pub(crate) fn recover_session(&mut self, moment: &Moment) {
         let reason = if self.text(INACTIVE_SINCE).is_some() { "abnormal_inactive" } else { "abnormal" };

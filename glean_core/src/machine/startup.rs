@@ -46,6 +46,8 @@ impl Machine<'_> {
         }
         if was_dirty {
             self.recover_session(moment);
+        } else if start.is_alone {
+            self.forget_session_without_pause();
         }
         for (name, enabled) in &start.switched_pings {
             self.set_ping_enabled(name, *enabled);
