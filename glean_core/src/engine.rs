@@ -26,8 +26,8 @@ use crate::store::{CLIENT_INFO_STORE, State, Value};
 
 /// How long another process may hold the directory before this one tries again later.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-/// How much of the pings of one save lies in the base until their files are synced. What is more is written and synced
-/// before it.
+/// How large the pings of one save may be together to lie in the base until their files are synced. Larger ones are written
+/// and synced before it.
 const MAX_CARRIED_BYTES: usize = 256 << 10;
 /// Marks a segment whose rest was given up.
 const GIVEN_UP: Position = Position { offset: u64::MAX, counted: 0, previous: 0 };
@@ -520,14 +520,16 @@ impl Engine {
         if self.is_tight && header.effects.is_empty() {
             return self.base.save_tight(header, &self.state);
         }
-        let mut carried_bytes = 0;
+        let bytes = |effect: &Effect| match effect {
+            Effect::Publish { content: Some(content), .. } => content.len(),
+            _ => 0,
+        };
+        let are_large = header.effects.iter().map(bytes).sum::<usize>() > MAX_CARRIED_BYTES;
+        // All of them or none: the files of pings are as old as the pings.
         let mut large = Vec::new();
-        for (index, effect) in header.effects.iter_mut().enumerate() {
+        for (index, effect) in header.effects.iter_mut().enumerate().filter(|_| are_large) {
             if let Effect::Publish { document_id, content, .. } = effect {
-                carried_bytes += content.as_ref().map_or(0, String::len);
-                if carried_bytes > MAX_CARRIED_BYTES {
-                    large.extend(content.take().map(|text| (index, document_id.clone(), text)));
-                }
+                large.extend(content.take().map(|text| (index, document_id.clone(), text)));
             }
         }
         let write = |(_, document_id, text): &(usize, String, String)| {

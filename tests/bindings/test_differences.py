@@ -5,7 +5,7 @@ import json
 import pytest
 from conftest import count_errors, describe, make_ping, read_pings
 
-from glean_py import Configuration, Glean, _uniffi, testing
+from glean_py import Configuration, Glean, SessionMode, _uniffi, testing
 from glean_py.metrics import (
     AttributionMetrics,
     CounterMetricType,
@@ -188,6 +188,22 @@ def test_before_initialize_a_debug_view_tag_can_be_read(stopped):
     assert _uniffi.glean_get_debug_view_tag() is None
     with pytest.raises(RuntimeError):
         CounterMetricType(describe()).test_get_value()
+
+
+def test_a_channel_outlives_a_time_without_collection(ping):
+    Glean.configuration.channel = "beta"
+    Glean.set_collection_enabled(False)
+    Glean.configuration.channel = "nightly"
+    Glean.set_collection_enabled(True)
+    assert submit_hollow()["client_info"]["app_channel"] == "nightly"
+
+
+def test_no_session_starts_without_collection(ping):
+    restart(session_mode=SessionMode.MANUAL)
+    Glean.set_collection_enabled(False)
+    Glean.session_start()
+    restart(session_mode=SessionMode.MANUAL)
+    assert read_pings(name="events") == []
 
 
 def test_a_channel_leaves_the_internal_pings_as_they_are():

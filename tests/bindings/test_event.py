@@ -59,7 +59,7 @@ def test_a_text_comes_back_as_it_was(running, text):
 
 def test_a_key_that_is_not_allowed_drops_the_event(running):
     metric = make()
-    metric.record(Extras({"key": "fine", "unknown": "x"}))
+    metric.record(Extras({"key": "x" * 501, "unknown": "x"}))
     assert metric.test_get_value() is None
     assert count_errors(metric) == {"INVALID_VALUE": 1}
 

@@ -28,6 +28,16 @@ pub(crate) const STARTUP_DATE_EXTRA: &str = "glean.startup.date";
 
 /// Keeps an event for each enabled ping; a full `events` ping is submitted.
 pub(crate) fn record(machine: &mut Machine<'_>, known: &KnownMetric, event: &EventRecording) {
+    store(machine, known, event);
+    let goes_there = known.definition.common.send_in_pings.iter().any(|ping| ping == EVENTS_PING);
+    let is_kept = goes_there && machine.context.is_store_enabled(EVENTS_PING);
+    if is_kept && to_full(machine.state, machine.context) == 0 {
+        machine.submit(EVENTS_PING, Some("max_capacity"), &Moment::now());
+    }
+}
+
+/// Keeps an event for each enabled ping, however many there are.
+pub(crate) fn store(machine: &mut Machine<'_>, known: &KnownMetric, event: &EventRecording) {
     let common = &known.definition.common;
     let mut extra = event.extra.clone();
     if machine.context.settings.enable_event_timestamps {
@@ -54,9 +64,6 @@ pub(crate) fn record(machine: &mut Machine<'_>, known: &KnownMetric, event: &Eve
             execution_counter,
         };
         machine.state.events.entry(ping.clone()).or_default().push(stored);
-    }
-    if common.send_in_pings.iter().any(|ping| ping == EVENTS_PING) && to_full(machine.state, machine.context) == 0 {
-        machine.submit(EVENTS_PING, Some("max_capacity"), &Moment::now());
     }
 }
 
@@ -115,6 +122,6 @@ pub(crate) fn submit_pending(machine: &mut Machine<'_>, start: &Moment) {
     if !others.is_empty() {
         let date = start.local.to_text(TimeUnit::Minute);
         let extra = BTreeMap::from([(STARTUP_DATE_EXTRA.to_owned(), date)]);
-        machine.record_own_event(RESTARTED, &others, start, extra);
+        machine.record_own_event(RESTARTED, &others, start, extra, store);
     }
 }

@@ -16,7 +16,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::common_metric_data::Lifetime;
-use crate::events;
 use crate::experiments;
 use crate::journal::op::{Facts, Op};
 use crate::logging::log_at;
@@ -282,6 +281,7 @@ impl Machine<'_> {
         pings: &[String],
         moment: &crate::journal::op::Moment,
         extra: std::collections::BTreeMap<String, String>,
+        keep: Keep,
     ) {
         let pings: Vec<&str> = pings.iter().map(String::as_str).collect();
         let common = crate::CommonMetricData::internal("glean", name, Lifetime::Ping, &pings);
@@ -291,6 +291,9 @@ impl Machine<'_> {
             label: metrics::Label::None,
         });
         let event = metrics::EventRecording { timestamp: moment.uptime_ms, unix_ms: moment.unix_ms, extra, cut: 0 };
-        events::record(self, &known, &event);
+        keep(self, &known, &event);
     }
 }
+
+/// [`events::record`], or [`events::store`] where all events are about to be sent anyway.
+pub(crate) type Keep = fn(&mut Machine<'_>, &KnownMetric, &metrics::EventRecording);

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::Machine;
 use super::context::SessionMode;
+use super::{Keep, Machine};
 use crate::common_metric_data::Lifetime;
 use crate::error_recording::METRICS_PING;
-use crate::events::{EVENTS_PING, SessionMetadata};
+use crate::events::{self, EVENTS_PING, SessionMetadata};
 use crate::journal::op::Moment;
 use crate::store::{INTERNAL_STORE, Value};
 
@@ -118,7 +118,7 @@ impl Machine<'_> {
     /// Ends a stored session that this mode doesn't go on with.
     pub(crate) fn restore_session_mode(&mut self, moment: &Moment) {
         if self.context.settings.session_mode != SessionMode::Auto && self.text(ID).is_some() {
-            self.end_session(Some("abandoned"), moment);
+            self.end_session_by(Some("abandoned"), moment, events::store);
         }
     }
 
@@ -134,7 +134,7 @@ impl Machine<'_> {
     /// Ends the session of a run that ended uncleanly.
     pub(crate) fn recover_session(&mut self, moment: &Moment) {
         let reason = if self.text(INACTIVE_SINCE).is_some() { "abnormal_inactive" } else { "abnormal" };
-        self.end_session(Some(reason), moment);
+        self.end_session_by(Some(reason), moment, events::store);
     }
 
     fn start_session(&mut self, moment: &Moment) {
@@ -163,10 +163,14 @@ impl Machine<'_> {
             ("session_start_time".to_owned(), start_time),
             ("sampled_in".to_owned(), is_sampled(&id, rate).to_string()),
         ]);
-        self.record_own_event("session_start", &[EVENTS_PING.to_owned()], moment, extra);
+        self.record_own_event("session_start", &[EVENTS_PING.to_owned()], moment, extra, events::record);
     }
 
     fn end_session(&mut self, reason: Option<&str>, moment: &Moment) {
+        self.end_session_by(reason, moment, events::record);
+    }
+
+    fn end_session_by(&mut self, reason: Option<&str>, moment: &Moment, keep: Keep) {
         let Some(id) = self.text(ID).map(str::to_owned) else { return };
         let mut extra = BTreeMap::from([
             ("session_id".to_owned(), id),
@@ -178,7 +182,7 @@ impl Machine<'_> {
         for key in [ID, INACTIVE_SINCE, START_TIME, SAMPLE_RATE] {
             self.state.remove(INTERNAL_STORE, Lifetime::User, key);
         }
-        self.record_own_event("session_end", &[EVENTS_PING.to_owned()], moment, extra);
+        self.record_own_event("session_end", &[EVENTS_PING.to_owned()], moment, extra, keep);
     }
 }
 
