@@ -53,11 +53,12 @@ def test_a_session_without_a_pause_does_not_go_on_after_a_shutdown(ping):
     assert [session and session.session_seq for session in sessions] == [1, None, 2]
 
 
-def test_the_end_of_a_broken_off_session_is_sent_with_the_events_of_that_run(ping):
+@pytest.mark.parametrize("max_events", [1, 2])
+def test_the_end_of_a_broken_off_session_is_sent_with_the_events_of_that_run(ping, max_events):
     start(session_mode=SessionMode.AUTO)
     Glean.handle_client_active()
-    # The two boundaries are as many events as a ping takes, but they are sent because of the start.
-    configuration = Configuration(session_mode=SessionMode.AUTO, max_events=2)
+    # The two boundaries are as many events as a ping takes, or more, but they are sent because of the start.
+    configuration = Configuration(session_mode=SessionMode.AUTO, max_events=max_events)
     testing.reset_glean(
         application_id="glean-tests", application_version="1.0", configuration=configuration, clear_stores=False
     )

@@ -76,7 +76,7 @@ def _touches(program: Json, difference: Difference, ids: Set[str]) -> bool:
     if len(sides) == 1 and any(_mentions(sides[0], name) for name in names):
         return True
     pings = {ping for metric in metrics for ping in metric["common"]["send_in_pings"]} | {"metrics"}
-    return any(part in (ping, f"submit differential {ping} 1") for part in difference.path for ping in pings) and (
+    return any(part == ping or part.endswith(f" {ping} 1") for part in difference.path for ping in pings) and (
         "seq" in difference.path or "pings_submitted" in str(difference.path)
     )
 
@@ -335,6 +335,19 @@ def _is_after_a_run_without_collection(program: Json, difference: Difference) ->
     )
 
 
+def _is_dirty_start_of_a_first_run(program: Json, difference: Difference) -> bool:
+    """A first run has no unclean end before it, and for upstream the first one with collection is the first."""
+    said = f"{difference.path}{difference.ours}"
+    is_consequence = "seq" in difference.path or "pings_submitted" in said or difference.peer == ABSENT
+    return (
+        program["segments"][0].get("upload_enabled") is False
+        and not difference.path[0].startswith("0:")
+        and "baseline" in said
+        and is_consequence
+        and any(operation.get("fn") == "handle_client_active" for operation in operations(program))
+    )
+
+
 def _is_huge_size(program: Json, difference: Difference) -> bool:
     """Upstream shifts bits out of sizes that no machine has."""
     huge = {
@@ -400,8 +413,16 @@ def _is_session_without_collection(program: Json, difference: Difference) -> boo
         is_off
         and bool(functions & {"session_start", "handle_client_active"})
         and not difference.path[0].startswith("0:")
-        and ("session_end" in said or is_consequence)
+        and ("session_end" in said or "session" in difference.path or is_consequence)
     )
+
+
+def _is_start_with_room_for_one_event(program: Json, difference: Difference) -> bool:
+    """Upstream counts the end of a broken-off session, not the events before it: one event may fill the ping alone."""
+    is_small = any(segment["config"].get("max_events") == 1 for segment in program["segments"])
+    functions = {operation.get("fn") for operation in operations(program)}
+    is_about = "events" in f"{difference.path}" or "pings_submitted" in f"{difference.path}"
+    return is_small and is_about and bool(functions & {"session_start", "handle_client_active"})
 
 
 ROWS: Sequence[Row] = (
@@ -423,12 +444,14 @@ ROWS: Sequence[Row] = (
     Row("C33", _is_error_per_ping),
     Row("C19", _is_acceleration_factor),
     Row("C32", _is_after_a_run_without_collection),
+    Row("C32", _is_dirty_start_of_a_first_run),
     Row("C36", _is_session_from_before),
     Row("C34", _is_error_of_a_disabled_metric),
     Row("C29", _is_file_of_a_ping_made_later),
     Row("C35", _is_channel_of_the_start),
     Row("C46", _is_session_without_collection),
     Row("C47", _is_error_of_a_dropped_event),
+    Row("C48", _is_start_with_room_for_one_event),
     Row("C27", _is_left_from_a_former_life),
 )
 BY_ID: Dict[str, Row] = {row.id: row for row in ROWS}
