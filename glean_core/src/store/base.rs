@@ -260,10 +260,12 @@ impl BaseFile {
             file.sync()?;
         }
         let half = self.encode(header, state);
-        match (self.place, OpenOptions::new().write(true).open(&self.path)) {
-            (Some(place), Ok(file)) if half.len() <= place.capacity => self.overwrite(file, place, half),
-            // With room to grow.
-            _ => {
+        let fitting = self.place.filter(|place| half.len() <= place.capacity);
+        let opened = fitting.and_then(|place| Some((place, OpenOptions::new().write(true).open(&self.path).ok()?)));
+        match opened {
+            Some((place, file)) => self.overwrite(file, place, half),
+            // With room to grow. Windows replaces no file that is open.
+            None => {
                 let capacity = (half.len() * 3 / 2).next_multiple_of(BLOCK_BYTES);
                 self.replace(half, capacity, 2)
             }
