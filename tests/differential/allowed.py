@@ -450,8 +450,8 @@ ROWS: Sequence[Row] = (
     Row("C29", _is_file_of_a_ping_made_later),
     Row("C35", _is_channel_of_the_start),
     Row("C46", _is_session_without_collection),
-    Row("C47", _is_error_of_a_dropped_event),
-    Row("C48", _is_start_with_room_for_one_event),
+    Row("C56", _is_error_of_a_dropped_event),
+    Row("C57", _is_start_with_room_for_one_event),
     Row("C27", _is_left_from_a_former_life),
 )
 BY_ID: Dict[str, Row] = {row.id: row for row in ROWS}
