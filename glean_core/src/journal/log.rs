@@ -64,6 +64,18 @@ struct Open {
     _life: FileLock,
 }
 
+impl Open {
+    /// Leaves the segment that is written for the fold, and goes on in another one.
+    fn go_on_in(&mut self, segment: Segment, tail: Tail) {
+        let last = std::mem::replace(&mut self.segment, Arc::new(segment));
+        if !last.is_nowhere() {
+            self.finished.push(last);
+        }
+        self.tail = tail;
+        self.last_count = None;
+    }
+}
+
 /// What is remembered between the starts of a process.
 #[derive(Debug, Default)]
 pub struct BeforeStart {
@@ -290,12 +302,7 @@ impl Log {
         };
         match made {
             Ok((segment, tail)) => {
-                let last = std::mem::replace(&mut open.segment, Arc::new(segment));
-                if !last.is_nowhere() {
-                    open.finished.push(last);
-                }
-                open.tail = tail;
-                open.last_count = None;
+                open.go_on_in(segment, tail);
                 self.serial = serial;
                 self.next_number = 0;
                 // A used up segment costs one base, so the larger that is, the larger segments are.
@@ -442,9 +449,7 @@ impl Log {
         let Sink::Open(open) = &mut self.sink else { return };
         match Segment::nowhere() {
             Ok((segment, tail)) => {
-                open.finished.push(std::mem::replace(&mut open.segment, Arc::new(segment)));
-                open.tail = tail;
-                open.last_count = None;
+                open.go_on_in(segment, tail);
                 remove_spare(open.spare.take());
                 self.serial = self.serial.wrapping_add(1);
                 self.next_number = 0;

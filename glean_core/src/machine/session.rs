@@ -125,9 +125,13 @@ impl Machine<'_> {
     /// Forgets the session of a run that ended while the user was there: how long the pause was, nobody knows.
     pub(crate) fn forget_session_without_pause(&mut self) {
         if self.text(INACTIVE_SINCE).is_none() {
-            for key in [ID, START_TIME, SAMPLE_RATE] {
-                self.state.remove(INTERNAL_STORE, Lifetime::User, key);
-            }
+            self.forget_session();
+        }
+    }
+
+    fn forget_session(&mut self) {
+        for key in [ID, INACTIVE_SINCE, START_TIME, SAMPLE_RATE] {
+            self.state.remove(INTERNAL_STORE, Lifetime::User, key);
         }
     }
 
@@ -179,9 +183,7 @@ impl Machine<'_> {
         if let Some(reason) = reason {
             extra.insert("reason".to_owned(), reason.to_owned());
         }
-        for key in [ID, INACTIVE_SINCE, START_TIME, SAMPLE_RATE] {
-            self.state.remove(INTERNAL_STORE, Lifetime::User, key);
-        }
+        self.forget_session();
         self.record_own_event("session_end", &[EVENTS_PING.to_owned()], moment, extra, keep);
     }
 }

@@ -110,7 +110,7 @@ fn publish(
     }
     let file = match content {
         Some(content) if attempt == Attempt::First || !holds(&target, content) => {
-            Some(in_folder(&temporary, |path| base::write(path, content.as_bytes()))?.into_file())
+            Some(write(data_dir, document_id, content.as_bytes())?.into_file())
         }
         // Windows syncs only what may be written.
         Some(_) => return Ok(OpenOptions::new().write(true).open(&target).ok().map(|file| (target, Some(file)))),
