@@ -97,6 +97,20 @@ def _recorded(program: Json, kind: str, fits: Callable[[Json], bool]) -> Set[str
     }
 
 
+def _is_later(difference: Difference) -> bool:
+    """Return whether a difference is in a run behind the first one."""
+    return not difference.path[0].startswith("0:")
+
+
+def _follows_a_run_without_collection(program: Json, difference: Difference) -> bool:
+    return program["segments"][0].get("upload_enabled") is False and _is_later(difference)
+
+
+def _starts_a_session(program: Json) -> bool:
+    functions = {operation.get("fn") for operation in operations(program)}
+    return bool(functions & {"session_start", "handle_client_active"})
+
+
 # --- the rows ---------------------------------------------------------------------------------------------------------
 
 
@@ -184,7 +198,7 @@ def _is_experimentation_id(program: Json, difference: Difference) -> bool:
 
 def _is_left_from_a_former_life(program: Json, difference: Difference) -> bool:
     """Upstream keeps what was set or cleared before a start, and a running duration, for later starts of a process."""
-    is_later = not difference.path[0].startswith("0:")
+    is_later = _is_later(difference)
     cleared = {
         operation["fn"].replace("clear_", "")
         for segment in program["segments"]
@@ -328,8 +342,7 @@ def _is_after_a_run_without_collection(program: Json, difference: Difference) ->
         str(difference.ours)
     )
     return (
-        program["segments"][0].get("upload_enabled") is False
-        and not difference.path[0].startswith("0:")
+        _follows_a_run_without_collection(program, difference)
         and (difference.ours == ABSENT or is_more or "raised" in difference.path)
         and (is_left or is_read)
     )
@@ -340,8 +353,7 @@ def _is_dirty_start_of_a_first_run(program: Json, difference: Difference) -> boo
     said = f"{difference.path}{difference.ours}"
     is_consequence = "seq" in difference.path or "pings_submitted" in said or difference.peer == ABSENT
     return (
-        program["segments"][0].get("upload_enabled") is False
-        and not difference.path[0].startswith("0:")
+        _follows_a_run_without_collection(program, difference)
         and "baseline" in said
         and is_consequence
         and any(operation.get("fn") == "handle_client_active" for operation in operations(program))
@@ -402,7 +414,6 @@ def _is_error_of_a_dropped_event(program: Json, difference: Difference) -> bool:
 
 def _is_session_without_collection(program: Json, difference: Difference) -> bool:
     """Upstream starts sessions while collection is off, and sends the end of them."""
-    functions = {operation.get("fn") for operation in operations(program)}
     is_off = any(operation["do"] == "collection" and not operation["enabled"] for operation in operations(program))
     is_off |= any(segment.get("upload_enabled") is False for segment in program["segments"])
     said = f"{difference.path}{difference.peer}"
@@ -411,8 +422,8 @@ def _is_session_without_collection(program: Json, difference: Difference) -> boo
     )
     return (
         is_off
-        and bool(functions & {"session_start", "handle_client_active"})
-        and not difference.path[0].startswith("0:")
+        and _starts_a_session(program)
+        and _is_later(difference)
         and ("session_end" in said or "session" in difference.path or is_consequence)
     )
 
@@ -420,9 +431,8 @@ def _is_session_without_collection(program: Json, difference: Difference) -> boo
 def _is_start_with_room_for_one_event(program: Json, difference: Difference) -> bool:
     """Upstream counts the end of a broken-off session, not the events before it: one event may fill the ping alone."""
     is_small = any(segment["config"].get("max_events") == 1 for segment in program["segments"])
-    functions = {operation.get("fn") for operation in operations(program)}
     is_about = "events" in f"{difference.path}" or "pings_submitted" in f"{difference.path}"
-    return is_small and is_about and bool(functions & {"session_start", "handle_client_active"})
+    return is_small and is_about and _starts_a_session(program)
 
 
 ROWS: Sequence[Row] = (
