@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::journal::frame::{self, Found};
-use crate::journal::op::Op;
 use crate::journal::segment::{self, Segment};
 use crate::logging::log_at;
 use crate::machine::context::{Context, Settings};
+use crate::machine::op::Op;
 use crate::machine::{Machine, client_id};
 use crate::ping::files::{self, Attempt};
 use crate::store::base::{BaseFile, Effect, Header, Position, Unsynced, mark};
@@ -430,7 +430,7 @@ impl Engine {
                 reader.position = position;
             }
             _ => {
-                let context = Context::new(log.process.clone(), Settings::default(), crate::journal::op::Moment::now());
+                let context = Context::new(log.process.clone(), Settings::default(), crate::machine::op::Moment::now());
                 self.readers.insert(log.process.clone(), Reader { segment: log.name.clone(), position, context });
                 let kept = if log.process == self.process { self.kept.take() } else { None };
                 let mut is_known = position == START;

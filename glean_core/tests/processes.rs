@@ -8,8 +8,8 @@ use std::path::Path;
 use common::{Dice, PENDING, Process, TempDir, copy_folder, counter, metric, ping, sent, settings, sum_sent};
 use glean_core::Lifetime;
 use glean_core::journal::log::{Appended, Log};
-use glean_core::journal::op::{Op, ServerKnobs};
 use glean_core::journal::segment::Segment;
+use glean_core::machine::op::{Op, ServerKnobs};
 use glean_core::metrics::{Kind, Recording};
 use glean_core::store::base;
 

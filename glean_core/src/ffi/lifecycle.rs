@@ -2,9 +2,9 @@
 
 use super::{guard, json, strings};
 use crate::error::Error;
-use crate::journal::op::{Op, ServerKnobs};
 use crate::logging::log_at;
 use crate::machine::context::Settings;
+use crate::machine::op::{Op, ServerKnobs};
 use crate::process;
 
 /// Starts Glean with a JSON description and runs the calls that waited for it. What is slow happens after it returned.

@@ -10,11 +10,11 @@ use std::time::Duration;
 use serde::ser::{Serialize, SerializeTupleVariant, Serializer};
 
 use super::frame;
-use super::op::{DebugTags, Facts, Moment, Op, ServerKnobs};
 use super::segment::{Segment, Tail};
 use crate::error::{Error, Result};
 use crate::logging::log_at;
 use crate::machine::context::Context;
+use crate::machine::op::{DebugTags, Facts, Moment, Op, ServerKnobs};
 use crate::metrics::{MetricDefinition, Recording};
 use crate::ping::PingDefinition;
 use crate::store::directory::Directory;

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use glean_core::engine::Engine;
 use glean_core::journal::log::{self, Appended, Log, Numbered};
-use glean_core::journal::op::{Moment, Op, Start};
 use glean_core::machine::context::{Context, Settings};
+use glean_core::machine::op::{Moment, Op, Start};
 use glean_core::metrics::{Kind, Label, MetricDefinition, Recording};
 use glean_core::store::directory::Directory;
 use glean_core::store::lock::FileLock;
