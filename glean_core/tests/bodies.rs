@@ -73,7 +73,7 @@ impl Stored {
             damage: &mut None,
         };
         machine.apply(Op::Submit { ping: "custom", reason, moment: moment(2) });
-        let Effect::Publish { content: Some(content), .. } = outgoing.pop()? else { panic!("a ping") };
+        let Effect::Publish { content, .. } = outgoing.pop()? else { panic!("a ping") };
         let lines: Vec<&str> = content.split('\n').collect();
         let [path, body, metadata] = lines[..] else { panic!("{} lines", lines.len()) };
         assert!(path.starts_with("/submit/org-example-test-app/custom/1/"), "{path}");

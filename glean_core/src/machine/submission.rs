@@ -88,7 +88,7 @@ impl Machine<'_> {
         if self.context.stores_submitted_pings {
             self.list_submitted(&document_id, name, moment, &content[body_start..body_end]);
         }
-        let (folder, content) = (folder.to_owned(), Some(content));
+        let folder = folder.to_owned();
         self.outgoing.push(Effect::Publish { document_id: document_id.clone(), folder, content });
         if BUILT_IN_PINGS.contains(&name.as_str()) {
             let pings = [METRICS_PING, "baseline", "health"];
