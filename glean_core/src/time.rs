@@ -309,6 +309,25 @@ pub fn uptime_ms() -> u64 {
     clocks::uptime_ms()
 }
 
+/// A moment by the three clocks that matter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Moment {
+    /// The clock on the wall.
+    pub local: LocalDatetime,
+    /// Milliseconds since 1970.
+    pub unix_ms: i64,
+    /// Milliseconds of a clock that never goes back and runs during suspend.
+    pub uptime_ms: u64,
+}
+
+impl Moment {
+    /// Returns this moment.
+    pub fn now() -> Moment {
+        let local = LocalDatetime::from_now();
+        Moment { unix_ms: local.unix_ms(), local, uptime_ms: uptime_ms() }
+    }
+}
+
 #[cfg(unix)]
 mod clocks {
     use std::mem::MaybeUninit;

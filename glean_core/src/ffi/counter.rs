@@ -1,7 +1,6 @@
 //! The C form of counters, and of the counters of dual labeled ones.
 
-use super::{guard, record};
-use crate::logging;
+use super::{guard, logged, record};
 use crate::metrics::Recording;
 use crate::process;
 
@@ -9,7 +8,7 @@ use crate::process;
 #[unsafe(no_mangle)]
 pub extern "C" fn glean_counter_add(handle: u64, amount: i32) -> i32 {
     if process::count(handle, amount) {
-        return logging::status();
+        return logged();
     }
     guard("glean_counter_add", || record(handle, |_| Some(Recording::CounterAdd(amount))))
 }

@@ -9,11 +9,11 @@ use super::buffers::GleanBuffer;
 use super::definition::{Checked, Definition};
 use super::{Failure, GLEAN_TOO_MANY_HANDLES, error_type, found, guard, invalid_handle, json, out, strings};
 use crate::common_metric_data::Lifetime;
-use crate::error_recording;
-use crate::events::{WALL_CLOCK_EXTRA, normalize};
+use crate::events::{self, WALL_CLOCK_EXTRA};
 use crate::handles::{Labeled, Metric, Object};
 use crate::metrics::dual_labeled_counter::split;
 use crate::metrics::labeled::{MAX_BYTES, MAX_LABELS, OTHER, SEPARATOR};
+use crate::metrics::scope;
 use crate::metrics::{Kind, Label, MetricDefinition};
 use crate::ping::dual_json;
 use crate::process;
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn glean_metric_test_get_num_recorded_errors(
         let error = error_type(error)?;
         let (definition, _) = describe(handle)?;
         let identifier = definition.common.identifier();
-        *out_count = process::ask(|state, _| error_recording::count_errors(state, &identifier, error))?;
+        *out_count = process::ask(|state, _| scope::count_errors(state, &identifier, error))?;
         Ok(())
     })
 }
@@ -185,7 +185,7 @@ fn read_events(state: &State, definition: &MetricDefinition, ping: &str) -> Opti
             if let Some(extra) = &mut event.extra {
                 extra.remove(WALL_CLOCK_EXTRA);
             }
-            let mut json = normalize::to_json(&event);
+            let mut json = events::to_json(&event);
             if let Some(json) = json.as_object_mut() {
                 json.entry("extra").or_insert_with(|| Json::Object(Map::new()));
             }

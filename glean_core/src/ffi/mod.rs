@@ -144,7 +144,13 @@ pub(crate) fn guard(function: &'static str, body: impl FnOnce() -> Outcome) -> i
             fail(function, GLEAN_PANIC, message)
         }
     };
-    status | logging::status()
+    status | logged()
+}
+
+/// Returns what to add to a status: that log messages wait, or nothing.
+#[inline]
+pub(crate) fn logged() -> i32 {
+    if logging::has_pending() { GLEAN_LOGGED } else { GLEAN_OK }
 }
 
 #[cold]

@@ -16,6 +16,7 @@ pub mod numerator;
 pub mod object;
 pub mod quantity;
 pub mod rate;
+pub(crate) mod scope;
 pub mod string;
 pub mod string_list;
 pub mod text;
@@ -25,14 +26,15 @@ pub mod url;
 pub mod uuid;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::common_metric_data::CommonMetricData;
 use crate::error_recording::ErrorType;
-use crate::histogram::HistogramType;
-use crate::machine::scope::Scope;
+use crate::histogram::{Buckets, HistogramType};
 use crate::time::{LocalDatetime, TimeUnit};
+use scope::Scope;
 
 /// What kind of metric it is, with the parameters of the kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -143,6 +145,24 @@ pub struct MetricDefinition {
     pub label: Label,
 }
 
+/// A metric as a fold knows it, with what is worth computing once.
+#[derive(Debug)]
+pub struct KnownMetric {
+    /// Its description.
+    pub definition: MetricDefinition,
+    /// `category.name`, or `name` without a category.
+    pub identifier: String,
+    /// The buckets, for a custom distribution.
+    pub(crate) buckets: OnceLock<Buckets>,
+}
+
+impl KnownMetric {
+    /// Puts the identifier together.
+    pub fn new(definition: MetricDefinition) -> KnownMetric {
+        KnownMetric { identifier: definition.common.identifier(), definition, buckets: OnceLock::new() }
+    }
+}
+
 /// One recording call: what is done to which kind of metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Recording<'a> {
@@ -197,8 +217,8 @@ pub struct EventRecording {
     pub cut: u32,
 }
 
-/// Does what a recording says.
-pub(crate) fn apply(scope: &mut Scope<'_, '_>, recording: &Recording<'_>) {
+/// Does what a recording says. Events are kept apart from values, so [`event::check`] is all there is to them here.
+pub(crate) fn apply(scope: &mut Scope<'_>, recording: &Recording<'_>) {
     let known = scope.known();
     match (&known.definition.kind, recording) {
         (_, Recording::Error(error, count, why)) => scope.record_error(*error, *count, why),
@@ -226,11 +246,10 @@ pub(crate) fn apply(scope: &mut Scope<'_, '_>, recording: &Recording<'_>) {
             custom_distribution::accumulate(scope, samples);
         }
         (Kind::Datetime(unit), Recording::DatetimeSet(time)) => datetime::set(scope, time.as_ref(), *unit),
-        (Kind::Event(keys), Recording::Event(event)) => event::record(scope, keys, event),
         (Kind::Object, Recording::ObjectSet(text)) => object::set(scope, text),
         (Kind::Rate | Kind::Numerator, Recording::NumeratorAdd(amount)) => numerator::add(scope, *amount),
         (Kind::Rate, Recording::DenominatorAdd(amount)) => rate::add_to_denominator(scope, *amount),
-        (Kind::Denominator(numerators), Recording::CounterAdd(amount)) => denominator::add(scope, *amount, numerators),
+        (Kind::Denominator(_), Recording::CounterAdd(amount)) => denominator::add(scope, *amount),
         // Only a journal that another version wrote, or damage that no checksum saw, can bring the two together.
         _ => scope.record_error(ErrorType::InvalidState, 1, "the recording does not fit the type of the metric"),
     }

@@ -2,13 +2,13 @@
 
 use std::cell::Cell;
 
+use super::scope::Scope;
 use crate::error_recording::ErrorType;
-use crate::machine::scope::Scope;
 use crate::store::Value;
 use crate::time::TimeUnit;
 
 /// Stores a duration in the pings that have none yet. That one has is [`ErrorType::InvalidState`].
-pub(super) fn set(scope: &mut Scope<'_, '_>, nanos: u64, unit: TimeUnit) {
+pub(super) fn set(scope: &mut Scope<'_>, nanos: u64, unit: TimeUnit) {
     let is_kept = Cell::new(false);
     scope.update(|old| match old {
         Some(Value::Timespan(..)) => {

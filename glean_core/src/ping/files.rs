@@ -7,10 +7,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::{DELETION_REQUESTS, PENDING};
 use crate::error::{Error, Result};
 use crate::logging::log_at;
-use crate::machine::client_id;
-use crate::machine::submission::{DELETION_REQUESTS, PENDING};
+use crate::store::CLIENT_ID_FILE;
 use crate::store::base::{self, Effect, Unsynced, sync_parent};
 
 const TEMPORARY: &str = "tmp";
@@ -61,7 +61,7 @@ pub fn carry_out(data_dir: &Path, effects: &[Effect], attempt: Attempt) -> Resul
             }
             Effect::WriteClientId(client_id) => write_client_id(data_dir, &client_id.hyphenated().to_string()),
             Effect::RemoveClientId => {
-                let _ = fs::remove_file(data_dir.join(client_id::FILE));
+                let _ = fs::remove_file(data_dir.join(CLIENT_ID_FILE));
                 Ok(())
             }
         };
@@ -145,7 +145,7 @@ fn in_folder<T>(path: &Path, work: impl Fn(&Path) -> Result<T>) -> Result<T> {
 }
 
 fn write_client_id(data_dir: &Path, client_id: &str) -> Result<()> {
-    let path = data_dir.join(client_id::FILE);
+    let path = data_dir.join(CLIENT_ID_FILE);
     let temporary = path.with_extension("new");
     base::write(&temporary, client_id.as_bytes())?.sync()?;
     fs::rename(&temporary, &path).map_err(Error::io("replace", &path))?;

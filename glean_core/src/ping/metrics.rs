@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use super::{EntryInPing, PingDefinition};
+use super::{EXPERIMENTATION_ID, EntryInPing, PingDefinition};
 use crate::common_metric_data::Lifetime;
-use crate::machine::EXPERIMENTATION_ID;
 use crate::store::{ALL_PINGS_STORE, Entry, State, Value};
 
 /// What is stored for the metrics of a ping, by type.

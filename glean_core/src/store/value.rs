@@ -73,6 +73,14 @@ impl Value {
         }
     }
 
+    /// Adds to a counter; saturates. Anything but a counter is replaced.
+    pub(crate) fn add(&mut self, amount: i32) {
+        match self {
+            Value::Counter(count) | Value::DualLabeledCounter(count) => *count = count.saturating_add(amount),
+            other => *other = Value::Counter(amount),
+        }
+    }
+
     /// Returns the value as it appears in a ping.
     pub fn to_json(&self) -> Json {
         tree(&InPing(self))
