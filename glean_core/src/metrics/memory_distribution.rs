@@ -15,6 +15,14 @@ pub(crate) fn empty() -> Value {
     Value::MemoryDistribution(Histogram::default())
 }
 
+/// Adds one size in the unit of the metric. Of a negative one nothing is left but the [`ErrorType::InvalidValue`].
+pub(super) fn add(scope: &mut Scope<'_>, sample: i64, unit: MemoryUnit) {
+    if sample < 0 {
+        return scope.record_error(ErrorType::InvalidValue, 1, "a negative size");
+    }
+    accumulate(scope, &[sample], unit);
+}
+
 /// Adds sizes in the unit of the metric. Negative ones are left out, too large ones are cut; both are counted as
 /// [`ErrorType::InvalidValue`].
 pub(super) fn accumulate(scope: &mut Scope<'_>, samples: &[i64], unit: MemoryUnit) {

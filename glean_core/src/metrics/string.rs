@@ -3,16 +3,13 @@
 use super::scope::Scope;
 use crate::error_recording::ErrorType;
 use crate::store::Value;
-use crate::text::truncate;
 
 /// Longer strings are cut.
 pub(crate) const MAX_BYTES: usize = 255;
 
 /// Sets a string that was cut to [`MAX_BYTES`]; that it was is [`ErrorType::InvalidOverflow`].
 pub(super) fn set(scope: &mut Scope<'_>, text: &str, is_cut: bool) {
-    // The C functions of longer texts cut later.
-    let (text, was_cut) = truncate(text, MAX_BYTES);
-    note_cut(scope, u32::from(is_cut || was_cut), MAX_BYTES);
+    note_cut(scope, u32::from(is_cut), MAX_BYTES);
     scope.set(&Value::String(text.to_owned()));
 }
 

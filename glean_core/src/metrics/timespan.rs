@@ -21,3 +21,8 @@ pub(super) fn set(scope: &mut Scope<'_>, nanos: u64, unit: TimeUnit) {
         scope.record_error(ErrorType::InvalidState, 1, "a duration is stored already and stays");
     }
 }
+
+/// Stores a duration in nanoseconds that the application measured; a negative one is 0.
+pub(super) fn set_raw(scope: &mut Scope<'_>, nanos: i64, unit: TimeUnit) {
+    set(scope, u64::try_from(nanos).unwrap_or(0), unit);
+}

@@ -22,7 +22,7 @@ pub(crate) fn bucket(nanos: u64) -> u64 {
 }
 
 /// Adds a measured duration: at least one unit, at most [`MAX_UNITS`].
-pub(super) fn accumulate_nanos(scope: &mut Scope<'_>, nanos: u64, unit: TimeUnit) {
+pub(super) fn add(scope: &mut Scope<'_>, nanos: u64, unit: TimeUnit) {
     let max = unit.to_nanos(MAX_UNITS);
     let nanos = if nanos > max {
         scope.record_error(ErrorType::InvalidOverflow, 1, "a duration was cut to the largest one");

@@ -4,6 +4,9 @@ use super::scope::Scope;
 use crate::error_recording::ErrorType;
 use crate::store::Value;
 
+/// No spelling is longer, and what is none need not fill the journal.
+pub(crate) const MAX_BYTES: usize = 64;
+
 /// Sets a UUID from any of its spellings. Anything else is [`ErrorType::InvalidValue`].
 pub(super) fn set(scope: &mut Scope<'_>, text: &str) {
     match ::uuid::Uuid::parse_str(text) {
