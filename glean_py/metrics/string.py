@@ -29,11 +29,11 @@ class StringMetricType(WrappedMetric):
             TypeError: neither `str` nor `None`.
             UnicodeEncodeError: the text has a lone surrogate.
         """
-        if value is None:
-            return
         try:
-            data = _encode(value)
+            data = _encode(value)  # type: ignore[arg-type]  # What is no text is seen to when that fails.
         except TypeError:
+            if value is None:
+                return
             raise not_text(value) from None
         status = _set(self._handle, data, len(data))
         if status:
