@@ -113,6 +113,8 @@ pub struct Engine {
     /// Folded segments of this process whose files could not be removed yet.
     leftover: Vec<LogFile>,
     damage: Option<String>,
+    /// How many pings were published since somebody asked, and how many bytes.
+    published: (u64, u64),
 }
 
 /// What a fold left behind.
@@ -144,7 +146,13 @@ impl Engine {
             effects: None,
             leftover: Vec::new(),
             damage: None,
+            published: (0, 0),
         }
+    }
+
+    /// Returns how many pings were published since the last call, and how many bytes they have.
+    pub fn take_published(&mut self) -> (u64, u64) {
+        std::mem::take(&mut self.published)
     }
 
     /// Returns what is stored, as of the last fold.
@@ -551,6 +559,10 @@ impl Engine {
     /// Carries out the effects of the base. Pings are visible before the first wait for the disk: the base has them, too.
     fn carry_out(&mut self, attempt: Attempt) -> Result<()> {
         let published = files::carry_out(&self.data_dir, &self.header.effects, attempt)?;
+        for (path, _) in &published {
+            self.published.0 += 1;
+            self.published.1 += fs::metadata(path).map_or(0, |data| data.len());
+        }
         if !published.is_empty() {
             self.base.note(mark::PUBLISHED);
             self.effects = Some(Attempt::Published);

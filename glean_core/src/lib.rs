@@ -11,6 +11,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod common_metric_data;
+pub mod do_not_track;
 pub mod engine;
 pub mod error;
 pub mod error_recording;
@@ -28,6 +29,7 @@ pub mod process;
 pub mod store;
 pub mod text;
 pub mod time;
+pub mod upload;
 
 pub use common_metric_data::{CommonMetricData, Lifetime};
 pub use error::{Error, Result};

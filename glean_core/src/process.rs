@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::do_not_track;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::handles::{Handles, Object};
@@ -28,6 +29,8 @@ use crate::store::directory::Directory;
 use crate::store::lock::FileLock;
 use crate::text::{are_source_tags, is_debug_view_tag};
 use crate::time::awake_nanos;
+use crate::upload::UploadSettings;
+use crate::upload::running::{self, Attached, Consent};
 
 /// How long the end of the process waits for the last fold.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
@@ -50,6 +53,8 @@ pub struct Shared {
     pub active_since: Option<u64>,
     /// Whether pings are shown in the log.
     pub log_pings: Option<bool>,
+    /// Where pings are sent from.
+    pub uploads: Option<Attached>,
     data_dir: Option<PathBuf>,
     process: String,
 }
@@ -59,6 +64,7 @@ static SHARED: Mutex<Shared> = Mutex::new(Shared {
     handles: Handles::new(),
     active_since: None,
     log_pings: None,
+    uploads: None,
     data_dir: None,
     process: String::new(),
 });
@@ -276,7 +282,9 @@ fn fold_and_log() {
 ///
 /// What [`Engine::fold`] returns.
 pub fn fold() -> Result<()> {
-    with_engine(fold_with).unwrap_or(Ok(()))
+    let folded = with_engine(fold_with).unwrap_or(Ok(()));
+    running::keep_bounds();
+    folded
 }
 
 fn fold_with(engine: &mut Engine) -> Result<()> {
@@ -287,6 +295,8 @@ fn fold_with(engine: &mut Engine) -> Result<()> {
     let own = shared().log.segments();
     let folded = engine.fold(&own);
     drop(own);
+    let (pings, bytes) = engine.take_published();
+    running::published(pings, bytes);
     EVENTS_TO_FOLD.store(i64::try_from(engine.events_to_full()).unwrap_or(i64::MAX), Ordering::Relaxed);
     let folded = folded?;
     let mut shared = shared();
@@ -350,7 +360,7 @@ pub fn ask<T>(question: impl FnOnce(&State, Option<&Context>) -> T) -> Result<T>
 ///
 /// [`Error::AlreadyInitialized`]; [`Error::EmptyApplicationId`]; [`Error::Io`] if the directory cannot be used. After the
 /// last two Glean is off.
-pub fn initialize(settings: Settings) -> Result<()> {
+pub fn initialize(settings: Settings, uploads: UploadSettings) -> Result<()> {
     prepare_process();
     let mut shared = shared();
     if !shared.log.is_waiting() {
@@ -359,7 +369,13 @@ pub fn initialize(settings: Settings) -> Result<()> {
     if settings.test_mode {
         set_test_mode(true);
     }
-    if let Err(error) = open(&mut shared, settings) {
+    if do_not_track::is_asked_for() {
+        log_at!(Info, "{} is set: nothing is recorded, changed or sent", do_not_track::VARIABLE);
+        shared.uploads = None;
+        shared.log.turn_off();
+        return Ok(());
+    }
+    if let Err(error) = open(&mut shared, settings, uploads) {
         shared.log.close(None);
         shared.log.turn_off();
         return Err(error);
@@ -370,7 +386,7 @@ pub fn initialize(settings: Settings) -> Result<()> {
     Ok(())
 }
 
-fn open(shared: &mut Shared, settings: Settings) -> Result<()> {
+fn open(shared: &mut Shared, settings: Settings, uploads: UploadSettings) -> Result<()> {
     if crate::text::sanitize_application_id(&settings.application_id).is_empty() {
         return Err(Error::EmptyApplicationId);
     }
@@ -379,7 +395,8 @@ fn open(shared: &mut Shared, settings: Settings) -> Result<()> {
     }
     let data_dir = PathBuf::from(&settings.data_dir);
     let directory = Directory::new(&data_dir);
-    let is_telling = settings.enable_internal_pings && !is_test_mode();
+    let has_internal_pings = settings.enable_internal_pings;
+    let is_telling = has_internal_pings && !is_test_mode();
     let directory_info = is_telling.then(|| crate::store::directory::info(&data_dir));
     let database_bytes = directory.size_bytes();
     for folder in [data_dir.join("db"), data_dir.join("events")] {
@@ -422,6 +439,8 @@ fn open(shared: &mut Shared, settings: Settings) -> Result<()> {
     if is_telling {
         shared.log.append(&Op::Submit { ping: "health", reason: Some("pre_init"), moment });
     }
+    let consent = shared.log.context().map(|context| Consent::of(context));
+    shared.uploads = consent.map(|consent| Attached::new(&data_dir, uploads, has_internal_pings, consent));
     shared.data_dir = Some(data_dir);
     shared.process = process;
     Ok(())
@@ -446,7 +465,7 @@ fn environment_tags() -> DebugTags {
 }
 
 /// Returns a name that no other process in this directory has, and that sorts by time, behind that of a former one.
-fn new_name(unix_ms: i64, former: Option<&str>) -> String {
+pub(crate) fn new_name(unix_ms: i64, former: Option<&str>) -> String {
     let chance = uuid::Uuid::new_v4().as_u64_pair().0 as u32;
     let former_ms = former.and_then(|name| i64::from_str_radix(name.split('-').next()?, 16).ok());
     // A name that says a time no clock will reach is none of ours.
@@ -479,6 +498,10 @@ pub fn end(is_shutdown: bool) -> Result<()> {
     let is_used = !shared_now.log.segments().is_empty();
     // What other threads call from here on is dropped: the last fold must not run after them.
     shared_now.log.seal();
+    let consent = shared_now.log.context().map(|context| Consent::of(context));
+    if let (Some(uploads), Some(consent)) = (&mut shared_now.uploads, consent) {
+        uploads.consent = consent;
+    }
     drop(shared_now);
     let mut is_idle = true;
     if is_used {
@@ -602,7 +625,7 @@ thread_local! {
 struct HeldOverFork {
     shared: MutexGuard<'static, Shared>,
     _locks: MutexGuard<'static, ()>,
-    _messages: crate::logging::Held,
+    messages: crate::logging::Held,
 }
 
 /// Sees to it that a forked child leaves alone what belongs to its parent.
@@ -638,7 +661,7 @@ pub fn prepare_process() {
 extern "C" fn before_fork() {
     let shared = shared();
     let locks = crate::store::lock::forked::whole();
-    let guards = HeldOverFork { shared, _locks: locks, _messages: crate::logging::hold() };
+    let guards = HeldOverFork { shared, _locks: locks, messages: crate::logging::hold() };
     let _ = HELD_OVER_FORK.try_with(|held| *held.borrow_mut() = Some(guards));
 }
 
@@ -651,9 +674,12 @@ extern "C" fn after_fork_in_parent() {
 extern "C" fn after_fork_in_child() {
     // The thread is gone, and the engine may be half-way: both are left as they are, for ever.
     FOLDING.store(std::ptr::null_mut(), Ordering::Release);
+    running::leave_to_parent();
     crate::store::lock::forked::close_copies();
     let _ = HELD_OVER_FORK.try_with(|held| {
-        if let Some(HeldOverFork { mut shared, .. }) = held.borrow_mut().take() {
+        if let Some(HeldOverFork { mut shared, mut messages, .. }) = held.borrow_mut().take() {
+            // They are the parent's, too.
+            messages.drop_waiting();
             // What waited stays with the parent, so that nothing is counted twice.
             shared.log.drop_waiting();
             if shared.log.is_open() {

@@ -295,6 +295,22 @@ pub fn unix_ms_now() -> i64 {
     }
 }
 
+/// Writes a time as HTTP headers have it, for example `Sun, 22 Nov 2026 14:00:47 GMT`.
+pub fn http_date(unix_ms: i64) -> String {
+    const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let seconds = unix_ms.div_euclid(1000);
+    let (days, second) = (seconds.div_euclid(SECONDS_PER_DAY), seconds.rem_euclid(SECONDS_PER_DAY));
+    // No clock shows a date that no calendar has.
+    let date = chrono::TimeDelta::try_days(days)
+        .and_then(|days| NaiveDate::default().checked_add_signed(days))
+        .unwrap_or_default();
+    let weekday = WEEKDAYS[days.rem_euclid(7) as usize];
+    let month = MONTHS[date.month0() as usize];
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{weekday}, {:02} {month} {:04} {hour:02}:{minute:02}:{second:02} GMT", date.day(), date.year())
+}
+
 /// Returns nanoseconds of a clock that never goes back and stands still while the computer is suspended.
 ///
 /// Its zero is unspecified, but the same for all threads of a process.

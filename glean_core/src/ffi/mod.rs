@@ -42,6 +42,7 @@ pub mod submitted;
 pub mod text;
 pub mod timespan;
 pub mod timing_distribution;
+pub mod upload;
 pub mod url;
 pub mod uuid;
 

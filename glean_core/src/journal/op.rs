@@ -8,6 +8,7 @@ use crate::machine::context::Context;
 use crate::metrics::{MetricDefinition, Recording};
 use crate::ping::PingDefinition;
 use crate::time::LocalDatetime;
+use crate::upload::observation::Observation;
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,6 +73,8 @@ pub enum Op<'a> {
     Dropped(u64),
     /// Glean ended in this process. `true` if it was told to.
     End(bool, Option<u64>),
+    /// An upload told something about itself.
+    Upload(Observation),
 }
 
 impl Op<'_> {

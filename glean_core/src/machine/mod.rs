@@ -77,6 +77,7 @@ impl Machine<'_> {
                 let calls = i32::try_from(calls).unwrap_or(i32::MAX);
                 self.count("glean.error.io", None, &startup::METRICS_AND_HEALTH, calls);
             }
+            Op::Upload(observation) => self.observe_upload(observation),
             Op::End(is_shutdown, waited_nanos) => self.end(is_shutdown, waited_nanos),
             other => self.context.observe(&other),
         }
@@ -122,7 +123,7 @@ impl Machine<'_> {
     }
 
     /// Tells whether a server left one of the core's own metrics on.
-    fn is_own_metric_enabled(&self, identifier: &str) -> bool {
+    pub(crate) fn is_own_metric_enabled(&self, identifier: &str) -> bool {
         self.context.knobs.metrics_enabled.get(identifier).copied().unwrap_or(true)
     }
 
@@ -259,7 +260,7 @@ impl Machine<'_> {
     }
 
     /// Adds to one of the core's own timing distributions, whose unit is the millisecond.
-    fn add_duration(&mut self, identifier: &str, nanos: u64) {
+    pub(crate) fn add_duration(&mut self, identifier: &str, nanos: u64) {
         let nanos = nanos.max(1_000_000);
         let bucket = metrics::timing_distribution::bucket(nanos);
         for ping in startup::METRICS_AND_HEALTH {

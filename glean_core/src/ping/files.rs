@@ -6,12 +6,14 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::error::{Error, Result};
 use crate::logging::log_at;
 use crate::machine::client_id;
 use crate::machine::submission::{DELETION_REQUESTS, PENDING};
 use crate::store::base::{self, Effect, Unsynced, sync_parent};
+use crate::upload::lease;
 
 const TEMPORARY: &str = "tmp";
 
@@ -21,7 +23,10 @@ const TEMPORARY: &str = "tmp";
 ///
 /// [`Error::Io`]; nothing is left then.
 pub fn write(data_dir: &Path, document_id: &str, content: &[u8]) -> Result<Unsynced> {
-    in_folder(&data_dir.join(TEMPORARY).join(document_id), |path| base::write(path, content))
+    let written = in_folder(&data_dir.join(TEMPORARY).join(document_id), |path| base::write(path, content))?;
+    // They are sent in this order, and file systems stamp all files of some milliseconds alike.
+    written.set_modified(SystemTime::now());
+    Ok(written)
 }
 
 /// What is known of pings that are to be published.
@@ -105,7 +110,16 @@ fn publish(
     }
     let temporary = data_dir.join(TEMPORARY).join(document_id);
     let target = data_dir.join(folder).join(document_id);
-    if attempt == Attempt::Published && !target.exists() {
+    // Somebody may be sending it, or have died while he did.
+    let leased = if attempt == Attempt::First { None } else { lease::find(&data_dir.join(folder), document_id) };
+    if let Some(leased) = &leased {
+        if content.is_none_or(|content| holds(leased, content)) {
+            return Ok(OpenOptions::new().write(true).open(leased).ok().map(|file| (leased.clone(), Some(file))));
+        }
+        // A power cut damaged it.
+        remove(leased);
+    }
+    if attempt == Attempt::Published && leased.is_none() && !target.exists() {
         return Ok(None);
     }
     let file = match content {

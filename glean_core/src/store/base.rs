@@ -608,6 +608,11 @@ pub struct Unsynced {
 }
 
 impl Unsynced {
+    /// Sets the time of the file; one that can't be set stays as it is.
+    pub fn set_modified(&self, time: std::time::SystemTime) {
+        let _ = self.file.set_modified(time);
+    }
+
     /// Gives the file to somebody who waits later.
     pub fn into_file(self) -> File {
         self.file
