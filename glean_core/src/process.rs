@@ -24,6 +24,7 @@ use crate::journal::op::{DebugTags, Moment, Op, Start};
 use crate::journal::segment::Segment;
 use crate::logging::log_at;
 use crate::machine::context::{Context, Settings};
+use crate::schedule::Schedule;
 use crate::store::State;
 use crate::store::directory::Directory;
 use crate::store::lock::FileLock;
@@ -53,6 +54,8 @@ pub struct Shared {
     pub active_since: Option<u64>,
     /// Whether pings are shown in the log.
     pub log_pings: Option<bool>,
+    /// What is submitted without a call.
+    schedule: Schedule,
     /// Where pings are sent from.
     pub uploads: Option<Attached>,
     data_dir: Option<PathBuf>,
@@ -64,6 +67,7 @@ static SHARED: Mutex<Shared> = Mutex::new(Shared {
     handles: Handles::new(),
     active_since: None,
     log_pings: None,
+    schedule: Schedule::new(),
     uploads: None,
     data_dir: None,
     process: String::new(),
@@ -207,28 +211,34 @@ fn work(folding: &'static Folding) {
     loop {
         let mut signal = folding.signal.lock().unwrap_or_else(PoisonError::into_inner);
         while !signal.has_work && !signal.is_stopping {
-            if !has_failed && wants_rest {
-                let (next, timeout) =
-                    folding.changed.wait_timeout(signal, IDLE_INTERVAL).unwrap_or_else(PoisonError::into_inner);
-                signal = next;
-                if timeout.timed_out() {
-                    let used = shared().log.used_bytes();
-                    if used == last_used {
-                        wants_rest = false;
-                        is_resting = true;
-                        signal.has_work = true;
-                    }
-                    last_used = used;
-                }
-            } else if has_failed {
-                let (next, timeout) =
-                    folding.changed.wait_timeout(signal, RETRY_INTERVAL).unwrap_or_else(PoisonError::into_inner);
-                signal = next;
-                if timeout.timed_out() {
-                    break;
-                }
-            } else {
+            let patience = match (has_failed, wants_rest) {
+                (true, _) => Some(RETRY_INTERVAL),
+                (false, true) => Some(IDLE_INTERVAL),
+                (false, false) => None,
+            };
+            let scheduled = shared().schedule.rest();
+            let is_scheduled = scheduled.is_some_and(|rest| patience.is_none_or(|patience| rest < patience));
+            let Some(rest) = (if is_scheduled { scheduled } else { patience }) else {
                 signal = folding.changed.wait(signal).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let (next, timeout) = folding.changed.wait_timeout(signal, rest).unwrap_or_else(PoisonError::into_inner);
+            signal = next;
+            if !timeout.timed_out() {
+                continue;
+            }
+            if is_scheduled {
+                signal.has_work |= submit_scheduled();
+            } else if has_failed {
+                break;
+            } else {
+                let used = shared().log.used_bytes();
+                if used == last_used {
+                    wants_rest = false;
+                    is_resting = true;
+                    signal.has_work = true;
+                }
+                last_used = used;
             }
         }
         let is_last = signal.is_stopping && !signal.has_work;
@@ -262,6 +272,16 @@ fn work(folding: &'static Folding) {
     }
     folding.signal.lock().unwrap_or_else(PoisonError::into_inner).has_thread = false;
     folding.changed.notify_all();
+}
+
+/// Appends what is due by now; tells whether that was anything.
+fn submit_scheduled() -> bool {
+    let mut shared = shared();
+    let due = shared.schedule.take_due();
+    due.iter().for_each(|op| {
+        shared.log.append(op);
+    });
+    !due.is_empty()
 }
 
 fn log_once(was_logged: bool, error: &Error) {
@@ -396,6 +416,7 @@ fn open(shared: &mut Shared, settings: Settings, uploads: UploadSettings) -> Res
     let data_dir = PathBuf::from(&settings.data_dir);
     let directory = Directory::new(&data_dir);
     let has_internal_pings = settings.enable_internal_pings;
+    let has_metrics_schedule = settings.schedule_metrics_ping;
     let is_telling = has_internal_pings && !is_test_mode();
     let directory_info = is_telling.then(|| crate::store::directory::info(&data_dir));
     let database_bytes = directory.size_bytes();
@@ -436,9 +457,7 @@ fn open(shared: &mut Shared, settings: Settings, uploads: UploadSettings) -> Res
         dropped_calls: shared.log.dropped_while_waiting(),
     };
     shared.log.open(&directory, life, context, Op::Start(Box::new(start)))?;
-    if is_telling {
-        shared.log.append(&Op::Submit { ping: "health", reason: Some("pre_init"), moment });
-    }
+    shared.schedule.start(&moment, is_telling, has_metrics_schedule);
     let consent = shared.log.context().map(|context| Consent::of(context));
     shared.uploads = consent.map(|consent| Attached::new(&data_dir, uploads, has_internal_pings, consent));
     shared.data_dir = Some(data_dir);
@@ -495,6 +514,10 @@ pub fn end(is_shutdown: bool) -> Result<()> {
         shared_now.log.turn_off();
         return Err(Error::NotInitialized);
     }
+    let health = std::mem::take(&mut shared_now.schedule).take_health();
+    if let Some(health) = &health {
+        shared_now.log.append(health);
+    }
     let is_used = !shared_now.log.segments().is_empty();
     // What other threads call from here on is dropped: the last fold must not run after them.
     shared_now.log.seal();
@@ -503,6 +526,9 @@ pub fn end(is_shutdown: bool) -> Result<()> {
         uploads.consent = consent;
     }
     drop(shared_now);
+    if health.is_some() {
+        wake();
+    }
     let mut is_idle = true;
     if is_used {
         let waited = is_shutdown.then(wait_for_folds);
@@ -682,6 +708,7 @@ extern "C" fn after_fork_in_child() {
             messages.drop_waiting();
             // What waited stays with the parent, so that nothing is counted twice.
             shared.log.drop_waiting();
+            shared.schedule.leave_to_parent();
             if shared.log.is_open() {
                 let process = new_name(crate::time::unix_ms_now(), Some(&shared.process));
                 shared.log.leave_to_parent(process.clone());

@@ -175,6 +175,25 @@ impl LocalDatetime {
         (local_s - i64::from(self.offset_seconds)) * 1000 + i64::from(self.nanos / NANOS_PER_MS)
     }
 
+    /// Returns the hour.
+    pub fn hour(&self) -> u8 {
+        self.hour
+    }
+
+    /// Tells whether both show the same date.
+    pub fn is_same_day(&self, other: &LocalDatetime) -> bool {
+        (self.year, self.month, self.day) == (other.year, other.month, other.day)
+    }
+
+    /// Returns the milliseconds from here to the next time it is that hour, unless the offset changes on the way.
+    pub fn ms_until_hour(&self, hour: u8) -> i64 {
+        const DAY_MS: i64 = SECONDS_PER_DAY * 1000;
+        let seconds = i64::from(self.hour) * 3600 + i64::from(self.minute) * 60 + i64::from(self.second);
+        let since_midnight_ms = seconds * 1000 + i64::from(self.nanos / NANOS_PER_MS);
+        let rest_ms = (i64::from(hour) * 3_600_000 - since_midnight_ms).rem_euclid(DAY_MS);
+        if rest_ms == 0 { DAY_MS } else { rest_ms }
+    }
+
     /// Writes the time cut to `unit`, never rounded, then the offset as `±HH:MM`.
     ///
     /// An offset with seconds is rounded to the minute. A leap second is `:60`, or just the next second where no leap

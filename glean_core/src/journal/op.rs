@@ -73,6 +73,8 @@ pub enum Op<'a> {
     Dropped(u64),
     /// Glean ended in this process. `true` if it was told to.
     End(bool, Option<u64>),
+    /// It is time for the ping `metrics`.
+    MetricsPingDue(Moment),
     /// An upload told something about itself.
     Upload(Observation),
 }

@@ -7,6 +7,7 @@ pub mod activity;
 pub mod client_id;
 pub mod collection;
 pub mod context;
+pub mod metrics_schedule;
 pub mod scope;
 pub mod session;
 pub mod startup;
@@ -77,6 +78,7 @@ impl Machine<'_> {
                 let calls = i32::try_from(calls).unwrap_or(i32::MAX);
                 self.count("glean.error.io", None, &startup::METRICS_AND_HEALTH, calls);
             }
+            Op::MetricsPingDue(moment) => self.metrics_ping_due(&moment),
             Op::Upload(observation) => self.observe_upload(observation),
             Op::End(is_shutdown, waited_nanos) => self.end(is_shutdown, waited_nanos),
             other => self.context.observe(&other),

@@ -72,6 +72,7 @@ impl Machine<'_> {
                 self.submit("baseline", Some("dirty_startup"), moment);
             }
         }
+        self.start_metrics_schedule(moment);
         // The one of the start doesn't count for the acceleration of later ones.
         events::forget_collected(self);
         if !is_first_run {

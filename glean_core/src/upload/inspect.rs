@@ -26,7 +26,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 pub fn inspect(data_dir: &Path, with_bodies: bool) -> Option<Json> {
     let directory = Directory::new(data_dir);
     let has_pings = [Folder::Deletion, Folder::Pending].iter().any(|folder| data_dir.join(folder.name()).is_dir());
-    if !directory.base().parent().is_some_and(Path::is_dir) && !has_pings {
+    if !data_dir.is_dir() || !(directory.base().parent().is_some_and(Path::is_dir) || has_pings) {
         return None;
     }
     // The half that counts is whole whenever it is read: a save writes the other one.

@@ -14,7 +14,7 @@ use glean_core::ffi::{
     activity::*, boolean::*, counter::*, custom_distribution::*, datetime::*, debug::*, denominator::*,
     dual_labeled_counter::*, event::*, experiments::*, facts::*, labeled::*, lifecycle::*, memory_distribution::*,
     metric::*, numerator::*, object::*, ping::*, quantity::*, rate::*, string::*, string_list::*, submitted::*,
-    text::*, timespan::*, timing_distribution::*, url::*, uuid::*, *,
+    text::*, timespan::*, timing_distribution::*, upload::*, url::*, uuid::*, *,
 };
 
 const HEADER: &str = include_str!("../../include/glean.h");
@@ -157,7 +157,7 @@ pub fn functions() -> Vec<Function> {
     functions! { calls, (),
         glean_handle_client_active glean_handle_client_inactive glean_session_start glean_clear_attribution
         glean_clear_distribution glean_shutdown glean_reset glean_fold glean_persist_ping_lifetime_data
-        glean_clear_stored_submitted_pings
+        glean_clear_stored_submitted_pings glean_upload_wake glean_upload_close
     }
     functions! { calls, (_),
         glean_abi_version glean_version glean_last_error glean_log_set_level glean_log_pending glean_buffer_free
@@ -166,7 +166,7 @@ pub fn functions() -> Vec<Function> {
         glean_set_collection_enabled glean_set_dirty_flag glean_metric_destroy glean_object_record_schema_error
         glean_ping_destroy glean_get_registered_ping_names glean_set_store_submitted_pings_enabled
         glean_get_all_stored_submitted_pings glean_timespan_start glean_timespan_stop glean_timespan_cancel
-        glean_timing_distribution_start
+        glean_timing_distribution_start glean_upload_task_free glean_upload_peek glean_is_frozen
     }
     functions! { calls, (_, _),
         glean_log_next glean_session_end glean_boolean_set glean_counter_add
@@ -175,18 +175,21 @@ pub fn functions() -> Vec<Function> {
         glean_set_app_channel glean_apply_server_knobs_config glean_memory_distribution_accumulate
         glean_numerator_add_to_numerator glean_ping_set_enabled glean_quantity_set glean_rate_add_to_numerator
         glean_rate_add_to_denominator glean_timespan_set_raw_nanos glean_timing_distribution_stop_and_accumulate
-        glean_timing_distribution_cancel glean_timing_distribution_accumulate_single_sample
+        glean_timing_distribution_cancel glean_timing_distribution_accumulate_single_sample glean_upload_wait
+        glean_upload_open
     }
     functions! { calls, (_, _, _),
         glean_custom_distribution_accumulate_samples glean_set_debug_view_tag glean_set_source_tags glean_event_record
         glean_test_get_experiment_data glean_memory_distribution_accumulate_samples glean_metric_new
         glean_metric_test_get_num_recorded_errors glean_object_set glean_ping_new glean_ping_submit glean_string_set
         glean_string_list_add glean_string_list_set glean_get_stored_submitted_pings_by_name glean_text_set
-        glean_timing_distribution_accumulate_samples glean_url_set glean_uuid_set
+        glean_timing_distribution_accumulate_samples glean_url_set glean_uuid_set glean_upload_next glean_purge
     }
-    functions! { calls, (_, _, _, _), glean_labeled_get glean_metric_test_get_value glean_submit_ping_by_name }
+    functions! { calls, (_, _, _, _),
+        glean_labeled_get glean_metric_test_get_value glean_submit_ping_by_name glean_inspect
+    }
     functions! { calls, (_, _, _, _, _), glean_submit_ping_by_name_sync }
-    functions! { calls, (_, _, _, _, _, _), glean_dual_labeled_counter_get glean_set_experiment_active }
+    functions! { calls, (_, _, _, _, _, _), glean_dual_labeled_counter_get glean_set_experiment_active glean_upload_report }
     functions! { calls, (_, _, _, _, _, _, _, _, _), glean_datetime_set }
     let mut declared = declarations();
     let functions = calls
@@ -240,7 +243,7 @@ fn parse_parameter(text: &str, before: Option<Kind>) -> Parameter {
         "uint8_t" => Kind::Number(0, u8::MAX.into()),
         "const uint8_t *" => Kind::Text,
         "const int64_t *" => Kind::Samples,
-        "GleanBuffer *" if name == "buffer" => Kind::Buffer,
+        "GleanBuffer *" | "GleanUploadTask *" if !name.starts_with("out_") => Kind::Buffer,
         "GleanBuffer *" => Kind::OutBuffer,
         _ if c_type.ends_with('*') && name.starts_with("out_") => Kind::Out,
         _ => panic!("what is {text:?} for?"),

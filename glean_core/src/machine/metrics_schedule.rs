@@ -1,0 +1,65 @@
+//! The ping `metrics`, once a day: at a start that finds it missing, or else at four o'clock in the morning.
+
+use super::Machine;
+use crate::common_metric_data::Lifetime;
+use crate::error_recording::METRICS_PING;
+use crate::journal::op::Moment;
+use crate::schedule::METRICS_HOUR;
+use crate::store::Value;
+use crate::time::{LocalDatetime, TimeUnit};
+
+/// Bookkeeping entries: when it was due last, and for which build of the application.
+const LAST_TIME: &str = "mps.last_sent_time";
+const LAST_BUILD: &str = "mps.last_sent_build";
+
+impl Machine<'_> {
+    /// Submits it at a start, if the application is a new one, or if it should have come today already.
+    pub(crate) fn start_metrics_schedule(&mut self, moment: &Moment) {
+        if !self.has_metrics_schedule() {
+            return;
+        }
+        let build = Value::String(self.context.settings.app_build.clone());
+        if self.internal(Lifetime::User, LAST_BUILD) != Some(&build) {
+            self.submit_scheduled_metrics("upgrade", moment);
+        } else if !self.was_sent_on(&moment.local) && moment.local.hour() >= METRICS_HOUR {
+            self.submit_scheduled_metrics("overdue", moment);
+        }
+    }
+
+    /// Submits it because it is four o'clock, unless another process has done so.
+    pub(crate) fn metrics_ping_due(&mut self, moment: &Moment) {
+        if !self.has_metrics_schedule() || self.was_sent_on(&moment.local) {
+            return;
+        }
+        let start = &self.context.start;
+        let reason = match self.last_metrics_time() {
+            Some(last) if last.unix_ms() >= start.unix_ms => "reschedule",
+            Some(last) if last.is_same_day(&start.local) => "tomorrow",
+            _ => "today",
+        };
+        self.submit_scheduled_metrics(reason, moment);
+    }
+
+    fn has_metrics_schedule(&self) -> bool {
+        self.context.settings.schedule_metrics_ping && self.context.collection_enabled
+    }
+
+    fn last_metrics_time(&self) -> Option<&LocalDatetime> {
+        match self.internal(Lifetime::User, LAST_TIME) {
+            Some(Value::Datetime(time, _)) => Some(time),
+            _ => None,
+        }
+    }
+
+    fn was_sent_on(&self, day: &LocalDatetime) -> bool {
+        self.last_metrics_time().is_some_and(|last| last.is_same_day(day))
+    }
+
+    /// There may be nothing to send: then it was due all the same.
+    fn submit_scheduled_metrics(&mut self, reason: &str, moment: &Moment) {
+        let build = self.context.settings.app_build.clone();
+        self.submit(METRICS_PING, Some(reason), moment);
+        self.set_internal(Lifetime::User, LAST_TIME, Value::Datetime(moment.local.clone(), TimeUnit::Millisecond));
+        self.set_internal(Lifetime::User, LAST_BUILD, Value::String(build));
+    }
+}
