@@ -12,7 +12,7 @@ use abi::{Function, Kind, METRIC_TYPES, definition, last_error, new_metric, new_
 use common::{PENDING, TempDir, sent};
 use glean_core::ffi::{
     counter::*, debug::*, event::*, experiments::*, labeled::*, lifecycle::*, metric::*, object::*, ping::*, string::*,
-    string_list::*, text::*, timespan::*, timing_distribution::*, uuid::*, *,
+    string_list::*, text::*, timespan::*, timing_distribution::*, upload::GleanUploadTask, uuid::*, *,
 };
 use serde_json::json;
 

@@ -368,6 +368,7 @@ pub fn take_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     check(glean_reset());
+    check(glean_upload_close());
     log_messages();
     turn
 }
