@@ -76,12 +76,10 @@ class _UploadThread:
         try:
             from glean_py.net import http_client, ping_upload_worker
 
-            transport = http_client.current()
-            transport.start()
+            http_client.current().start()
             is_woken = _ffi.ffi.new("uint8_t *")
             while not self._is_stopped:
                 task = ping_upload_worker.send_waiting(self.configuration, lambda: self._is_stopped)
-                transport.rest()
                 _ffi.drain_log()
                 if self._is_finishing:
                     break

@@ -7,6 +7,7 @@ import enum
 from glean_py import _ffi
 from glean_py._bases import Value
 from glean_py._json_text import flag, integer, optional, quote, to_object
+from glean_py.net import http_client
 from glean_py.net.http_client import HttpClientUploader
 from glean_py.net.ping_uploader import CapablePingUploadRequest, PingUploadRequest, UploadResult
 
@@ -23,8 +24,8 @@ __all__ = ["CapablePingUploadRequest", "PingUploadWorker"]
 FOREVER_MS = 2**64 - 1
 """What the core says when nothing changes by itself."""
 _AFTER_A_BREAK_MS = 60_000
-# Stands for the server endpoint that a program's own uploader doesn't need.
-_NO_ENDPOINT = "-"
+NO_ENDPOINT = "-"
+"""Stands for the server endpoint where none is needed, as for an uploader of the program's own."""
 _ERROR = 40
 
 
@@ -171,7 +172,7 @@ def find_endpoint(configuration: Configuration) -> str:
     endpoint = configuration.server_endpoint
     if endpoint:
         return str(endpoint)
-    return "" if isinstance(configuration.ping_uploader, HttpClientUploader) else _NO_ENDPOINT
+    return "" if isinstance(configuration.ping_uploader, HttpClientUploader) else NO_ENDPOINT
 
 
 def send_waiting(configuration: Configuration, is_stopped: Callable[[], bool]) -> Union[_Wait, _Done]:
@@ -183,6 +184,13 @@ def send_waiting(configuration: Configuration, is_stopped: Callable[[], bool]) -
         configuration: says where to, and by which uploader.
         is_stopped: asked before each ping; if true, `DONE` is returned.
     """
+    try:
+        return _send_until_done(configuration, is_stopped)
+    finally:
+        http_client.current().rest()
+
+
+def _send_until_done(configuration: Configuration, is_stopped: Callable[[], bool]) -> Union[_Wait, _Done]:
     while not is_stopped():
         endpoint = find_endpoint(configuration)
         task = get_upload_task(endpoint)
@@ -190,7 +198,7 @@ def send_waiting(configuration: Configuration, is_stopped: Callable[[], bool]) -
             if isinstance(task, _Wait) and task.time == 0:
                 continue
             return task
-        request = PingUploadRequest(task.request, "" if endpoint is _NO_ENDPOINT else endpoint)
+        request = PingUploadRequest(task.request, "" if endpoint is NO_ENDPOINT else endpoint)
         result = _upload(configuration.ping_uploader, CapablePingUploadRequest(request))
         if is_stopped() and isinstance(result, UploadResult.RECOVERABLE_FAILURE):
             # The request was cut off, which says nothing about the server.

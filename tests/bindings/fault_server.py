@@ -81,9 +81,8 @@ class FaultServer:
         """Wait until `condition(server)` is true and return what it returned."""
         with self.changed:
             found = self.changed.wait_for(lambda: condition(self), timeout_s)
-        assert found, (
-            f"the server saw {self.connections} connections, {len(self.requests)} requests, accepted {len(self.accepted)}"
-        )
+        seen = f"{self.connections} connections, {len(self.requests)} requests, {len(self.accepted)} accepted pings"
+        assert found, f"the server saw {seen}"
         return found
 
     def wait_for_accepted(self, count, timeout_s=60):
