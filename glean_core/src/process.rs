@@ -439,13 +439,7 @@ fn open(shared: &mut Shared, settings: Settings, uploads: UploadSettings) -> Res
     context.tags.view_tag = said.view_tag.or(context.tags.view_tag.take());
     context.tags.source_tags = said.source_tags.or(context.tags.source_tags.take());
     shared.log.before_start.tags = context.tags.clone();
-    if shared.log_pings.is_none() {
-        shared.log_pings = match std::env::var("GLEAN_LOG_PINGS").as_deref() {
-            Ok("true") => Some(true),
-            Ok("false") => Some(false),
-            _ => None,
-        };
-    }
+    shared.log_pings = shared.log_pings.or_else(environment_log_pings);
     let start = Start {
         moment: moment.clone(),
         is_alone,
@@ -463,6 +457,15 @@ fn open(shared: &mut Shared, settings: Settings, uploads: UploadSettings) -> Res
     shared.data_dir = Some(data_dir);
     shared.process = process;
     Ok(())
+}
+
+/// Returns whether the environment asks for pings in the log; `None` if it says nothing.
+pub(crate) fn environment_log_pings() -> Option<bool> {
+    match std::env::var("GLEAN_LOG_PINGS").as_deref() {
+        Ok("true") => Some(true),
+        Ok("false") => Some(false),
+        _ => None,
+    }
 }
 
 /// Returns the tags that the environment asks for; what is no tag is logged and left out.

@@ -6,8 +6,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use common::{Dice, TempDir};
+use common::{Dice, Process, TempDir};
 use flate2::read::GzDecoder;
+use glean_core::store::base;
 use glean_core::upload::observation::{Failure, Observation};
 use glean_core::upload::request::Request;
 use glean_core::upload::{Now, Outcome, RateLimit, Step, Task, UploadSettings, Uploader, backoff, lease, notes};
@@ -629,6 +630,40 @@ fn a_copy_of_a_ping_that_is_sent_is_not_sent_and_goes_with_it() {
     assert_eq!(client.other(directory.path()).done(), Some(60_000));
     client.report(&request, Outcome::HttpStatus(200));
     assert!(pending(directory.path()).is_empty());
+}
+
+#[test]
+fn a_save_that_is_carried_out_again_leaves_a_ping_alone_that_is_being_sent() {
+    for mark in [base::mark::SAVED, base::mark::PUBLISHED] {
+        for is_damaged in [false, true] {
+            let directory = TempDir::new();
+            let mut process = Process::start(directory.path());
+            process.add("test.counter", 4);
+            process.submit("custom", None);
+            process.fold();
+            process.kill();
+            let mut client = Client::new(directory.path());
+            let request = client.send();
+            let [leased] = &pending(directory.path())[..] else { panic!("one file") };
+            // It died before it noted that the ping is published; the power may have gone as well.
+            let base = directory.path().join("db").join("base");
+            let mut bytes = fs::read(&base).unwrap();
+            bytes[8..16].copy_from_slice(&mark);
+            fs::write(base, bytes).unwrap();
+            if is_damaged {
+                fs::write(directory.path().join(common::PENDING).join(leased), "").unwrap();
+            }
+            Process::start(directory.path()).fold();
+            if is_damaged {
+                assert_eq!(pending(directory.path()), std::slice::from_ref(&request.document_id));
+                assert_eq!(common::sum_sent(directory.path(), "custom", "test.counter"), 4);
+            } else {
+                assert_eq!(pending(directory.path()), std::slice::from_ref(leased));
+            }
+            client.report(&request, Outcome::HttpStatus(200));
+            assert!(pending(directory.path()).is_empty());
+        }
+    }
 }
 
 #[test]

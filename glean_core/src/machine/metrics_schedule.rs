@@ -11,6 +11,8 @@ use crate::time::{LocalDatetime, TimeUnit};
 /// Bookkeeping entries: when it was due last, and for which build of the application.
 const LAST_TIME: &str = "mps.last_sent_time";
 const LAST_BUILD: &str = "mps.last_sent_build";
+/// Two days.
+const MAX_AHEAD_MS: i64 = 48 * 3_600_000;
 
 impl Machine<'_> {
     /// Submits it at a start, if the application is a new one, or if it should have come today already.
@@ -21,14 +23,14 @@ impl Machine<'_> {
         let build = Value::String(self.context.settings.app_build.clone());
         if self.internal(Lifetime::User, LAST_BUILD) != Some(&build) {
             self.submit_scheduled_metrics("upgrade", moment);
-        } else if !self.was_sent_on(&moment.local) && moment.local.hour() >= METRICS_HOUR {
+        } else if !self.was_sent(moment) && moment.local.hour() >= METRICS_HOUR {
             self.submit_scheduled_metrics("overdue", moment);
         }
     }
 
     /// Submits it because it is four o'clock, unless another process has done so.
     pub(crate) fn metrics_ping_due(&mut self, moment: &Moment) {
-        if !self.has_metrics_schedule() || self.was_sent_on(&moment.local) {
+        if !self.has_metrics_schedule() || self.was_sent(moment) {
             return;
         }
         let start = &self.context.start;
@@ -51,8 +53,13 @@ impl Machine<'_> {
         }
     }
 
-    fn was_sent_on(&self, day: &LocalDatetime) -> bool {
-        self.last_metrics_time().is_some_and(|last| last.is_same_day(day))
+    /// Tells whether it was submitted on this day, or after it: what another process called may be folded later. A time far
+    /// ahead is that of a clock that was wrong.
+    fn was_sent(&self, moment: &Moment) -> bool {
+        self.last_metrics_time().is_some_and(|last| {
+            let ahead_ms = last.unix_ms().saturating_sub(moment.unix_ms);
+            last.is_same_day(&moment.local) || (0..MAX_AHEAD_MS).contains(&ahead_ms)
+        })
     }
 
     /// There may be nothing to send: then it was due all the same.

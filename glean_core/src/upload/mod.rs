@@ -48,7 +48,7 @@ pub struct Now {
 
 impl Now {
     /// Asks the clocks.
-    pub fn now() -> Now {
+    pub fn from_clocks() -> Now {
         Now { unix_ms: crate::time::unix_ms_now(), uptime_ms: crate::time::uptime_ms() }
     }
 }
@@ -415,7 +415,7 @@ impl Uploader {
         let mut found = queue::list(&self.data_dir, Folder::Deletion);
         let mut pending = queue::list(&self.data_dir, Folder::Pending);
         let kept = quota::apply(&mut pending, self.max_count, self.max_bytes, &self.data_dir, step.now.unix_ms);
-        if !std::mem::replace(&mut self.has_scanned, true) {
+        if !std::mem::replace(&mut self.has_scanned, true) && kept.found > 0 {
             (step.record)(Observation::Found { pings: kept.found, bytes: kept.bytes });
         }
         self.doomed = kept.doomed;

@@ -55,11 +55,12 @@ pub fn apply(listing: &mut Listing, max_count: u64, max_bytes: u64, data_dir: &P
     listing.pings.retain(|ping| {
         kept += 1;
         applied.bytes = applied.bytes.saturating_add(ping.size_bytes);
-        why = why.or_else(|| match () {
-            () if applied.bytes > max_bytes => Some(Why::Size),
-            () if kept > max_count => Some(Why::Count),
-            () => None,
-        });
+        // Whatever is older than the first one that is too much is too much as well.
+        if why.is_none() && applied.bytes > max_bytes {
+            why = Some(Why::Size);
+        } else if why.is_none() && kept > max_count {
+            why = Some(Why::Count);
+        }
         let Some(why) = why.filter(|_| ping.leased_until(now_ms).is_none()) else { return true };
         applied.bytes -= ping.size_bytes;
         applied.doomed.push(Doomed { path: ping.path(data_dir), why });

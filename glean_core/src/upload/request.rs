@@ -1,8 +1,8 @@
 //! A ping file as a request: path, headers, compressed body.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use flate2::Compression;
@@ -15,6 +15,8 @@ use crate::time::http_date;
 
 /// How large a compressed body may be.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
+/// How large a file may be. What is larger is no ping, and is not read into the memory of the host.
+const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// A ping, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,18 +51,12 @@ pub enum Unsendable {
 }
 
 /// What a ping file says, besides the body.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Metadata {
     headers: BTreeMap<String, String>,
     ping_name: String,
     uploader_capabilities: Vec<String>,
-}
-
-impl Default for Metadata {
-    fn default() -> Metadata {
-        Metadata { headers: BTreeMap::new(), ping_name: String::new(), uploader_capabilities: Vec::new() }
-    }
 }
 
 /// The three lines of a ping file.
@@ -82,12 +78,16 @@ pub struct PingFile {
 ///
 /// # Errors
 ///
-/// [`Unsendable`], except that it is too large.
+/// [`Unsendable`], except [`Unsendable::TooLarge`].
 pub fn read_file(file: &Path) -> Result<PingFile, Unsendable> {
-    let bytes = fs::read(file).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Unsendable::Gone,
-        _ => Unsendable::Unreadable(error),
-    })?;
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(size) if size as u64 > MAX_FILE_BYTES => return Err(Unsendable::Malformed("its file is too large")),
+        Ok(_) => (),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(Unsendable::Gone),
+        Err(error) => return Err(Unsendable::Unreadable(error)),
+    }
     let mut text = String::from_utf8(bytes).map_err(|_| Unsendable::Malformed("it is not UTF-8"))?;
     let (path, rest) = text.split_once('\n').ok_or(Unsendable::Malformed("it has one line only"))?;
     // It goes right behind the endpoint, whose host it must not change.

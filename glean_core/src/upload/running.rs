@@ -69,9 +69,10 @@ pub struct Attached {
 }
 
 impl Attached {
-    /// Takes a directory.
+    /// Takes a directory, and asks for a look whether too much waits there.
     pub fn new(data_dir: &Path, settings: UploadSettings, has_internal_pings: bool, consent: Consent) -> Attached {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
+        lock(&running().signal).unguarded = Some((0, 0));
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         Attached { number, data_dir: data_dir.to_path_buf(), settings, has_internal_pings, consent }
     }
@@ -108,8 +109,8 @@ struct Running {
 struct Signal {
     is_woken: bool,
     has_published: bool,
-    /// Pings and bytes that the guard doesn't know of.
-    unguarded: (u64, u64),
+    /// Pings and bytes that the guard doesn't know of; `None` if it has nothing to look for.
+    unguarded: Option<(u64, u64)>,
 }
 
 static RUNNING: AtomicPtr<Running> = AtomicPtr::new(std::ptr::null_mut());
@@ -158,7 +159,7 @@ fn step<T>(work: impl FnOnce(&mut Uploader, &mut Step<'_>) -> T) -> Option<T> {
         }
         let (_, uploader) = uploader.as_mut().expect("made above");
         let mut step = Step {
-            now: Now::now(),
+            now: Now::from_clocks(),
             chance: &mut chance,
             may_send: &|ping| consent(&attached).allows(ping),
             record: &mut |observation| observed.push(observation),
@@ -261,17 +262,18 @@ pub fn published(pings: u64, bytes: u64) {
         let running = running();
         let mut signal = lock(&running.signal);
         signal.has_published = true;
-        signal.unguarded.0 += pings;
-        signal.unguarded.1 += bytes;
+        let (known_pings, known_bytes) = signal.unguarded.unwrap_or_default();
+        signal.unguarded = Some((known_pings + pings, known_bytes + bytes));
         drop(signal);
         running.changed.notify_all();
     }
 }
 
-/// Removes some of the pings that are too many, if any were published. Nobody may hold a lock of this process.
+/// Removes some of the pings that are too many, after a start and when some were published. It takes locks of this
+/// process, and none is held while it reads the folder.
 pub fn keep_bounds() {
-    let (pings, bytes) = std::mem::take(&mut lock(&running().signal).unguarded);
-    let (true, Some(attached)) = (pings > 0, attached()) else { return };
+    let unguarded = lock(&running().signal).unguarded.take();
+    let (Some((pings, bytes)), Some(attached)) = (unguarded, attached()) else { return };
     let observation = {
         let mut guard = lock(&running().guard);
         if guard.as_ref().is_none_or(|(number, _)| *number != attached.number) {
@@ -297,8 +299,12 @@ pub fn keep_bounds() {
 /// [`Error::AlreadyInitialized`] if Glean runs; [`Error::Locked`] if another process has it; those of a fold.
 pub fn open(settings: &OpenSettings) -> Result<bool> {
     process::prepare_process();
-    if process::shared().log.is_open() {
-        return Err(Error::AlreadyInitialized);
+    {
+        let mut shared = process::shared();
+        if shared.log.is_open() {
+            return Err(Error::AlreadyInitialized);
+        }
+        shared.log_pings = shared.log_pings.or_else(process::environment_log_pings);
     }
     let data_dir = Path::new(&settings.data_dir);
     let directory = Directory::new(data_dir);
