@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # How long a thread may take that was told to stop. One that needs longer waits for a name server, or for an uploader of
 # the program that doesn't return; neither does harm when the interpreter ends.
 _JOIN_S = 0.05
+# How often it looks for what other processes left: forked ones that ended before they could send it, for example.
+_LOOK_MS = 600_000
 # How long the end of a program waits for a server that is quick, before a process of its own sends what is left.
 _MOMENT_S = 0.03
 
@@ -83,7 +85,7 @@ class _UploadThread:
                 _ffi.drain_log()
                 if self._is_finishing:
                     break
-                _ffi.lib.glean_upload_wait(task.time, is_woken)
+                _ffi.lib.glean_upload_wait(min(task.time, _LOOK_MS), is_woken)
         except BaseException:
             # Nobody else would hear of it, and `threading.excepthook` is the host program's.
             _ffi.log_exception("no pings are sent any more, because of an error inside Glean, please report it")

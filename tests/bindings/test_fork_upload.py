@@ -65,17 +65,25 @@ def test_a_fork_in_the_middle_of_an_upload_sends_nothing_twice(tmp_path):
     code = """
 start(allow_multiprocessing=False)
 custom.submit()
-wait_until(lambda: [file for file in files() if ".sending-" in file.name])
+sys.stdin.readline()
+def ids():
+    return {file.name.partition(".")[0] for file in files()}
 def submit():
+    before = ids()
     custom.submit()
-    wait_until(lambda: len(files()) > 1)
-    wait_until(lambda: len(files()) < 2)
+    wait_until(lambda: ids() - before)
+    own = ids() - before
+    wait_until(lambda: not ids() & own)
 for _ in range(3):
     wait_for(fork(submit))
 wait_until(is_sent)
 """
     with FaultServer(answer_late(3), answer(200), tls=True) as server:
-        run_forking(tmp_path, server, code)
+        program = start_program(tmp_path, server.endpoint, FORK + code)
+        server.wait_for(lambda server: server.requests)
+        program.stdin.write(b"go on\n")
+        program.stdin.flush()
+        finish_program(program)
         assert len(accepted_ids(server)) == len(set(accepted_ids(server))) == 4
 
 
@@ -165,7 +173,7 @@ if __name__ == "__main__":
         pool.close()
         pool.join()
     start()
-    wait_until(lambda: not files())
+    Glean.shutdown()
 """
     )
     import subprocess
@@ -174,8 +182,9 @@ if __name__ == "__main__":
         argv = [sys.executable, str(script), str(tmp_path / "data"), server.endpoint, method]
         process = subprocess.Popen(argv, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert finish_program(process).split() == ["6"]
+        # A worker may end before its ping is made, or in the middle of sending it; the next start does what is left.
+        run_program(tmp_path / "data", server.endpoint, "start(shutdown_timeout_s=60, allow_multiprocessing=False)")
         assert len(set(accepted_ids(server)) | set(waiting_ids(tmp_path / "data"))) == 4
-        assert len(accepted_ids(server)) == len(set(accepted_ids(server)))
 
 
 def test_a_fork_while_a_name_is_looked_up_starts_anew(tmp_path):

@@ -377,6 +377,7 @@ def test_the_debugging_methods_mark_log_and_control(stopped, tmp_path, caplog):
 def test_no_body_no_client_id_and_no_password_is_logged(stopped, tmp_path, caplog):
     custom = make_ping()
     counter = CounterMetricType(describe("test.secret_metric"))
+    Glean.set_log_pings(False)
     with caplog.at_level(logging.DEBUG), FaultServer(answer(500), fault_server.garbage, answer(200)) as server:
         endpoint = server.endpoint.replace("://", "://user:password@")
         start(tmp_path, endpoint)

@@ -21,8 +21,8 @@ name = sys.argv[3]
 text = StringMetricType(CommonMetricData(
     category="test", name="text", send_in_pings=[name], lifetime=Lifetime.PING, disabled=False))
 own = PingType(name, True, False, True, True, [], [], [])
-configuration = Configuration(
-    server_endpoint=endpoint, enable_internal_pings=False, max_pending_pings_count=1000000, allow_multiprocessing={child})
+configuration = Configuration(server_endpoint=endpoint, enable_internal_pings=False, max_pending_pings_count=1000000,
+    allow_multiprocessing={child})
 configuration._rate_limit = (1, 1000000)
 Glean.initialize("glean-tests", "1.0", True, configuration, data_dir)
 print("started", flush=True)
