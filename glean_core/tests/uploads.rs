@@ -194,6 +194,27 @@ fn deletion_requests_come_first_then_the_oldest() {
 }
 
 #[test]
+fn pings_that_one_save_published_are_sent_in_the_order_they_were_submitted_in() {
+    let directory = TempDir::new();
+    let mut process = Process::start(directory.path());
+    for _ in 0..8 {
+        process.add("test.counter", 1);
+        process.submit("custom", None);
+    }
+    process.fold();
+    let mut client = Client::new(directory.path());
+    let order: Vec<i64> = (0..8)
+        .map(|_| {
+            let request = client.send();
+            client.report(&request, Outcome::HttpStatus(200));
+            let body: Json = serde_json::from_str(&request.payload).unwrap();
+            body["ping_info"]["seq"].as_i64().unwrap()
+        })
+        .collect();
+    assert_eq!(order, (0..8).collect::<Vec<i64>>());
+}
+
+#[test]
 fn what_is_published_meanwhile_is_sent_in_the_same_window_and_a_deletion_request_at_once() {
     let directory = TempDir::new();
     put_pending(directory.path(), [1, 2]);

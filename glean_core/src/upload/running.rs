@@ -186,8 +186,12 @@ fn consent(attached: &Attached) -> Consent {
 }
 
 fn record(observation: Observation) {
-    let appended = process::shared().log.append(&Op::Upload(observation));
-    if appended == Appended::No {
+    let is_recorded = {
+        let mut shared = process::shared();
+        // What waits for a start in memory would be lost with a process that never starts Glean.
+        shared.log.is_open() && shared.log.append(&Op::Upload(observation)) != Appended::No
+    };
+    if !is_recorded {
         let mut unrecorded = lock(&running().unrecorded);
         if unrecorded.len() < MAX_UNRECORDED {
             unrecorded.push(observation);
