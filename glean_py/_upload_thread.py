@@ -141,7 +141,8 @@ def end(data_dir: str, application_id: str, deadline: float, may_hand_over: bool
     import json
 
     out = _ffi.ffi.new("GleanBuffer *")
-    if not _ffi.check(_ffi.lib.glean_upload_peek(out)):
+    status = _ffi.lib.glean_upload_peek(out)
+    if not _ffi.is_status(status, _ffi.lib.GLEAN_OK):
         return
     found = json.loads(_ffi.take_text(out))
     # What a thread that is still busy holds is given back when uploads are closed.
