@@ -26,7 +26,6 @@ pub mod machine;
 pub mod metrics;
 pub mod ping;
 pub mod process;
-pub mod schedule;
 pub mod store;
 pub mod text;
 pub mod time;

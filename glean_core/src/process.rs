@@ -6,6 +6,10 @@
 //! In the child of a fork the thread is gone and the engine may be half-way: the child leaves both alone, and makes its
 //! own engine, its own segments and, when there is work, its own thread.
 
+pub mod inspect;
+pub mod schedule;
+pub mod uploads;
+
 #[cfg(unix)]
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,14 +28,15 @@ use crate::journal::op::{DebugTags, Moment, Op, Start};
 use crate::journal::segment::Segment;
 use crate::logging::log_at;
 use crate::machine::context::{Context, Settings};
-use crate::schedule::Schedule;
 use crate::store::State;
 use crate::store::directory::Directory;
 use crate::store::lock::FileLock;
 use crate::text::{are_source_tags, is_debug_view_tag};
 use crate::time::awake_nanos;
 use crate::upload::UploadSettings;
-use crate::upload::running::{self, Attached, Consent};
+
+use schedule::Schedule;
+use uploads::{Attached, Consent};
 
 /// How long the end of the process waits for the last fold.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
@@ -303,7 +308,7 @@ fn fold_and_log() {
 /// What [`Engine::fold`] returns.
 pub fn fold() -> Result<()> {
     let folded = with_engine(fold_with).unwrap_or(Ok(()));
-    running::keep_bounds();
+    uploads::keep_bounds();
     folded
 }
 
@@ -316,7 +321,7 @@ fn fold_with(engine: &mut Engine) -> Result<()> {
     let folded = engine.fold(&own);
     drop(own);
     let (pings, bytes) = engine.take_published();
-    running::published(pings, bytes);
+    uploads::published(pings, bytes);
     EVENTS_TO_FOLD.store(i64::try_from(engine.events_to_full()).unwrap_or(i64::MAX), Ordering::Relaxed);
     let folded = folded?;
     let mut shared = shared();
@@ -703,7 +708,7 @@ extern "C" fn after_fork_in_parent() {
 extern "C" fn after_fork_in_child() {
     // The thread is gone, and the engine may be half-way: both are left as they are, for ever.
     FOLDING.store(std::ptr::null_mut(), Ordering::Release);
-    running::leave_to_parent();
+    uploads::leave_to_parent();
     crate::store::lock::forked::close_copies();
     let _ = HELD_OVER_FORK.try_with(|held| {
         if let Some(HeldOverFork { mut shared, mut messages, .. }) = held.borrow_mut().take() {

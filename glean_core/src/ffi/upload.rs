@@ -3,8 +3,9 @@
 use super::buffers::GleanBuffer;
 use super::{Failure, GLEAN_NO_VALUE, GLEAN_OUT_OF_RANGE, found, guard, json, out, strings};
 use crate::do_not_track;
-use crate::upload::running::{self, OpenSettings};
-use crate::upload::{Outcome, Task, inspect};
+use crate::process::inspect;
+use crate::process::uploads::{self, OpenSettings};
+use crate::upload::{Outcome, Task};
 
 /// There is nothing to send now.
 pub const GLEAN_UPLOAD_DONE: i32 = 0;
@@ -86,7 +87,7 @@ pub unsafe extern "C" fn glean_upload_next(endpoint: *const u8, len: u64, out_ta
         let out_task = unsafe { out(out_task, "out_task") }?;
         // SAFETY: as above.
         let endpoint = unsafe { strings::read(endpoint, len, "endpoint") }?;
-        let task = GleanUploadTask::from(running::next(endpoint));
+        let task = GleanUploadTask::from(uploads::next(endpoint));
         // SAFETY: as above. What is there before may be anything.
         unsafe { std::ptr::write(out_task, task) };
         Ok(())
@@ -148,7 +149,7 @@ pub unsafe extern "C" fn glean_upload_report(
             }
         };
         let asked_ms = (retry_after_ms != u64::MAX).then_some(retry_after_ms);
-        *out_is_over = u8::from(running::report(document_id, outcome, asked_ms));
+        *out_is_over = u8::from(uploads::report(document_id, outcome, asked_ms));
         Ok(())
     })
 }
@@ -163,7 +164,7 @@ pub unsafe extern "C" fn glean_upload_wait(timeout_ms: u64, out_is_woken: *mut u
     guard("glean_upload_wait", || {
         // SAFETY: promised by the caller.
         let out_is_woken = unsafe { out(out_is_woken, "out_is_woken") }?;
-        *out_is_woken = u8::from(running::wait(timeout_ms));
+        *out_is_woken = u8::from(uploads::wait(timeout_ms));
         Ok(())
     })
 }
@@ -172,7 +173,7 @@ pub unsafe extern "C" fn glean_upload_wait(timeout_ms: u64, out_is_woken: *mut u
 #[unsafe(no_mangle)]
 pub extern "C" fn glean_upload_wake() -> i32 {
     guard("glean_upload_wake", || {
-        running::wake();
+        uploads::wake();
         Ok(())
     })
 }
@@ -190,7 +191,7 @@ pub unsafe extern "C" fn glean_upload_open(settings: *const u8, len: u64) -> i32
     guard("glean_upload_open", || {
         // SAFETY: promised by the caller.
         let settings: OpenSettings = unsafe { json(settings, len, "settings") }?;
-        if running::open(&settings)? {
+        if uploads::open(&settings)? {
             return Ok(());
         }
         Err(Failure::new(GLEAN_NO_VALUE, "there is no such directory, or DO_NOT_TRACK is set"))
@@ -201,7 +202,7 @@ pub unsafe extern "C" fn glean_upload_open(settings: *const u8, len: u64) -> i32
 #[unsafe(no_mangle)]
 pub extern "C" fn glean_upload_close() -> i32 {
     guard("glean_upload_close", || {
-        running::close();
+        uploads::close();
         Ok(())
     })
 }
@@ -215,7 +216,7 @@ pub extern "C" fn glean_upload_close() -> i32 {
 pub unsafe extern "C" fn glean_upload_peek(out_json: *mut GleanBuffer) -> i32 {
     guard("glean_upload_peek", || {
         // SAFETY: promised by the caller.
-        *unsafe { out(out_json, "out_json") }? = GleanBuffer::from(running::peek().to_string());
+        *unsafe { out(out_json, "out_json") }? = GleanBuffer::from(uploads::peek().to_string());
         Ok(())
     })
 }

@@ -4,13 +4,14 @@ use super::Machine;
 use crate::common_metric_data::Lifetime;
 use crate::error_recording::METRICS_PING;
 use crate::journal::op::Moment;
-use crate::schedule::METRICS_HOUR;
 use crate::store::Value;
 use crate::time::{LocalDatetime, TimeUnit};
 
 /// Bookkeeping entries: when it was due last, and for which build of the application.
 const LAST_TIME: &str = "mps.last_sent_time";
 const LAST_BUILD: &str = "mps.last_sent_build";
+/// The hour of the day at which it is due.
+pub const METRICS_HOUR: u8 = 4;
 /// Two days.
 const MAX_AHEAD_MS: i64 = 48 * 3_600_000;
 

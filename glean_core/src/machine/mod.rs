@@ -12,6 +12,7 @@ pub mod scope;
 pub mod session;
 pub mod startup;
 pub mod submission;
+pub mod uploads;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use crate::metrics::{self, memory_distribution};
 use crate::store::{ALL_PINGS_STORE, Address, CLIENT_INFO_STORE, INTERNAL_STORE, Value};
 use crate::text::truncate;
 use crate::time::{LocalDatetime, TimeUnit};
+use crate::upload::request::operating_system;
 
 pub(crate) const METRICS_AND_HEALTH: [&str; 2] = [METRICS_PING, "health"];
 /// Bookkeeping entry: how large the database was before this start.
@@ -187,21 +188,5 @@ impl Machine<'_> {
                 });
             }
         }
-    }
-}
-
-/// Returns the name of the system this library was built for.
-pub(crate) fn operating_system() -> &'static str {
-    match std::env::consts::OS {
-        "linux" => "Linux",
-        "macos" => "Darwin",
-        "windows" => "Windows",
-        "freebsd" => "FreeBSD",
-        "netbsd" => "NetBSD",
-        "openbsd" => "OpenBSD",
-        "solaris" => "Solaris",
-        "android" => "Android",
-        "ios" => "iOS",
-        _ => "Unknown",
     }
 }

@@ -13,15 +13,12 @@ use crate::logging::log_at;
 use crate::ping::{self, PingDefinition};
 use crate::store::Value;
 use crate::store::base::Effect;
+use crate::upload::queue::{DELETION_REQUESTS, PENDING};
 
 /// Bookkeeping entry: what `ping_info.server_knobs_config` shows.
 pub(crate) const KNOBS: &str = "glean.internal.metrics.server_knobs_config";
 /// Ends the bookkeeping entry of a submitted ping.
 pub(crate) const SUBMITTED: &str = "#submitted";
-/// Name of the folder of pings that wait for upload.
-pub(crate) const PENDING: &str = "pending_pings";
-/// Name of the folder of `deletion-request` pings that wait for upload.
-pub(crate) const DELETION_REQUESTS: &str = "deletion_request";
 const BUILT_IN_PINGS: [&str; 5] = ["baseline", METRICS_PING, EVENTS_PING, "health", DELETION_REQUEST_PING];
 
 impl Machine<'_> {

@@ -11,9 +11,9 @@ use std::time::SystemTime;
 use crate::error::{Error, Result};
 use crate::logging::log_at;
 use crate::machine::client_id;
-use crate::machine::submission::{DELETION_REQUESTS, PENDING};
 use crate::store::base::{self, Effect, Unsynced, sync_parent};
 use crate::upload::lease;
+use crate::upload::queue::{DELETION_REQUESTS, PENDING};
 
 const TEMPORARY: &str = "tmp";
 

@@ -2,10 +2,9 @@
 //!
 //! An [`Uploader`] is a state machine over the folders of pings; time and chance are handed in. The directory is its
 //! queue: before a ping is handed out its file is renamed, which is a [`lease`] that other processes see, and what was
-//! removed meanwhile isn't found. [`running`] has the one uploader of a process.
+//! removed meanwhile isn't found. `process` has the one uploader of a process.
 
 pub mod backoff;
-pub mod inspect;
 pub mod lease;
 pub mod notes;
 pub mod observation;
@@ -13,7 +12,6 @@ pub mod queue;
 pub mod quota;
 pub mod rate;
 pub mod request;
-pub mod running;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -8,7 +8,11 @@ use std::time::SystemTime;
 use super::lease;
 use crate::error::Error;
 use crate::logging::log_at;
-use crate::machine::submission::{DELETION_REQUESTS, PENDING};
+
+/// Name of the folder of pings that wait for upload.
+pub const PENDING: &str = "pending_pings";
+/// Name of the folder of `deletion-request` pings that wait for upload.
+pub const DELETION_REQUESTS: &str = "deletion_request";
 
 /// A folder of pings. Those of the first one are sent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,7 +10,6 @@ use flate2::write::GzEncoder;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::machine::startup::operating_system;
 use crate::time::http_date;
 
 /// How large a compressed body may be.
@@ -147,4 +146,20 @@ pub fn read(file: &Path, document_id: &str, endpoint: &str, now_ms: i64) -> Resu
 fn compress(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 2 + 64), Compression::default());
     encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).expect("writing to a Vec cannot fail")
+}
+
+/// Returns the name of the system this library was built for.
+pub(crate) fn operating_system() -> &'static str {
+    match std::env::consts::OS {
+        "linux" => "Linux",
+        "macos" => "Darwin",
+        "windows" => "Windows",
+        "freebsd" => "FreeBSD",
+        "netbsd" => "NetBSD",
+        "openbsd" => "OpenBSD",
+        "solaris" => "Solaris",
+        "android" => "Android",
+        "ios" => "iOS",
+        _ => "Unknown",
+    }
 }

@@ -4,14 +4,13 @@
 use std::time::{Duration, Instant};
 
 use crate::journal::op::{Moment, Op};
+use crate::machine::metrics_schedule::METRICS_HOUR;
 use crate::time::LocalDatetime;
 
 /// How long after the start the ping `health` is submitted.
 const HEALTH_DELAY: Duration = Duration::from_millis(100);
 /// How long to sleep at most: the clock on the wall may be set, and stands still for who sleeps while the computer does.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
-/// The hour of the day at which the ping `metrics` is due.
-pub const METRICS_HOUR: u8 = 4;
 
 /// What is due when in this process.
 #[derive(Debug)]

@@ -5,8 +5,6 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value as Json, json};
 
-use super::queue::{self, Folder, Waiting};
-use super::{notes, request};
 use crate::common_metric_data::Lifetime;
 use crate::do_not_track;
 use crate::engine::Engine;
@@ -18,6 +16,8 @@ use crate::store::base;
 use crate::store::directory::Directory;
 use crate::store::lock::FileLock;
 use crate::store::{Address, CLIENT_INFO_STORE, Entry, INTERNAL_STORE, State};
+use crate::upload::queue::{self, Folder, Waiting};
+use crate::upload::{notes, request};
 
 /// How long another process may hold the directory.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);

@@ -11,10 +11,6 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::observation::Observation;
-use super::queue::{self, Folder};
-use super::quota::{self, Guard};
-use super::{Now, Outcome, Step, Task, UploadSettings, Uploader, lease, notes};
 use crate::do_not_track;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -27,6 +23,10 @@ use crate::process;
 use crate::store::directory::Directory;
 use crate::store::lock::FileLock;
 use crate::store::{CLIENT_INFO_STORE, Value};
+use crate::upload::observation::Observation;
+use crate::upload::queue::{self, Folder};
+use crate::upload::quota::{self, Guard};
+use crate::upload::{Now, Outcome, Step, Task, UploadSettings, Uploader, lease, notes};
 
 /// Name of the lock of a process that was started to upload.
 const LOCK: &str = "uploads.lock";
