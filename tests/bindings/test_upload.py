@@ -259,9 +259,7 @@ OUTCOMES = {
 
 
 @pytest.mark.parametrize("fault, stays, label", OUTCOMES.values(), ids=list(OUTCOMES))
-def test_each_outcome_leaves_the_ping_on_the_server_or_on_disk_and_is_counted(
-    stopped, monkeypatch, fault, stays, label
-):
+def test_each_outcome_keeps_or_removes_the_ping_and_is_counted(stopped, monkeypatch, fault, stays, label):
     monkeypatch.setattr(HttpClientUploader, "_DEFAULT_TIMEOUT", 0.2)
     monkeypatch.setattr(HttpClientUploader, "_TOTAL_TIMEOUT", 0.5)
     custom = make_hollow()
