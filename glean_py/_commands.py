@@ -74,8 +74,12 @@ def _send(given: argparse.Namespace) -> int:
             _ffi.lib.glean_upload_wait(task.time, is_woken)
     finally:
         _ffi.finish(_ffi.lib.glean_upload_close())
-    left = len(_inspect(given.directory, with_bodies=False)["waiting"])
-    print(f"{_count(left, 'ping')} left")
+    found = _inspect(given.directory, with_bodies=False)
+    left, pause_ms = len(found["waiting"]), found["backoff"]["not_before_ms"]
+    print(
+        f"{_count(left, 'ping')} left"
+        + (f"; after failures there is a pause until {_at(pause_ms)}" if pause_ms else "")
+    )
     return 1 if left else 0
 
 

@@ -40,6 +40,9 @@ class _UploadThread:
 
     def start(self) -> bool:
         """Start it; `False` if this process gets no thread any more."""
+        # Whatever thread imports it first is the main one for it, and the new thread would be.
+        import threading  # noqa: F401
+
         self._running.acquire()
         try:
             _start_without_signals(self._run)
