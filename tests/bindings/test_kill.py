@@ -31,24 +31,20 @@ class Nursery:
 
     def __init__(self, folder):
         self._folder = folder
-        self._errors = open(str(folder / "stderr"), "ab")
-        self._warm = None if IS_WINDOWS else self._start("nursery", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._cold = []
+        self._warm = None if IS_WINDOWS else self._start("nursery")
 
     def _start(self, *words, **options):
-        options.setdefault("stdin", subprocess.DEVNULL)
-        argv = [sys.executable, str(HERE / "kill_child.py"), *words]
-        return subprocess.Popen(argv, cwd=str(self._folder), stderr=self._errors, universal_newlines=True, **options)
+        return Child([sys.executable, HERE / "kill_child.py", *words], cwd=str(self._folder), **options)
 
     def start(self, request):
         """Start a process; return what kills it and what waits for it."""
         if self._warm is None:
-            process = self._start("child", json.dumps(request), stdout=subprocess.DEVNULL)
-            return process.kill, process.wait
-        self._warm.stdin.write(json.dumps(request) + "\n")
-        self._warm.stdin.flush()
-        child = int(self._warm.stdout.readline())
+            self._cold.append(self._start("child", json.dumps(request), stdin=subprocess.DEVNULL))
+            return self._cold[-1].kill, self._cold[-1].wait
+        child = int(self._warm.ask(json.dumps(request)))
         # Until the nursery has said how it ended, the id cannot be that of another process.
-        return lambda: _kill(child), lambda: int(self._warm.stdout.readline())
+        return lambda: _kill(child), lambda: int(self._warm.hear())
 
     def run(self, request):
         """Let a process run to its end."""
@@ -57,15 +53,12 @@ class Nursery:
 
     def said(self):
         """Return what the processes printed."""
-        return (self._folder / "stderr").read_text(errors="replace")[-5000:]
+        return "".join(child.errors() for child in ([self._warm] if self._warm else self._cold[-3:]))
 
     def close(self):
-        """End the warm process; what it started is over by then."""
-        if self._warm is not None:
-            self._warm.stdin.close()
-            self._warm.stdout.close()
-            self._warm.wait(60)
-        self._errors.close()
+        """End what still runs."""
+        for child in [self._warm, *self._cold] if self._warm else self._cold:
+            child.__exit__()
 
 
 def _kill(child):
