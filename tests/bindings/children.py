@@ -16,6 +16,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ PATIENCE_S = 120.0
 PREPARE = """
 import os, sys, threading, time
 from pathlib import Path
+from typing import Any
 from glean_py import Configuration, Glean
 from glean_py.metrics import CommonMetricData, CounterMetricType, Lifetime, PingType, TextMetricType
 
@@ -83,7 +85,7 @@ class Child:
             [str(word) for word in argv], stderr=self._errors, universal_newlines=True, **options
         )
         self.pid = self._process.pid
-        self._lines: "queue.Queue[str]" = queue.Queue()
+        self._lines: Any = queue.Queue()
         self._reader = threading.Thread(target=self._read_all, daemon=True)
         self._reader.start()
 
@@ -125,8 +127,10 @@ class Child:
             if is_over:
                 # What it said before is on the way. A child of its own may keep the stream open for longer.
                 self._reader.join(1)
-            with contextlib.suppress(queue.Empty):
+            try:
                 return self._lines.get(timeout=0 if is_over else 0.05)
+            except queue.Empty:
+                pass
             if is_over:
                 self._fail("the process ended instead of answering")
             if time.monotonic() > deadline:
@@ -281,10 +285,11 @@ def needs_linux(what):
 
 
 def strace(folder, *options):
-    """Return what starts a program under strace, which writes to `folder`/trace; skip the test where that is impossible."""
+    """Return what starts a program under strace, which writes to `folder`/trace; skip the test if there is none."""
     program = shutil.which("strace")
     if program is None:
         pytest.skip("strace is not installed, so nobody sees which thread calls the system")
-    if subprocess.run([program, "-o", os.devnull, sys.executable, "-c", ""], stderr=subprocess.DEVNULL).returncode:
+    words = [program, "-o", os.devnull, sys.executable, "-c", ""]
+    if subprocess.run(words, check=False, stderr=subprocess.DEVNULL).returncode:
         pytest.skip("strace may not trace here, so nobody sees which thread calls the system")
     return [program, "-f", "-y", "-o", str(Path(folder) / "trace"), *options]

@@ -1,4 +1,4 @@
-"""A host that handles our files and descriptors as it likes: removes them, closes them, has them from another version."""
+"""A host that removes our files, closes our descriptors, or has files that another version wrote."""
 
 import contextlib
 import os

@@ -8,7 +8,19 @@ import time
 from textwrap import dedent
 
 import pytest
-from children import FEW_DESCRIPTORS, IS_WINDOWS, Child, Held, count, needs_linux, run, sent, start, total_sent, wait_until
+from children import (
+    FEW_DESCRIPTORS,
+    IS_WINDOWS,
+    Child,
+    Held,
+    count,
+    needs_linux,
+    run,
+    sent,
+    start,
+    total_sent,
+    wait_until,
+)
 
 # What Glean may need beyond what a process at rest has.
 MEMORY_BYTES = 32 << 20
@@ -149,7 +161,9 @@ def test_the_backlog_of_a_dead_process_is_published_in_bounded_memory(tmp_path):
         with Held(data_dir):
             assert child.ask("submit") == "submitted"
             child.kill()
-    with start(data_dir, "say('imported')\nhear()\ninitialize()\ncounter.test_get_value()\nsay('done')\nhear()") as child:
+    with start(
+        data_dir, "say('imported')\nhear()\ninitialize()\ncounter.test_get_value()\nsay('done')\nhear()"
+    ) as child:
         child.hear()
         with Watched(child) as watched:
             assert child.ask("start") == "done"

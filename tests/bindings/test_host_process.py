@@ -1,4 +1,4 @@
-"""What Glean may not do to the process it lives in: signals, handlers, threads, descriptors and mappings over forks, exits."""
+"""What the process that Glean lives in keeps: its signals, its forks, its exits."""
 
 import os
 import signal
@@ -62,7 +62,15 @@ def test_no_thread_of_ours_takes_a_signal(tmp_path):
             # Those that no thread can block, and those that the C library keeps for itself.
             never = {signal.SIGKILL, signal.SIGSTOP, 32, 33}
             # Raised by what a thread does itself; blocking them changes nothing.
-            own = {signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGTRAP, signal.SIGSYS, signal.SIGABRT}
+            own = {
+                signal.SIGBUS,
+                signal.SIGFPE,
+                signal.SIGILL,
+                signal.SIGSEGV,
+                signal.SIGTRAP,
+                signal.SIGSYS,
+                signal.SIGABRT,
+            }
             for thread in threads:
                 with open(f"{tasks}/{thread}/status") as status:
                     taken = set(range(1, 65)) - signals_of(status.read(), "SigBlk") - never - own
@@ -76,9 +84,8 @@ def test_no_thread_of_ours_takes_a_signal(tmp_path):
 def test_signal_handlers_of_the_host_stay_as_they_are(tmp_path, action):
     code = """
     import ctypes, signal
-    signals = [signal.SIGBUS, signal.SIGSEGV, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD, signal.SIGALRM, signal.SIGUSR1]
     chosen = {"default": signal.SIG_DFL, "ignored": signal.SIG_IGN, "handled": lambda *_: None}[ACTION]
-    for number in signals:
+    for number in [signal.SIGBUS, signal.SIGSEGV, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD, signal.SIGUSR1]:
         signal.signal(number, chosen)
 
     def actions():
@@ -213,7 +220,9 @@ def test_a_process_at_rest_has_no_thread_so_that_python_does_not_warn_of_a_fork(
     """
     with start(data_dir, code) as child:
         assert child.hear() == "recorded"
-        wait_until(lambda: len(os.listdir(f"/proc/{child.pid}/task")) == 1, "the end of Glean's thread", child, within_s=30)
+        wait_until(
+            lambda: len(os.listdir(f"/proc/{child.pid}/task")) == 1, "the end of Glean's thread", child, within_s=30
+        )
         child.say("fork")
         child.finish()
     assert count(data_dir) == 2

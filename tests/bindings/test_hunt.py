@@ -147,7 +147,9 @@ class FullDisk(Accident):
         super().__init__(data_dir, chance)
         data_dir.mkdir()
         words = ["mount", "-t", "tmpfs", "-o", "size=4m", "glean-hunt", str(data_dir)]
-        self.is_mounted = os.geteuid() == 0 and subprocess.run(words, stderr=subprocess.DEVNULL).returncode == 0
+        self.is_mounted = os.geteuid() == 0
+        if self.is_mounted:
+            self.is_mounted = subprocess.run(words, check=False, stderr=subprocess.DEVNULL).returncode == 0
 
     def happen(self):
         filled = self.data_dir / "filled"

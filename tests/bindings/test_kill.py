@@ -301,7 +301,9 @@ def test_sixteen_threads_lose_nothing(tmp_path, nursery, is_killed):
     }
     if is_killed:
         kill, wait = nursery.start(request)
-        wait_until(lambda: acknowledged.exists() and acknowledged.stat().st_size > 16 * calls // 3, "a third of the calls")
+        wait_until(
+            lambda: acknowledged.exists() and acknowledged.stat().st_size > 16 * calls // 3, "a third of the calls"
+        )
         kill()
         wait()
         returned = acknowledged.stat().st_size

@@ -13,6 +13,7 @@ from conftest import describe, make_ping, read_pings
 from glean_py import Glean
 from glean_py.metrics import CounterMetricType
 
+
 def make_counter():
     """Return the counter that the other processes use."""
     return CounterMetricType(describe("test.metric"))
