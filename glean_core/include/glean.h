@@ -82,6 +82,11 @@
 #define GLEAN_TOO_MANY_HANDLES 13
 
 /*
+ How many calls wait for the start; later ones are dropped and counted.
+ */
+#define MAX_WAITING 1000000
+
+/*
  Bytes that the library allocated for the caller, to be freed once with `glean_buffer_free`.
  */
 typedef struct {
@@ -423,6 +428,13 @@ int32_t glean_initialize(const uint8_t *settings, uint64_t len);
  `GLEAN_NOT_INITIALIZED` if it doesn't run; calls that waited for it are dropped.
  */
 int32_t glean_shutdown(void);
+
+/*
+ Folds the last calls, because the process ends. Later calls are still taken; the next start in the directory finds them.
+
+ `GLEAN_NOT_INITIALIZED` if Glean doesn't run.
+ */
+int32_t glean_finish(void);
 
 /*
  Ends Glean as the end of its process does, and makes [`glean_initialize`] possible again. Handles stay valid.

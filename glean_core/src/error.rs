@@ -45,6 +45,26 @@ impl Error {
         let path = path.to_path_buf();
         move |source| Error::Io { action, path, source }
     }
+
+    /// Tells whether a file or folder is missing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Tells whether the same may work in a moment: room on the disk comes back, and descriptors do.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Error::Io { source, .. } => {
+                #[cfg(unix)]
+                if matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::EDQUOT)) {
+                    return true;
+                }
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::OutOfMemory)
+            }
+            Error::Locked { .. } | Error::Backlog { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Error {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::journal::log::Numbered;
+use crate::journal::log::Number;
 use crate::metrics::{Kind, Label, MetricDefinition};
 use crate::ping::PingDefinition;
 
@@ -24,8 +24,10 @@ pub enum Object {
 /// A metric that can be recorded.
 #[derive(Debug)]
 pub struct Metric {
-    /// Its description, and its number in the journal.
-    pub numbered: Numbered,
+    /// Its description.
+    pub definition: Arc<MetricDefinition>,
+    /// Its number in the journal.
+    pub number: Number,
     /// Whether it is a sum.
     pub counts: bool,
     /// What it measures right now.
@@ -75,7 +77,7 @@ impl Metric {
     /// Makes a metric that measures nothing.
     pub fn new(definition: Arc<MetricDefinition>) -> Metric {
         let counts = matches!(definition.kind, Kind::Counter | Kind::Denominator(_) | Kind::DualLabeledCounter { .. });
-        Metric { counts, numbered: Numbered::new(definition), timer: Timer::default() }
+        Metric { counts, definition, number: Number::new(), timer: Timer::default() }
     }
 }
 

@@ -11,6 +11,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod common_metric_data;
+pub mod disk;
 pub mod engine;
 pub mod error;
 pub mod error_recording;

@@ -9,9 +9,9 @@ use common::{ping, settings};
 use glean_core::events::{SessionMetadata, StoredEvent};
 use glean_core::experiments::Experiment;
 use glean_core::histogram::Histogram;
-use glean_core::journal::op::{Moment, Op};
 use glean_core::machine::Machine;
 use glean_core::machine::context::Context;
+use glean_core::machine::op::{Moment, Op};
 use glean_core::store::base::Effect;
 use glean_core::store::{Address, State, Value};
 use glean_core::time::{LocalDatetime, TimeUnit};
@@ -73,7 +73,7 @@ impl Stored {
             damage: &mut None,
         };
         machine.apply(Op::Submit { ping: "custom", reason, moment: moment(2) });
-        let Effect::Publish { content: Some(content), .. } = outgoing.pop()? else { panic!("a ping") };
+        let Effect::Publish { content, .. } = outgoing.pop()? else { panic!("a ping") };
         let lines: Vec<&str> = content.split('\n').collect();
         let [path, body, metadata] = lines[..] else { panic!("{} lines", lines.len()) };
         assert!(path.starts_with("/submit/org-example-test-app/custom/1/"), "{path}");

@@ -720,43 +720,6 @@ fn a_whole_life_through_the_abi() {
     assert_eq!(unsafe { buffers::glean_buffer_free(null_mut()) } & !GLEAN_LOGGED, GLEAN_OK);
 }
 
-#[cfg(unix)]
-#[test]
-fn a_journal_that_somebody_cuts_ends_neither_the_process_nor_its_recordings() {
-    let _turn = take_turn();
-    let directory = TempDir::new();
-    let ping = new_ping(abi::PING);
-    let (counter, text) = (new_metric(&definition("counter")), new_metric(&definition("text")));
-    check(abi::initialize(&abi::settings(directory.path())), GLEAN_OK);
-    let db = directory.path().join("db");
-    for round in 0..3 {
-        check(glean_counter_add(counter, 1), GLEAN_OK);
-        check(glean_fold(), GLEAN_OK);
-        for entry in std::fs::read_dir(&db).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "log") {
-                std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
-            }
-        }
-        for _ in 0..500 {
-            check(unsafe { glean_text_set(text, b"longer than a page at last".as_ptr(), 26) }, GLEAN_OK);
-        }
-        check(glean_fold(), GLEAN_OK);
-        // The next segment is a whole one again.
-        check(glean_counter_add(counter, 10), GLEAN_OK);
-        let found = value(counter).unwrap().as_i64().unwrap();
-        assert!(found >= 10 * (round + 1), "round {round}: {found}");
-    }
-    check(glean_shutdown(), GLEAN_OK);
-    check(glean_reset(), GLEAN_OK);
-    check(abi::initialize(&abi::settings(directory.path())), GLEAN_OK);
-    assert!(value(counter).unwrap().as_i64().unwrap() >= 30);
-    for handle in [counter, text] {
-        check(glean_metric_destroy(handle), GLEAN_OK);
-    }
-    check(glean_ping_destroy(ping), GLEAN_OK);
-}
-
 #[test]
 fn a_start_comes_behind_whatever_was_recorded_before_it() {
     let _turn = take_turn();

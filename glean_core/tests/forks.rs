@@ -210,19 +210,26 @@ fn forks_at_any_moment_neither_hang_nor_lose_anything() {
     let is_over = AtomicBool::new(false);
     let mut in_children = 0;
     std::thread::scope(|scope| {
-        // A thread that records, one that logs, one that folds and submits.
-        let recorder = scope.spawn(|| {
+        // A thread that records, one that logs, one that folds and submits. Without pauses they would record more than an
+        // unoptimised library folds.
+        let pause = || std::thread::sleep(Duration::from_micros(100));
+        let is_over = &is_over;
+        let recorder = scope.spawn(move || {
             let mut recorded = 0;
             while !is_over.load(Ordering::Relaxed) {
-                assert!(add(counter, 1));
-                recorded += 1;
+                for _ in 0..20 {
+                    assert!(add(counter, 1));
+                    recorded += 1;
+                }
+                pause();
             }
             recorded
         });
-        scope.spawn(|| {
+        scope.spawn(move || {
             while !is_over.load(Ordering::Relaxed) {
                 assert!(add(noisy, -1));
                 abi::log_messages();
+                pause();
             }
         });
         scope.spawn(|| {

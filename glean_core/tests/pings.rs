@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{PENDING, Process, TempDir, counter, metric, ping, sent, settings};
-use glean_core::journal::op::{Moment, Op};
+use glean_core::machine::op::{Moment, Op};
 use glean_core::metrics::{EventRecording, Kind, MetricDefinition, Recording};
 use glean_core::{Lifetime, PingDefinition};
 use serde_json::json;

@@ -93,11 +93,12 @@ fn boundaries(bytes: &[u8]) -> Vec<usize> {
 }
 
 /// Returns the frames of a segment with their places; what is behind the last one comes last.
-fn frames(bytes: &[u8]) -> impl Iterator<Item = (usize, Found<'_>)> {
+fn frames(bytes: &[u8]) -> impl Iterator<Item = (usize, Found)> + use<'_> {
     let mut next = Some((8, 0));
     std::iter::from_fn(move || {
         let (place, previous) = next?;
-        let found = frame::read_after(bytes, place, previous);
+        let mut source = bytes;
+        let found = frame::find(&mut source, place, previous);
         next = (found.size() > 0).then(|| (place + found.size(), found.count()));
         Some((place, found))
     })
@@ -130,7 +131,7 @@ fn a_journal_cut_anywhere_gives_the_calls_before_the_cut() {
 
 fn is_in_padding(bytes: &[u8], length: usize) -> bool {
     frames(bytes).any(|(place, found)| match found {
-        Found::Payload(payload) => (place + 8 + payload.len()..place + found.size()).contains(&length),
+        Found::Payload(length_of_payload) => (place + 8 + length_of_payload..place + found.size()).contains(&length),
         _ => false,
     })
 }
@@ -196,7 +197,7 @@ fn a_process_killed_in_the_middle_of_a_call_leaves_all_calls_before_it_and_no_da
 #[test]
 fn a_process_killed_before_its_first_call_leaves_no_damage() {
     let recorded = Recorded::new();
-    for bytes in [&b""[..], &[0; 4096], &[0; 32 << 10], b"GLEANL02", b"GLEANL02\0\0\0\0\0\0\0\0"] {
+    for bytes in [&b""[..], &[0; 4096], &[0; 32 << 10], b"GLEANL03", b"GLEANL03\0\0\0\0\0\0\0\0"] {
         let (_copy, mut process) = recorded.open_with(&recorded.log, bytes);
         assert_eq!(process.load_error(), None, "{} bytes", bytes.len());
         assert_eq!(process.client_id(), recorded.client_id);
@@ -209,8 +210,8 @@ fn files_that_are_no_journal_are_given_up_and_told() {
     for bytes in [
         &b"not a journal at all"[..],
         &[0xff; 5000],
-        b"GLEANL01aaaaaaaabbbbbbbb",
-        b"GLEANL02\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"GLEANB03aaaaaaaabbbbbbbb",
+        b"GLEANL03\xff\xff\xff\xff\xff\xff\xff\xff",
     ] {
         let (copy, mut process) = recorded.open_with(&recorded.log, bytes);
         assert!(process.load_error().is_some(), "{bytes:?}");
@@ -385,7 +386,7 @@ fn damage_to_the_newer_half_does_not_bring_back_what_was_sent() {
 #[test]
 fn a_base_that_is_none_at_all_doubles_nothing_and_keeps_the_client_id() {
     let (directory, client_id) = half_folded();
-    for bytes in [&b"\0"[..], b"not a base", b"GLEANB02", &[0; 4096], &[0xff; 100], b"GLEANL02GLEANL02GLEANL02GLEANL02"]
+    for bytes in [&b"\0"[..], b"not a base", b"GLEANB02", &[0; 4096], &[0xff; 100], b"GLEANL03GLEANL03GLEANL03GLEANL03"]
     {
         open_with_base(&directory, &client_id, bytes, &format!("{} bytes", bytes.len()));
     }
@@ -534,7 +535,7 @@ fn a_base_of_somebody_else_leads_no_file_out_of_the_directory_and_stops_nothing(
             .map(|(document_id, folder)| Effect::Publish {
                 document_id: document_id.into(),
                 folder: folder.into(),
-                content: Some("content".into()),
+                content: "content".into(),
             })
             .collect();
     let path = data_dir.join("db").join("base");

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use arbitrary::{Result, Unstructured};
 use glean_core::histogram::HistogramType;
-use glean_core::journal::op::{DebugTags, Facts, Moment, Op, ServerKnobs, Start};
+use glean_core::machine::op::{DebugTags, Facts, Moment, Op, ServerKnobs, Start};
 use glean_core::machine::Machine;
 use glean_core::machine::context::{Context, SessionMode, Settings};
 use glean_core::metrics::{EventRecording, Kind, Label, MemoryUnit, MetricDefinition, Recording};

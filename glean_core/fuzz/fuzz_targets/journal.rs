@@ -16,7 +16,7 @@ use common::{Process, TempDir, counter, metric, ping, settings};
 use glean_core::Lifetime;
 use glean_core::engine::Engine;
 use glean_core::journal::frame::{self, Found};
-use glean_core::journal::op::{Moment, Op};
+use glean_core::machine::op::{Moment, Op};
 use glean_core::metrics::{EventRecording, Kind, Recording};
 use glean_core::store::base;
 use libfuzzer_sys::fuzz_target;

@@ -7,9 +7,9 @@ pub use normalize::{SessionMetadata, StoredEvent};
 use std::collections::BTreeMap;
 
 use crate::common_metric_data::Lifetime;
-use crate::journal::op::Moment;
 use crate::machine::Machine;
 use crate::machine::context::{Context, KnownMetric};
+use crate::machine::op::Moment;
 use crate::machine::scope::add_to_counter;
 use crate::metrics::EventRecording;
 use crate::store::{Address, INTERNAL_STORE, State, Value};

@@ -1,7 +1,7 @@
 //! The C form of activity and sessions.
 
 use super::{guard, strings};
-use crate::journal::op::{Moment, Op};
+use crate::machine::op::{Moment, Op};
 use crate::process;
 
 /// The user began to use the application.

@@ -3,7 +3,7 @@
 use super::buffers::GleanBuffer;
 use super::{Outcome, guard, json, out};
 use crate::common_metric_data::Lifetime;
-use crate::journal::op::Facts;
+use crate::machine::op::Facts;
 use crate::process::{self, Fields};
 use crate::store::{Address, CLIENT_INFO_STORE, Value};
 

@@ -2,9 +2,9 @@
 
 use super::{guard, json, strings};
 use crate::error::Error;
-use crate::journal::op::{Op, ServerKnobs};
 use crate::logging::log_at;
 use crate::machine::context::Settings;
+use crate::machine::op::{Op, ServerKnobs};
 use crate::process;
 
 /// Starts Glean with a JSON description and runs the calls that waited for it. What is slow happens after it returned.
@@ -32,7 +32,15 @@ pub unsafe extern "C" fn glean_initialize(settings: *const u8, len: u64) -> i32 
 /// `GLEAN_NOT_INITIALIZED` if it doesn't run; calls that waited for it are dropped.
 #[unsafe(no_mangle)]
 pub extern "C" fn glean_shutdown() -> i32 {
-    guard("glean_shutdown", || Ok(process::end(true)?))
+    guard("glean_shutdown", || Ok(process::shutdown()?))
+}
+
+/// Folds the last calls, because the process ends. Later calls are still taken; the next start in the directory finds them.
+///
+/// `GLEAN_NOT_INITIALIZED` if Glean doesn't run.
+#[unsafe(no_mangle)]
+pub extern "C" fn glean_finish() -> i32 {
+    guard("glean_finish", || Ok(process::finish()?))
 }
 
 /// Ends Glean as the end of its process does, and makes [`glean_initialize`] possible again. Handles stay valid.

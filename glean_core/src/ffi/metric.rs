@@ -118,7 +118,7 @@ pub unsafe extern "C" fn glean_metric_test_get_num_recorded_errors(
 /// Returns the description of a metric, and whether it is a labeled one.
 fn describe(handle: u64) -> Result<(Arc<MetricDefinition>, bool), Failure> {
     match process::shared().handles.get(handle) {
-        Some(Object::Metric(metric)) => Ok((Arc::clone(metric.numbered.definition()), false)),
+        Some(Object::Metric(metric)) => Ok((Arc::clone(&metric.definition), false)),
         Some(Object::Labeled(labeled)) => Ok((Arc::clone(&labeled.definition), true)),
         _ => Err(invalid_handle()),
     }

@@ -203,7 +203,7 @@ pub(crate) fn record<'a>(handle: u64, make: impl FnOnce(&mut Metric) -> Option<R
         let shared = &mut *shared;
         let Some(Object::Metric(metric)) = shared.handles.get(handle) else { return Err(invalid_handle()) };
         let Some(recording) = make(metric) else { return Ok(()) };
-        (shared.log.record(&mut metric.numbered, &recording), matches!(recording, Recording::Event(_)))
+        (shared.log.record(metric, &recording), matches!(recording, Recording::Event(_)))
     };
     Ok(process::finish_recording(appended, is_event)?)
 }

@@ -6,7 +6,7 @@ use super::buffers::GleanBuffer;
 use super::{Failure, guard, invalid_handle, json, metric, out, strings};
 use crate::error::Error;
 use crate::handles::Object;
-use crate::journal::op::{Moment, Op};
+use crate::machine::op::{Moment, Op};
 use crate::ping::PingDefinition;
 use crate::process;
 

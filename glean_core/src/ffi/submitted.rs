@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::buffers::GleanBuffer;
 use super::{Outcome, guard, out, strings};
 use crate::common_metric_data::Lifetime;
-use crate::journal::op::Op;
+use crate::machine::op::Op;
 use crate::machine::submission::SUBMITTED;
 use crate::process;
 use crate::store::{Entry, INTERNAL_STORE};

@@ -1,11 +1,9 @@
-//! The journal of a process: every call, in order, in memory-mapped files that survive the death of the process.
+//! Where calls are kept: [`frame`]s of bytes, in [`segment`]s, which a process appends to through its [`log`].
 //!
-//! An [`op::Op`] is one call. [`frame`] wraps it in a length and a checksum, [`segment`] is one mapped file of frames,
-//! [`log`] is what the calls of a process are appended to: memory before `initialize`, segments after it.
+//! What the bytes mean is not known here.
 
+pub mod file;
 pub mod frame;
-#[cfg(unix)]
-pub mod guard_pages;
 pub mod log;
-pub mod op;
+pub mod map;
 pub mod segment;

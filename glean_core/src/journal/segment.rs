@@ -1,36 +1,33 @@
-//! One file of a journal, mapped into memory.
+//! One file of a journal, as its process writes it: mapped into memory.
 //!
 //! The file is made with its full size, whose blocks the file system has to provide at once: a write into a mapped hole
-//! on a full disk would end the host program with SIGBUS. Storing the header is the last step of an append, and one
-//! instruction, so a process that dies leaves a whole frame or none.
+//! on a full disk would end the host program with SIGBUS. Its descriptor is closed before the first call. Storing the header
+//! is the last step of an append, and one instruction, so a process that dies leaves a whole frame or none.
+//!
+//! A segment is open or sealed. The process that writes it seals it when it goes on in another one; another process seals
+//! it when it takes the writer for dead. Both do it by putting [`frame::SEAL`] where the next header would go, if nothing is
+//! there yet, and by marking the last count. A writer that is taken for dead finds that out with its next call, and so
+//! nothing depends on whether the other one was right.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memmap2::{MmapOptions, MmapRaw};
 use serde::Serialize;
 
-use super::frame::{self, Found};
-#[cfg(unix)]
-use super::guard_pages;
+use super::frame::{self, Source};
+use super::map::Map;
+use crate::disk::OwnFile;
 use crate::error::{Error, Result};
 
-/// The first bytes of a segment.
-pub const MAGIC: &[u8; 8] = b"GLEANL02";
-/// The smallest page of the systems this runs on.
-const PAGE_BYTES: usize = 4096;
+/// The first bytes of a segment; the last two are the version of the format.
+pub const MAGIC: &[u8; 8] = b"GLEANL03";
 
 /// A mapped file.
 #[derive(Debug)]
 pub struct Segment {
     path: PathBuf,
-    // Dropped before the map, whose addresses somebody else may get then.
-    #[cfg(unix)]
-    guard: guard_pages::Guard,
-    map: MmapRaw,
-    /// `None` for a segment that takes nothing.
-    file: Option<File>,
+    map: Map,
 }
 
 /// Where the next frame goes. Only its holder appends.
@@ -41,9 +38,23 @@ pub struct Tail {
     count: Option<usize>,
 }
 
-// SAFETY: the map is memory that lives as long as the segment. One thread appends, by `&mut Tail`; others read only
-// frames whose header they loaded with `Acquire`, which `append` stored with `Release` after the payload.
-unsafe impl Sync for Segment {}
+impl Tail {
+    /// Returns the offset of the next frame.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+}
+
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It is there.
+    Done,
+    /// It isn't, and nothing was changed: there is no room.
+    Full,
+    /// It isn't: somebody sealed the segment.
+    Sealed,
+}
 
 impl Segment {
     /// Makes a new file of `size_bytes`.
@@ -52,68 +63,29 @@ impl Segment {
     ///
     /// [`Error::Io`] if the file cannot be made, or the disk has no room for all of it.
     pub fn create(path: &Path, size_bytes: usize) -> Result<(Segment, Tail)> {
-        let file =
-            OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(Error::io("create", path))?;
-        let made = reserve(&file, size_bytes as u64)
-            .map_err(Error::io("reserve room for", path))
-            .and_then(|()| MmapOptions::new().len(size_bytes).map_raw(&file).map_err(Error::io("map", path)));
-        let map = match made {
-            Ok(map) => map,
+        let file = OwnFile::open(OpenOptions::new().read(true).write(true).create_new(true), "create", path)?;
+        let made = file.get().map_err(Error::io("create", path)).and_then(|file| {
+            reserve(file, size_bytes as u64).map_err(Error::io("reserve room for", path))?;
+            Map::new(file, 0, size_bytes).map_err(Error::io("map", path))
+        });
+        drop(file);
+        match made {
+            Ok(map) => Ok(Segment::begin(path, map)),
             Err(error) => {
-                drop(file);
-                let _ = std::fs::remove_file(path);
-                return Err(error);
+                let _ = fs::remove_file(path);
+                Err(error)
             }
-        };
-        let segment = Segment::new(path, map, Some(file));
-        // SAFETY: nobody else knows the segment; it is larger than its magic bytes.
-        unsafe { segment.map.as_mut_ptr().copy_from_nonoverlapping(MAGIC.as_ptr(), MAGIC.len()) };
-        Ok((segment, Tail { offset: MAGIC.len(), count: None }))
-    }
-
-    /// Makes one that takes nothing and has no file.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if the system gives no memory.
-    pub fn nowhere() -> Result<(Segment, Tail)> {
-        let path = Path::new("");
-        let map = MmapOptions::new().len(0).map_anon().map_err(Error::io("map", path))?;
-        Ok((Segment::new(path, MmapRaw::from(map), None), Tail { offset: 0, count: None }))
-    }
-
-    /// Tells whether it takes nothing and has no file.
-    pub fn is_nowhere(&self) -> bool {
-        self.file.is_none()
-    }
-
-    /// Makes sure that the first write to each page costs nothing more. Only while nobody appends.
-    pub fn prepare(&self) {
-        for offset in (0..self.map.len()).step_by(PAGE_BYTES).skip(1) {
-            // SAFETY: inside of the map, and nobody else writes there yet; it is zero already.
-            unsafe { self.map.as_mut_ptr().add(offset).write_volatile(0) };
         }
     }
 
-    /// Gives the file another name.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`]; the name stays then.
-    pub fn rename(&mut self, path: &Path) -> Result<()> {
-        std::fs::rename(&self.path, path).map_err(Error::io("rename", &self.path))?;
-        self.path = path.to_path_buf();
-        Ok(())
-    }
-
-    fn new(path: &Path, map: MmapRaw, file: Option<File>) -> Segment {
-        Segment {
-            path: path.to_path_buf(),
-            #[cfg(unix)]
-            guard: guard_pages::guard(map.as_ptr(), map.len()),
-            map,
-            file,
+    /// Begins to write to a map that nobody else knows.
+    fn begin(path: &Path, map: Map) -> (Segment, Tail) {
+        map.prepare();
+        let segment = Segment { path: path.to_path_buf(), map };
+        if let Some(first) = segment.map.word(0) {
+            first.store(u64::from_ne_bytes(*MAGIC), Ordering::Release);
         }
+        (segment, Tail { offset: MAGIC.len(), count: None })
     }
 
     /// Returns the file.
@@ -121,165 +93,306 @@ impl Segment {
         &self.path
     }
 
+    /// Returns the name of the file.
+    pub fn name(&self) -> &str {
+        self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
     /// Returns the size of the file.
     pub fn size_bytes(&self) -> usize {
-        self.map.len()
+        self.map.size_bytes()
     }
 
+    /// Where frames end: behind them there is always room for a seal.
+    fn end(&self) -> usize {
+        self.map.size_bytes() - frame::HEADER_BYTES
+    }
+
+    /// Tells whether a frame with a payload of so many bytes fits behind the tail.
+    pub fn has_room(&self, tail: &Tail, payload_bytes: usize) -> bool {
+        tail.offset + frame::size(payload_bytes) <= self.end()
+    }
+
+    /// Appends what `value` is encoded to.
     #[inline]
-    fn word(&self, offset: usize) -> Option<&AtomicU64> {
-        let end = offset.checked_add(frame::HEADER_BYTES)?;
-        // SAFETY: inside of the map, which starts on a page, and `offset` is a multiple of 8. Headers and counts are only
-        // accessed as atomics.
-        (end <= self.map.len() && offset % frame::HEADER_BYTES == 0)
-            .then(|| unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(offset).cast()) })
-    }
-
-    /// Appends what `value` is encoded to. `false` if it doesn't fit; nothing is changed then.
-    pub fn append(&self, tail: &mut Tail, value: &impl Serialize) -> bool {
-        let offset = tail.offset;
-        let start = offset + frame::HEADER_BYTES;
-        if start >= self.map.len() {
-            return false;
+    pub fn append(&self, tail: &mut Tail, value: &impl Serialize) -> Pushed {
+        let start = tail.offset + frame::HEADER_BYTES;
+        if start >= self.end() {
+            return Pushed::Full;
         }
         // SAFETY: behind the tail nobody reads or writes but the holder of the tail.
-        let room = unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr().add(start), self.map.len() - start) };
+        let room = unsafe { self.map.room(start, self.end()) };
         match postcard::to_slice(value, room) {
             Ok(payload) => {
                 let length = payload.len();
-                let header = frame::header(payload, offset, self.last_count(tail));
-                self.publish(tail, header, length)
+                let header = frame::header(payload, tail.offset, self.last_count(tail));
+                self.publish(tail, header, frame::size(length), None)
             }
             Err(_) => {
                 room.fill(0);
-                false
+                Pushed::Full
             }
         }
     }
 
-    /// Appends a payload that is encoded already. `false` if it doesn't fit.
-    pub fn append_payload(&self, tail: &mut Tail, payload: &[u8]) -> bool {
-        let offset = tail.offset;
-        let start = offset + frame::HEADER_BYTES;
-        if start + payload.len() > self.map.len() {
-            return false;
+    /// Appends a payload that is encoded already.
+    pub fn append_payload(&self, tail: &mut Tail, payload: &[u8]) -> Pushed {
+        if !self.has_room(tail, payload.len()) {
+            return Pushed::Full;
         }
-        // SAFETY: as in `append`.
-        unsafe { self.map.as_mut_ptr().add(start).copy_from_nonoverlapping(payload.as_ptr(), payload.len()) };
-        self.publish(tail, frame::header(payload, offset, self.last_count(tail)), payload.len())
+        self.copy_payload(tail, payload);
+        let header = frame::header(payload, tail.offset, self.last_count(tail));
+        self.publish(tail, header, frame::size(payload.len()), None)
     }
 
-    fn publish(&self, tail: &mut Tail, header: u64, payload_len: usize) -> bool {
-        let Some(place) = self.word(tail.offset) else { return false };
-        place.store(header.to_le(), Ordering::Release);
-        *tail = Tail { offset: tail.offset + frame::size(payload_len), count: None };
-        true
+    /// Appends a frame that counts.
+    pub fn append_count(&self, tail: &mut Tail, payload: &[u8], count: u32) -> Pushed {
+        let place = tail.offset + frame::size(payload.len());
+        if place + frame::HEADER_BYTES > self.end() {
+            return Pushed::Full;
+        }
+        let header = frame::counting_header(payload, tail.offset, self.last_count(tail));
+        self.copy_payload(tail, payload);
+        if let Some(word) = self.map.word(place) {
+            word.store((u64::from(count) * frame::COUNT_CODE).to_le(), Ordering::Relaxed);
+        }
+        self.publish(tail, header, frame::size(payload.len()) + frame::HEADER_BYTES, Some(place))
+    }
+
+    fn copy_payload(&self, tail: &Tail, payload: &[u8]) {
+        let start = tail.offset + frame::HEADER_BYTES;
+        // SAFETY: both callers made sure of the room, and behind the tail nobody else reads or writes.
+        unsafe { self.map.room(start, start + payload.len()) }.copy_from_slice(payload);
+    }
+
+    #[inline]
+    fn publish(&self, tail: &mut Tail, header: u64, size: usize, count: Option<usize>) -> Pushed {
+        let Some(place) = self.map.word(tail.offset) else { return Pushed::Full };
+        if place.compare_exchange(0, header.to_le(), Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return Pushed::Sealed;
+        }
+        *tail = Tail { offset: tail.offset + size, count };
+        Pushed::Done
+    }
+
+    fn count_word(&self, tail: &Tail) -> Option<&AtomicU64> {
+        tail.count.and_then(|place| self.map.word(place))
     }
 
     fn last_count(&self, tail: &Tail) -> u64 {
-        let word = tail.count.and_then(|place| self.word(place));
-        word.map_or(0, |word| u64::from_le(word.load(Ordering::Relaxed)) / frame::COUNT_CODE)
+        let count = self.count_word(tail).map_or(0, |word| u64::from_le(word.load(Ordering::Relaxed)));
+        (count & !frame::SEALED_COUNT) / frame::COUNT_CODE
     }
 
-    /// Appends a frame that counts. Returns where its count is; `None` if it doesn't fit.
-    pub fn append_count(&self, tail: &mut Tail, payload: &[u8], count: u64) -> Option<usize> {
-        let offset = tail.offset;
-        let place = offset + frame::size(payload.len());
-        if place + frame::HEADER_BYTES > self.map.len() {
-            return None;
-        }
-        // SAFETY: as in `append`.
-        unsafe {
-            self.map
-                .as_mut_ptr()
-                .add(offset + frame::HEADER_BYTES)
-                .copy_from_nonoverlapping(payload.as_ptr(), payload.len());
-        };
-        let header = frame::counting_header(payload, offset, self.last_count(tail));
-        self.word(place)?.store((count * frame::COUNT_CODE).to_le(), Ordering::Relaxed);
-        self.word(offset)?.store(header.to_le(), Ordering::Release);
-        *tail = Tail { offset: place + frame::HEADER_BYTES, count: Some(place) };
-        Some(place)
-    }
-
-    /// Adds to the count of the last frame, whose place [`Segment::append_count`] returned. `false` if it gets too large.
+    /// Adds to the count of the last frame. `false` if there is none, it gets too large, or somebody sealed it.
     #[inline]
-    pub fn add_to_count(&self, place: usize, amount: u32) -> bool {
-        let Some(word) = self.word(place) else { return false };
-        let count = u64::from_le(word.load(Ordering::Relaxed));
-        match count.checked_add(u64::from(amount) * frame::COUNT_CODE) {
-            Some(count) => {
-                word.store(count.to_le(), Ordering::Release);
-                true
-            }
-            None => false,
+    pub fn add_to_count(&self, tail: &Tail, amount: u32) -> bool {
+        let Some(word) = self.count_word(tail) else { return false };
+        let old = u64::from_le(word.load(Ordering::Relaxed));
+        let new = old + u64::from(amount) * frame::COUNT_CODE;
+        old & frame::SEALED_COUNT == 0
+            && new < frame::SEALED_COUNT
+            // It fails only where somebody else wrote, which is the seal.
+            && word.compare_exchange(old.to_le(), new.to_le(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Seals it, for its writer. Nothing is appended any more, by nobody.
+    pub fn seal(&self, tail: &Tail) {
+        if let Some(word) = self.map.word(tail.offset) {
+            let _ = word.compare_exchange(0, frame::SEAL.to_le(), Ordering::AcqRel, Ordering::Relaxed);
         }
-    }
-
-    /// Opens the file of another process, to read it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if it cannot be opened or mapped, for example because it is empty.
-    pub fn open(path: &Path) -> Result<Segment> {
-        let file = OpenOptions::new().read(true).write(true).open(path).map_err(Error::io("open", path))?;
-        // Nothing is written, but 32-bit processors may read 8 bytes in one step only where they could.
-        let map = MmapOptions::new().map_raw(&file).map_err(Error::io("map", path))?;
-        Ok(Segment::new(path, map, Some(file)))
-    }
-
-    /// Tells whether it begins as a segment does.
-    pub fn has_magic(&self) -> bool {
-        self.word(0).is_some_and(|word| word.load(Ordering::Relaxed).to_ne_bytes() == *MAGIC)
-    }
-
-    /// Returns what is at `offset`; `previous` is the count of the frame before.
-    pub fn read(&self, offset: usize, previous: u64) -> Found<'_> {
-        // SAFETY: the map lives as long as the segment. Of what `append` may still write, only headers and counts are
-        // read, and those as atomics; a payload is read when its header is there.
-        let bytes = unsafe { std::slice::from_raw_parts(self.map.as_ptr(), self.map.len()) };
-        frame::read_with(bytes, offset, previous, |offset| {
-            self.word(offset).map_or(0, |word| u64::from_le(word.load(Ordering::Acquire)))
-        })
-    }
-
-    /// Gives the room behind `offset` back to the disk. Only when nothing is appended any more.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`]; Windows refuses while the file is mapped.
-    pub fn into_cut(self, tail: &Tail) -> Result<()> {
-        #[cfg(unix)]
-        drop(self.guard);
-        let (path, map, file) = (self.path, self.map, self.file);
-        drop(map);
-        file.map_or(Ok(()), |file| file.set_len(tail.offset as u64).map_err(Error::io("cut", &path)))
-    }
-
-    /// Returns the offset of the tail.
-    pub fn used(tail: &Tail) -> usize {
-        tail.offset
+        if let Some(word) = self.count_word(tail) {
+            word.fetch_or(frame::SEALED_COUNT.to_le(), Ordering::AcqRel);
+        }
     }
 }
 
+/// Reads what was appended, while it goes on.
+impl Source for &Segment {
+    fn word(&mut self, offset: usize) -> u64 {
+        self.map.word(offset).map_or(0, |word| u64::from_le(word.load(Ordering::Acquire)))
+    }
+
+    fn payload(&mut self, start: usize, length: usize) -> Option<&[u8]> {
+        // SAFETY: the header was read by `word`.
+        unsafe { self.map.published(start, length) }
+    }
+}
+
+/// Seals a file behind its last frame, at `offset`, whose count is at `count`. `false` if there is a frame at `offset` now.
+///
+/// Whoever writes the file finds the seal with its next call.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn seal_file(file: &OwnFile, length: u64, offset: usize, count: Option<usize>) -> std::io::Result<bool> {
+    if offset as u64 + frame::HEADER_BYTES as u64 > length {
+        // It was cut, so that nothing can be appended.
+        return Ok(true);
+    }
+    // Whole pages of the largest size that is in use; the words that count are at most two frames apart.
+    const GRAIN: usize = 64 << 10;
+    let first = count.unwrap_or(offset) / GRAIN * GRAIN;
+    let map = Map::new(file.get()?, first as u64, offset + frame::HEADER_BYTES - first)?;
+    if let Some(word) = map.word(offset - first) {
+        let seal = word.compare_exchange(0, frame::SEAL.to_le(), Ordering::AcqRel, Ordering::Acquire);
+        if seal.is_err_and(|found| u64::from_le(found) != frame::SEAL) {
+            return Ok(false);
+        }
+    }
+    if let Some(word) = count.and_then(|count| map.word(count - first)) {
+        word.fetch_or(frame::SEALED_COUNT.to_le(), Ordering::AcqRel);
+    }
+    Ok(true)
+}
+
+/// Returns the bytes of a whole segment with these frames, sealed: for a file that is written at once.
+pub fn sealed_bytes(frames: &[u8]) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    frame::scan(frames, 0, |payload| frame::push(&mut bytes, payload));
+    bytes.extend_from_slice(&frame::SEAL.to_le_bytes());
+    bytes
+}
+
 #[cfg(target_os = "linux")]
-fn reserve(file: &File, size_bytes: u64) -> std::io::Result<()> {
+fn reserve(file: &fs::File, size_bytes: u64) -> std::io::Result<()> {
     use std::os::fd::AsRawFd;
 
     let size = libc::off64_t::try_from(size_bytes).map_err(std::io::Error::other)?;
+    // The call of the kernel itself: posix_fallocate of some C libraries writes holes where a file system has no such call,
+    // and says that it reserved something.
     // SAFETY: the descriptor is open.
-    match unsafe { libc::posix_fallocate64(file.as_raw_fd(), 0, size) } {
+    match unsafe { libc::fallocate64(file.as_raw_fd(), 0, 0, size) } {
         0 => Ok(()),
-        code => Err(std::io::Error::from_raw_os_error(code)),
+        _ => match std::io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::EOPNOTSUPP) => write_zeros(file, size_bytes),
+            error => Err(error),
+        },
     }
 }
 
 /// Where the system has no call for it, the zeros are written.
 #[cfg(not(target_os = "linux"))]
-fn reserve(file: &File, size_bytes: u64) -> std::io::Result<()> {
+fn reserve(file: &fs::File, size_bytes: u64) -> std::io::Result<()> {
+    write_zeros(file, size_bytes)
+}
+
+fn write_zeros(mut file: &fs::File, size_bytes: u64) -> std::io::Result<()> {
     use std::io::Write;
 
-    let mut file = file;
-    let zeros = vec![0; size_bytes as usize];
-    file.write_all(&zeros)
+    const BLOCK_BYTES: u64 = 64 << 10;
+    let zeros = [0; BLOCK_BYTES as usize];
+    let mut left = size_bytes;
+    while left > 0 {
+        let length = left.min(BLOCK_BYTES);
+        file.write_all(&zeros[..length as usize])?;
+        left -= length;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::super::frame::Found;
+    use super::*;
+
+    #[cfg(not(miri))]
+    fn create(size_bytes: usize) -> (Segment, Tail) {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("glean-segment-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        let made = Segment::create(&path, size_bytes).unwrap();
+        let _ = fs::remove_file(path);
+        made
+    }
+
+    #[cfg(miri)]
+    fn create(size_bytes: usize) -> (Segment, Tail) {
+        Segment::begin(Path::new("segment"), Map::in_memory(size_bytes))
+    }
+
+    /// Reads all frames: the sum of their counts, and how many others there are.
+    fn read_all(segment: &Segment) -> (u64, u64, bool) {
+        let mut source = segment;
+        let (mut offset, mut previous, mut counted, mut others) = (MAGIC.len(), 0, 0, 0);
+        loop {
+            let found = frame::find(&mut source, offset, previous);
+            match found {
+                Found::Payload(length) => {
+                    let payload = source.payload(offset + frame::HEADER_BYTES, length).unwrap();
+                    assert!(payload.iter().all(|byte| *byte == payload[0]));
+                    others += 1;
+                }
+                Found::Counted(_, count) => counted += count,
+                Found::End => return (counted, others, false),
+                Found::Sealed => return (counted, others, true),
+                // A count that grew, or that got its last value, between two looks at it.
+                Found::Damage => return (counted, others, false),
+            }
+            (offset, previous) = (offset + found.size(), found.count());
+        }
+    }
+
+    #[test]
+    fn a_reader_sees_whole_frames_while_they_are_written() {
+        const FRAMES: u8 = if cfg!(miri) { 12 } else { 200 };
+        let (segment, mut tail) = create(16 << 10);
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut last = 0;
+                while !is_over.load(Ordering::Acquire) {
+                    let (_, others, _) = read_all(&segment);
+                    assert!(others >= last, "frames don't go away");
+                    last = others;
+                }
+            });
+            for byte in 1..=FRAMES {
+                assert_eq!(segment.append_payload(&mut tail, &[byte; 13]), Pushed::Done);
+                assert_eq!(segment.append_count(&mut tail, b"count", 1), Pushed::Done);
+                assert!(segment.add_to_count(&tail, 2));
+            }
+            is_over.store(true, Ordering::Release);
+        });
+        assert_eq!(read_all(&segment), (3 * u64::from(FRAMES), u64::from(FRAMES), false));
+    }
+
+    #[test]
+    fn what_was_acknowledged_before_a_seal_is_in_front_of_it() {
+        const ROUNDS: u32 = if cfg!(miri) { 6 } else { 300 };
+        for round in 0..ROUNDS {
+            let (segment, mut tail) = create(4096);
+            assert_eq!(segment.append_count(&mut tail, b"count", 1), Pushed::Done);
+            let end = tail.offset;
+            let acknowledged = std::thread::scope(|scope| {
+                let writer = scope.spawn(|| (0..1000).take_while(|_| segment.add_to_count(&tail, 1)).count());
+                let _ = scope.spawn(|| {
+                    (0..round % 50).for_each(|_| std::hint::spin_loop());
+                    // What a taker does.
+                    segment.map.word(end).unwrap().store(frame::SEAL.to_le(), Ordering::Release);
+                    let place = segment.map.word(end - frame::HEADER_BYTES).unwrap();
+                    place.fetch_or(frame::SEALED_COUNT.to_le(), Ordering::AcqRel);
+                });
+                writer.join().unwrap()
+            });
+            assert_eq!(read_all(&segment), (1 + acknowledged as u64, 0, true));
+            assert_eq!(segment.append_payload(&mut tail, b"later"), Pushed::Sealed);
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_a_seal_behind_the_last_frame() {
+        let (segment, mut tail) = create(256);
+        let mut frames = 0;
+        while segment.append_payload(&mut tail, b"xxxxxxxx") == Pushed::Done {
+            frames += 1;
+        }
+        assert_eq!(frames, 15);
+        assert_eq!(segment.append_count(&mut tail, b"", 1), Pushed::Full);
+        segment.seal(&tail);
+        assert_eq!(read_all(&segment), (0, 15, true));
+    }
 }

@@ -4,7 +4,7 @@ use super::Machine;
 use crate::common_metric_data::Lifetime;
 use crate::error_recording::ErrorType;
 use crate::events::EVENTS_PING;
-use crate::journal::op::Moment;
+use crate::machine::op::Moment;
 use crate::store::{Address, Value};
 use crate::time::TimeUnit;
 

@@ -2,7 +2,7 @@
 
 use super::{Machine, activity, client_id};
 use crate::common_metric_data::Lifetime;
-use crate::journal::op::Moment;
+use crate::machine::op::Moment;
 use crate::store::base::Effect;
 use crate::store::{Address, CLIENT_INFO_STORE, INTERNAL_STORE, Value};
 use crate::time::TimeUnit;

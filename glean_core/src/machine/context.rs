@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 
 use crate::histogram::Buckets;
-use crate::journal::op::{DebugTags, Moment, Op, ServerKnobs};
+use crate::machine::op::{DebugTags, Moment, Op, ServerKnobs};
 use crate::metrics::MetricDefinition;
 use crate::ping::PingDefinition;
 use crate::store::is_pseudo_store;

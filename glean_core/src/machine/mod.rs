@@ -7,6 +7,7 @@ pub mod activity;
 pub mod client_id;
 pub mod collection;
 pub mod context;
+pub mod op;
 pub mod scope;
 pub mod session;
 pub mod startup;
@@ -17,8 +18,8 @@ use std::sync::Arc;
 
 use crate::common_metric_data::Lifetime;
 use crate::experiments;
-use crate::journal::op::{Facts, Op};
 use crate::logging::log_at;
+use crate::machine::op::{Facts, Op};
 use crate::metrics::{self, Recording};
 use crate::store::base::Effect;
 use crate::store::{ALL_PINGS_STORE, Address, CLIENT_INFO_STORE, INTERNAL_STORE, State, Value};
@@ -279,7 +280,7 @@ impl Machine<'_> {
         &mut self,
         name: &str,
         pings: &[String],
-        moment: &crate::journal::op::Moment,
+        moment: &crate::machine::op::Moment,
         extra: std::collections::BTreeMap<String, String>,
         keep: Keep,
     ) {

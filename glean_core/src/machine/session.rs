@@ -9,7 +9,7 @@ use super::{Keep, Machine};
 use crate::common_metric_data::Lifetime;
 use crate::error_recording::METRICS_PING;
 use crate::events::{self, EVENTS_PING, SessionMetadata};
-use crate::journal::op::Moment;
+use crate::machine::op::Moment;
 use crate::store::{INTERNAL_STORE, Value};
 
 const SEQUENCE: &str = "session#seq";

@@ -4,7 +4,7 @@ use super::{EXPERIMENTATION_ID, Machine, activity};
 use crate::common_metric_data::Lifetime;
 use crate::error_recording::METRICS_PING;
 use crate::events;
-use crate::journal::op::{Facts, Start};
+use crate::machine::op::{Facts, Start};
 use crate::metrics::{self, memory_distribution};
 use crate::store::{ALL_PINGS_STORE, Address, CLIENT_INFO_STORE, INTERNAL_STORE, Value};
 use crate::text::truncate;

@@ -8,8 +8,8 @@ use super::collection::DELETION_REQUEST_PING;
 use crate::common_metric_data::Lifetime;
 use crate::error_recording::METRICS_PING;
 use crate::events::EVENTS_PING;
-use crate::journal::op::Moment;
 use crate::logging::log_at;
+use crate::machine::op::Moment;
 use crate::ping::{self, PingDefinition};
 use crate::store::Value;
 use crate::store::base::Effect;
@@ -88,7 +88,7 @@ impl Machine<'_> {
         if self.context.stores_submitted_pings {
             self.list_submitted(&document_id, name, moment, &content[body_start..body_end]);
         }
-        let (folder, content) = (folder.to_owned(), Some(content));
+        let folder = folder.to_owned();
         self.outgoing.push(Effect::Publish { document_id: document_id.clone(), folder, content });
         if BUILT_IN_PINGS.contains(&name.as_str()) {
             let pings = [METRICS_PING, "baseline", "health"];

@@ -3,26 +3,20 @@
 //! A file has three lines: submission path, body, metadata; the last one has no newline.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use crate::disk::{self, Unsynced, in_folder};
 use crate::error::{Error, Result};
 use crate::logging::log_at;
 use crate::machine::client_id;
 use crate::machine::submission::{DELETION_REQUESTS, PENDING};
-use crate::store::base::{self, Effect, Unsynced, sync_parent};
+use crate::store::base::Effect;
 
 const TEMPORARY: &str = "tmp";
-
-/// Writes a ping to `tmp/<document id>`.
-///
-/// # Errors
-///
-/// [`Error::Io`]; nothing is left then.
-pub fn write(data_dir: &Path, document_id: &str, content: &[u8]) -> Result<Unsynced> {
-    in_folder(&data_dir.join(TEMPORARY).join(document_id), |path| base::write(path, content))
-}
+/// How many pings are kept open until they are synced; others are opened again for it.
+const MAX_OPEN: usize = 8;
 
 /// What is known of pings that are to be published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +30,7 @@ pub enum Attempt {
 }
 
 /// A ping file where uploaders find it, and the open file if it is still to be synced.
-pub type Published = (PathBuf, Option<File>);
+pub type Published = (PathBuf, Option<Unsynced>);
 
 /// Does what belongs to a base that is in place. [`sync`] waits until all of it is on the disk.
 ///
@@ -49,7 +43,10 @@ pub fn carry_out(data_dir: &Path, effects: &[Effect], attempt: Attempt) -> Resul
     for effect in effects {
         let outcome = match effect {
             Effect::Publish { document_id, folder, content } => {
-                publish(data_dir, document_id, folder, content.as_deref(), attempt).map(|made| published.extend(made))
+                publish(data_dir, document_id, folder, content, attempt).map(|made| {
+                    let is_kept_open = published.len() < MAX_OPEN;
+                    published.extend(made.map(|(path, file)| (path, file.filter(|_| is_kept_open))));
+                })
             }
             Effect::RemovePending(name) => {
                 remove_pending(data_dir, |ping| ping == name);
@@ -80,11 +77,13 @@ pub fn carry_out(data_dir: &Path, effects: &[Effect], attempt: Attempt) -> Resul
 pub fn sync(published: &[Published]) -> Result<()> {
     let mut folders = BTreeSet::new();
     for (path, file) in published {
-        if let Some(file) = file {
-            file.sync_all().map_err(Error::io("sync", path))?;
+        match file {
+            Some(file) => file.sync().map_err(Error::io("sync", path))?,
+            // An uploader may have taken it.
+            None => disk::sync(path).or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) })?,
         }
         if folders.insert(path.parent()) {
-            sync_parent(path);
+            disk::sync_parent(path);
         }
     }
     Ok(())
@@ -95,7 +94,7 @@ fn publish(
     data_dir: &Path,
     document_id: &str,
     folder: &str,
-    content: Option<&str>,
+    content: &str,
     attempt: Attempt,
 ) -> Result<Option<Published>> {
     // Only a base that somebody else wrote can say so, and it must not lead out of the directory, or nowhere for ever.
@@ -105,25 +104,16 @@ fn publish(
     }
     let temporary = data_dir.join(TEMPORARY).join(document_id);
     let target = data_dir.join(folder).join(document_id);
-    if attempt == Attempt::Published && !target.exists() {
+    let is_there = attempt != Attempt::First && holds(&target, content);
+    if content.is_empty() || attempt == Attempt::Published && !target.exists() {
         return Ok(None);
     }
-    let file = match content {
-        Some(content) if attempt == Attempt::First || !holds(&target, content) => {
-            Some(write(data_dir, document_id, content.as_bytes())?.into_file())
-        }
-        // Windows syncs only what may be written.
-        Some(_) => return Ok(OpenOptions::new().write(true).open(&target).ok().map(|file| (target, Some(file)))),
-        None => None,
-    };
-    let moved =
-        in_folder(&target, |target| fs::rename(&temporary, target).map_err(Error::io("move a ping to", target)));
-    match moved {
-        // Moved before.
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound && content.is_none() => Ok(None),
-        Err(error) => Err(error),
-        Ok(()) => Ok(Some((target, file))),
+    if is_there {
+        return Ok(Some((target, None)));
     }
+    let file = in_folder(&temporary, |temporary| disk::write(temporary, content.as_bytes()))?;
+    in_folder(&target, |target| fs::rename(&temporary, target).map_err(Error::io("move a ping to", target)))?;
+    Ok(Some((target, Some(file))))
 }
 
 /// Tells whether a file has this content.
@@ -131,39 +121,16 @@ fn holds(path: &Path, content: &str) -> bool {
     fs::read(path).is_ok_and(|found| found == content.as_bytes())
 }
 
-/// Does something with a file whose folder may not exist yet.
-fn in_folder<T>(path: &Path, work: impl Fn(&Path) -> Result<T>) -> Result<T> {
-    match work(path) {
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-            }
-            work(path)
-        }
-        outcome => outcome,
-    }
-}
-
 fn write_client_id(data_dir: &Path, client_id: &str) -> Result<()> {
     let path = data_dir.join(client_id::FILE);
-    let temporary = path.with_extension("new");
-    base::write(&temporary, client_id.as_bytes())?.sync()?;
-    fs::rename(&temporary, &path).map_err(Error::io("replace", &path))?;
-    sync_parent(&path);
+    disk::replace(&path, client_id.as_bytes())?;
+    disk::sync_parent(&path);
     Ok(())
 }
 
-/// Removes from `tmp/` what an interrupted process left, except what an effect is going to publish.
-pub fn remove_unfinished(data_dir: &Path, effects: &[Effect]) {
-    for file in list(&data_dir.join(TEMPORARY)) {
-        let is_kept = effects.iter().any(|effect| match effect {
-            Effect::Publish { document_id, .. } => file.file_name().is_some_and(|name| name == document_id.as_str()),
-            _ => false,
-        });
-        if !is_kept {
-            remove(&file);
-        }
-    }
+/// Removes from `tmp/` what an interrupted process left. The base has it, if it is still to be published.
+pub fn remove_unfinished(data_dir: &Path) {
+    list(&data_dir.join(TEMPORARY)).iter().for_each(|file| remove(file));
 }
 
 fn remove_pending(data_dir: &Path, is_removed: impl Fn(&str) -> bool) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{EntryInPing, PingDefinition};
 use crate::common_metric_data::Lifetime;
 use crate::experiments;
-use crate::journal::op::Moment;
+use crate::machine::op::Moment;
 use crate::machine::{Machine, submission};
 use crate::store::value::{ExperimentInPing, InPing};
 use crate::store::{CLIENT_INFO_STORE, Entry, INTERNAL_STORE, State, Value};

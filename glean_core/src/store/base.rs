@@ -10,8 +10,8 @@
 //! before is left out.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -20,9 +20,10 @@ use super::is_pseudo_store;
 use super::state::{Address, State};
 use super::value::Value;
 use crate::common_metric_data::Lifetime;
+use crate::disk::{self, OwnFile};
 use crate::error::{Error, Result};
 use crate::events::StoredEvent;
-use crate::journal::frame::{self, Found};
+use crate::journal::frame;
 
 const MAGIC: &[u8; 8] = b"GLEANB03";
 /// Where the head begins, behind the magic bytes and the mark.
@@ -31,6 +32,8 @@ const HEAD: usize = 16;
 const HEAD_BYTES: usize = 40;
 /// Where the frames behind the head begin.
 const FRAMES: usize = HEAD + frame::size(HEAD_BYTES);
+/// The largest file that is read.
+const MAX_BYTES: u64 = 1 << 30;
 /// Halves are multiples of what file systems give out.
 const BLOCK_BYTES: usize = 4096;
 /// How many values lie in one frame: what one damaged place takes at most.
@@ -40,10 +43,8 @@ const PSEUDO_VALUES_PER_FRAME: usize = 8;
 
 /// How far the save of a half came; behind the magic bytes of each half.
 pub mod mark {
-    /// It is being written: it counts if it is whole.
+    /// It was written, and counts if it is whole.
     pub const BEGUN: [u8; 8] = [0; 8];
-    /// It is whole, and the other one doesn't count any more.
-    pub const SAVED: [u8; 8] = *b"is saved";
     /// Its pings are where uploaders find them, too: one that isn't there was sent.
     pub const PUBLISHED: [u8; 8] = *b"in place";
     /// All effects are carried out and on the disk.
@@ -85,9 +86,9 @@ pub enum Effect {
         document_id: String,
         /// The folder it goes to.
         folder: String,
-        /// What is in it; `None` if it is in `tmp/` already. It lies in a frame of its own.
+        /// What is in it. It lies in a frame of its own, which may be damaged: then there is nothing to publish.
         #[serde(skip)]
-        content: Option<String>,
+        content: String,
     },
     /// Removes the waiting files of this ping.
     RemovePending(String),
@@ -167,7 +168,7 @@ struct Head {
 impl Head {
     /// Reads it from the first bytes of a half; `None` if it is damaged.
     fn read(bytes: &[u8]) -> Option<Head> {
-        let Found::Payload(payload) = frame::read(bytes, HEAD) else { return None };
+        let payload = frame::payload_at(bytes, HEAD)?;
         if payload.len() != HEAD_BYTES {
             return None;
         }
@@ -220,17 +221,16 @@ impl BaseFile {
     ///
     /// [`Error::Io`] if the file exists and cannot be read.
     pub fn generation(&self) -> Result<Option<u64>> {
-        let mut file = match File::open(&self.path) {
+        let file = match OwnFile::open_read(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("open", &self.path)(error)),
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
         };
-        let length = file.metadata().map(|data| data.len());
-        let mut read = |offset: usize| -> io::Result<Option<Head>> {
-            let mut bytes = Vec::with_capacity(FRAMES);
-            file.seek(SeekFrom::Start(offset as u64))?;
-            (&mut file).take(FRAMES as u64).read_to_end(&mut bytes)?;
-            Ok(Head::read(&bytes))
+        let length = file.get().and_then(fs::File::metadata).map(|data| data.len());
+        let read = |offset: usize| -> io::Result<Option<Head>> {
+            let mut bytes = [0; FRAMES];
+            let length = file.read_at(offset as u64, &mut bytes)?;
+            Ok(Head::read(&bytes[..length]))
         };
         let both = length.and_then(|length| {
             let first = read(0)?;
@@ -246,7 +246,7 @@ impl BaseFile {
         Ok(Some(newest))
     }
 
-    /// Saves a base, and returns its size. `header` gets the numbers of the new base; `unsynced` are files that it refers to.
+    /// Saves a base, and returns its size. `header` gets the numbers of the new base.
     ///
     /// When this returns, the base is on the disk; if the file had to be replaced, [`BaseFile::settle`] makes sure that it
     /// is the one that is found there.
@@ -254,14 +254,10 @@ impl BaseFile {
     /// # Errors
     ///
     /// [`Error::Io`]; the old base still counts then.
-    pub fn save(&mut self, header: &mut Header, state: &State, unsynced: Vec<Unsynced>) -> Result<usize> {
-        // One after the other only when all are written: file systems do most of the work for the first one.
-        for file in unsynced {
-            file.sync()?;
-        }
+    pub fn save(&mut self, header: &mut Header, state: &State) -> Result<usize> {
         let half = self.encode(header, state);
         let fitting = self.place.filter(|place| half.len() <= place.capacity);
-        let opened = fitting.and_then(|place| Some((place, OpenOptions::new().write(true).open(&self.path).ok()?)));
+        let opened = fitting.and_then(|place| Some((place, self.open_to_write().ok()?)));
         match opened {
             Some((place, file)) => self.overwrite(file, place, half),
             // With room to grow. Windows replaces no file that is open.
@@ -286,13 +282,17 @@ impl BaseFile {
     /// Waits until a power cut brings no former file back. Needed before anything is removed that the base replaces.
     pub fn settle(&mut self) {
         if std::mem::take(&mut self.is_unsettled) {
-            sync_parent(&self.path);
+            disk::sync_parent(&self.path);
         }
     }
 
     /// Tells whether the file is much larger than a base of `bytes`.
     pub fn is_roomy(&self, bytes: usize) -> bool {
         self.place.is_some_and(|place| place.capacity > 4 * bytes.max(BLOCK_BYTES))
+    }
+
+    fn open_to_write(&self) -> Result<OwnFile> {
+        OwnFile::open(OpenOptions::new().write(true), "open", &self.path)
     }
 
     fn encode(&mut self, header: &mut Header, state: &State) -> Vec<u8> {
@@ -307,7 +307,7 @@ impl BaseFile {
     }
 
     /// Writes the half that doesn't count.
-    fn overwrite(&mut self, mut file: File, mut place: Place, mut half: Vec<u8>) -> Result<usize> {
+    fn overwrite(&mut self, file: OwnFile, mut place: Place, mut half: Vec<u8>) -> Result<usize> {
         let length = half.len();
         let other = 1 - place.half;
         let is_new = place.used[other] == 0;
@@ -319,11 +319,10 @@ impl BaseFile {
         self.place = Some(place);
         let saved = (|| {
             if is_new {
-                file.set_len(2 * place.capacity as u64)?;
+                file.get()?.set_len(2 * place.capacity as u64)?;
             }
-            file.seek(SeekFrom::Start((other * place.capacity) as u64))?;
-            file.write_all(&half)?;
-            file.sync_data()
+            file.write_at((other * place.capacity) as u64, &half)?;
+            file.get()?.sync_data()
         })();
         saved.map_err(Error::io("write", &self.path))?;
         // From here on it counts, as it is whole; the marks tell it from one that is damaged later.
@@ -336,11 +335,9 @@ impl BaseFile {
     fn replace(&mut self, mut half: Vec<u8>, capacity: usize, halves: usize) -> Result<usize> {
         let length = half.len();
         half.resize(capacity * halves, 0);
-        seal(&mut half, length, capacity, mark::SAVED);
-        let temporary = self.path.with_extension("new");
-        write(&temporary, &half)?.sync()?;
-        fs::rename(&temporary, &self.path).map_err(Error::io("replace", &self.path))?;
-        self.place = Some(Place { half: 0, capacity, used: [length, 0], mark: mark::SAVED });
+        seal(&mut half, length, capacity, mark::BEGUN);
+        disk::replace(&self.path, &half)?;
+        self.place = Some(Place { half: 0, capacity, used: [length, 0], mark: mark::BEGUN });
         self.is_unsettled = true;
         Ok(length)
     }
@@ -348,11 +345,11 @@ impl BaseFile {
     /// Notes how far the save came. What keeps that from being written costs only that effects are carried out again.
     pub fn note(&mut self, mark: [u8; 8]) {
         let Some(place) = self.place.as_mut().filter(|place| place.mark != mark) else { return };
-        if let Ok(mut file) = OpenOptions::new().write(true).open(&self.path) {
+        if let Ok(file) = OwnFile::open(OpenOptions::new().write(true), "open", &self.path) {
             let other = 1 - place.half;
-            let noted = put_mark(&mut file, place.half * place.capacity, mark);
+            let noted = put_mark(&file, place.half * place.capacity, mark);
             if place.used[other] > 0 {
-                let _ = put_mark(&mut file, other * place.capacity, mark::OUTDATED);
+                let _ = put_mark(&file, other * place.capacity, mark::OUTDATED);
             }
             if noted.is_ok() {
                 place.mark = mark;
@@ -366,19 +363,20 @@ impl BaseFile {
 
 /// Lets the system begin to write what was changed: the next save has less to wait for then.
 #[cfg(target_os = "linux")]
-fn start_writing(file: &File) {
+fn start_writing(file: &OwnFile) {
     use std::os::fd::AsRawFd;
 
-    // SAFETY: the descriptor is open. The call waits for nothing, and what it doesn't do the next sync does.
-    unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+    if let Ok(file) = file.get() {
+        // SAFETY: the descriptor is open. The call waits for nothing, and what it doesn't do the next sync does.
+        unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn start_writing(_file: &File) {}
+fn start_writing(_file: &OwnFile) {}
 
-fn put_mark(file: &mut File, half: usize, mark: [u8; 8]) -> io::Result<()> {
-    file.seek(SeekFrom::Start((half + MAGIC.len()) as u64))?;
-    file.write_all(&mark)
+fn put_mark(file: &OwnFile, half: usize, mark: [u8; 8]) -> io::Result<()> {
+    file.write_at((half + MAGIC.len()) as u64, &mark)
 }
 
 /// Reads a base. A missing file is an empty base; damage is told, never an error.
@@ -387,12 +385,20 @@ fn put_mark(file: &mut File, half: usize, mark: [u8; 8]) -> io::Result<()> {
 ///
 /// [`Error::Io`] if the file exists and cannot be read.
 pub fn load(path: &Path) -> Result<Loaded> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::default()),
-        Err(error) => return Err(Error::io("read", path)(error)),
+    let file = match OwnFile::open_read(path) {
+        Ok(file) => file,
+        Err(error) if error.is_not_found() => return Ok(Loaded::default()),
+        Err(error) => return Err(error),
     };
-    Ok(parse(&bytes))
+    let read = || -> io::Result<Vec<u8>> {
+        let length = file.get()?.metadata()?.len();
+        // What is in the file of a base has been in memory once. Beyond that there is nothing to be saved.
+        let mut bytes = vec![0; usize::try_from(length.min(MAX_BYTES)).unwrap_or(0)];
+        let length = file.read_at(0, &mut bytes)?;
+        bytes.truncate(length);
+        Ok(bytes)
+    };
+    Ok(parse(&read().map_err(Error::io("read", path))?))
 }
 
 /// Reads the base from the bytes of its file.
@@ -453,8 +459,8 @@ fn read_half(bytes: &[u8], head: Option<Head>) -> Loaded {
     let mut lost = 0;
     let mut offset = FRAMES;
     while offset < bytes.len() {
-        match frame::read(bytes, offset) {
-            Found::Payload(payload) => {
+        match frame::payload_at(bytes, offset) {
+            Some(payload) => {
                 match postcard::from_bytes::<Item<'_>>(payload) {
                     Ok(Item::Values(store, lifetime, values)) => set_values(&mut loaded.state, store, lifetime, values),
                     Ok(Item::Event(ping, event)) => {
@@ -468,8 +474,8 @@ fn read_half(bytes: &[u8], head: Option<Head>) -> Loaded {
                 }
                 offset += frame::size(payload.len());
             }
-            found => {
-                lost += if found == Found::End { 0 } else { frame::HEADER_BYTES };
+            None => {
+                lost += if frame::word_at(bytes, offset) == 0 { 0 } else { frame::HEADER_BYTES };
                 offset += frame::HEADER_BYTES;
             }
         }
@@ -480,7 +486,7 @@ fn read_half(bytes: &[u8], head: Option<Head>) -> Loaded {
             loaded.header = header;
             for effect in &mut loaded.header.effects {
                 if let Effect::Publish { document_id, content, .. } = effect {
-                    *content = contents.remove(document_id.as_str());
+                    *content = contents.remove(document_id.as_str()).unwrap_or_default();
                 }
             }
             match head.map(|head| head.mark) {
@@ -519,14 +525,14 @@ pub fn to_bytes(header: &Header, state: &State) -> Vec<u8> {
     let length = half.len();
     let capacity = length.next_multiple_of(BLOCK_BYTES);
     half.resize(capacity, 0);
-    seal(&mut half, length, capacity, mark::SAVED);
+    seal(&mut half, length, capacity, mark::BEGUN);
     half
 }
 
 /// Returns a half whose beginning is still to be filled in by [`seal`].
 fn encode(header: &Header, state: &State) -> Vec<u8> {
     let contents = header.effects.iter().map(|effect| match effect {
-        Effect::Publish { content: Some(content), .. } => content.len(),
+        Effect::Publish { content, .. } => content.len(),
         _ => 0,
     });
     let mut bytes = Vec::with_capacity(BLOCK_BYTES + contents.sum::<usize>());
@@ -556,7 +562,7 @@ fn encode(header: &Header, state: &State) -> Vec<u8> {
         }
     }
     for effect in &header.effects {
-        if let Effect::Publish { document_id, content: Some(content), .. } = effect {
+        if let Effect::Publish { document_id, content, .. } = effect {
             push(&mut bytes, &BorrowedItem::Content(document_id, content));
         }
     }
@@ -597,58 +603,4 @@ fn seal(half: &mut [u8], length: usize, capacity: usize, mark: [u8; 8]) {
     half[HEAD..payload].copy_from_slice(&header.to_le_bytes());
     half[..8].copy_from_slice(MAGIC);
     half[8..HEAD].copy_from_slice(&mark);
-}
-
-/// A file that was written and is not on the disk itself yet.
-#[derive(Debug)]
-#[must_use]
-pub struct Unsynced {
-    file: File,
-    path: PathBuf,
-}
-
-impl Unsynced {
-    /// Gives the file to somebody who waits later.
-    pub fn into_file(self) -> File {
-        self.file
-    }
-
-    /// Waits until it is.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`]; what is left of the file is removed.
-    pub fn sync(self) -> Result<()> {
-        let synced = self.file.sync_all().map_err(Error::io("sync", &self.path));
-        if synced.is_err() {
-            let _ = fs::remove_file(&self.path);
-        }
-        synced
-    }
-}
-
-/// Writes a new file.
-///
-/// # Errors
-///
-/// [`Error::Io`]; what is left of the file is removed.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<Unsynced> {
-    let mut file = File::create(path).map_err(Error::io("create", path))?;
-    match file.write_all(bytes) {
-        Ok(()) => Ok(Unsynced { file, path: path.to_path_buf() }),
-        Err(error) => {
-            let _ = fs::remove_file(path);
-            Err(Error::io("write", path)(error))
-        }
-    }
-}
-
-/// Makes a rename durable. Only Unix has this, and some file systems refuse it: failure changes nothing for a reader.
-pub fn sync_parent(path: &Path) {
-    #[cfg(unix)]
-    if let Some(directory) = path.parent().and_then(|parent| File::open(parent).ok()) {
-        let _ = directory.sync_all();
-    }
-    #[cfg(not(unix))]
-    let _ = path;
 }

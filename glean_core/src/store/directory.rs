@@ -1,5 +1,6 @@
 //! The files of the database: `base`, `glean.lock`, and for each process its segments and a lock that says it lives.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -10,6 +11,10 @@ use crate::error::{Error, Result};
 
 /// Ends the names of segments.
 const LOG_SUFFIX: &str = ".log";
+/// The lock that whoever folds holds.
+const DIRECTORY_LOCK: &str = "glean.lock";
+/// How many files of a folder are described; of a larger one, only their number.
+const MAX_DESCRIBED_FILES: usize = 100;
 /// Ends the names of the locks of processes.
 const LOCK_SUFFIX: &str = ".lock";
 
@@ -57,7 +62,7 @@ impl Directory {
 
     /// Returns the path of the lock that whoever folds holds.
     pub fn lock(&self) -> PathBuf {
-        self.path.join("glean.lock")
+        self.path.join(DIRECTORY_LOCK)
     }
 
     /// Returns the path of the lock that a process holds as long as it lives.
@@ -65,34 +70,21 @@ impl Directory {
         self.path.join(format!("{process}{LOCK_SUFFIX}"))
     }
 
-    /// Returns the path of the segment that a process made in advance.
-    pub fn spare(&self, process: &str) -> PathBuf {
-        self.path.join(format!("{process}.spare"))
-    }
-
     /// Returns the name of a segment.
     pub fn log_name(process: &str, serial: u32) -> String {
         format!("{process}.{serial:08x}{LOG_SUFFIX}")
     }
 
-    /// Returns the segments of all processes, the oldest process and segment first.
-    pub fn logs(&self) -> Vec<LogFile> {
-        logs_of(&self.names())
-    }
-
-    /// Returns the names of the processes that have a lock here, living or not.
-    pub fn processes(&self) -> Vec<String> {
-        self.processes_of(&self.names())
-    }
-
-    /// Returns those of the processes whose files have these names.
-    pub fn processes_of(&self, names: &[String]) -> Vec<String> {
-        let own = self.lock();
-        names
-            .iter()
-            .filter(|name| own.file_name().is_none_or(|own| own != name.as_str()))
-            .filter_map(|name| name.strip_suffix(LOCK_SUFFIX).map(str::to_owned))
-            .collect()
+    /// Returns the names of all files in it. Part of them would be taken for all: so any trouble is an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it cannot be listed to its end.
+    pub fn list(&self) -> Result<Listing> {
+        let names = fs::read_dir(&self.path)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>())
+            .map_err(Error::io("list", &self.path))?;
+        Ok(Listing(names.into_iter().filter_map(|name| name.into_string().ok()).collect()))
     }
 
     /// Returns the size of all files in it.
@@ -100,26 +92,38 @@ impl Directory {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file).map(|data| data.len()).sum()
     }
+}
 
-    /// Returns the names of all files in it.
-    pub fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+/// The names of all files in a folder `db/`.
+#[derive(Debug)]
+pub struct Listing(BTreeSet<String>);
+
+impl Listing {
+    /// Tells whether there is a file of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+
+    /// Returns the segments of all processes, the oldest process and segment first.
+    pub fn logs(&self) -> Vec<LogFile> {
+        let mut logs: Vec<LogFile> = self.0.iter().filter_map(|name| LogFile::named(name)).collect();
+        logs.sort();
+        logs
+    }
+
+    /// Returns the names of the processes that have a lock here, living or not.
+    pub fn processes(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|name| *name != DIRECTORY_LOCK).filter_map(|name| name.strip_suffix(LOCK_SUFFIX))
     }
 }
 
-/// Returns the segments among files with these names, the oldest process and segment first.
-pub fn logs_of(names: &[String]) -> Vec<LogFile> {
-    let mut logs: Vec<LogFile> = names
-        .iter()
-        .filter_map(|name| {
-            let (process, serial) = name.strip_suffix(LOG_SUFFIX)?.rsplit_once('.')?;
-            let serial = u32::from_str_radix(serial, 16).ok()?;
-            Some(LogFile { process: process.to_owned(), serial, name: name.clone() })
-        })
-        .collect();
-    logs.sort();
-    logs
+impl LogFile {
+    /// Returns the segment whose file has this name; `None` if it is no name of one.
+    pub fn named(name: &str) -> Option<LogFile> {
+        let (process, serial) = name.strip_suffix(LOG_SUFFIX)?.rsplit_once('.')?;
+        let serial = u32::from_str_radix(serial, 16).ok()?;
+        Some(LogFile { process: process.to_owned(), serial, name: name.to_owned() })
+    }
 }
 
 /// Describes what is in a data directory, as JSON for `glean.health.data_directory_info`.
@@ -147,8 +151,9 @@ fn folder_info(data_dir: &Path, name: &str) -> Json {
     }
     match fs::read_dir(&path) {
         Ok(entries) => {
-            let files: Vec<Json> = entries.flatten().map(|entry| file_info(&entry)).collect();
-            info.insert("file_count".into(), files.len().into());
+            let mut entries = entries.flatten();
+            let files: Vec<Json> = entries.by_ref().take(MAX_DESCRIBED_FILES).map(|entry| file_info(&entry)).collect();
+            info.insert("file_count".into(), (files.len() + entries.count()).into());
             if !files.is_empty() {
                 info.insert("files".into(), Json::Array(files));
             }

@@ -156,7 +156,7 @@ pub fn functions() -> Vec<Function> {
     let mut calls: BTreeMap<&'static str, Call> = BTreeMap::new();
     functions! { calls, (),
         glean_handle_client_active glean_handle_client_inactive glean_session_start glean_clear_attribution
-        glean_clear_distribution glean_shutdown glean_reset glean_fold glean_persist_ping_lifetime_data
+        glean_clear_distribution glean_shutdown glean_finish glean_reset glean_fold glean_persist_ping_lifetime_data
         glean_clear_stored_submitted_pings
     }
     functions! { calls, (_),

@@ -7,13 +7,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use glean_core::engine::Engine;
-use glean_core::journal::log::{self, Appended, Log, Numbered};
-use glean_core::journal::op::{Moment, Op, Start};
+use glean_core::handles::Metric;
+use glean_core::journal::log::Appended;
 use glean_core::machine::context::{Context, Settings};
+use glean_core::machine::op::{Moment, Op};
 use glean_core::metrics::{Kind, Label, MetricDefinition, Recording};
+use glean_core::process::{self, Calls};
 use glean_core::store::directory::Directory;
 use glean_core::store::lock::FileLock;
 use glean_core::store::{Entry, Value};
@@ -155,11 +157,13 @@ pub fn counter(identifier: &str) -> MetricDefinition {
 ///
 /// Dropping it is `kill -9`: locks go, and files stay as they are.
 pub struct Process {
-    pub log: Log,
+    pub log: Calls,
     pub engine: Engine,
     pub name: String,
     pub directory: Directory,
-    metrics: BTreeMap<String, Numbered>,
+    /// Says that it lives.
+    pub life: Option<FileLock>,
+    metrics: BTreeMap<String, Metric>,
 }
 
 impl Process {
@@ -169,51 +173,63 @@ impl Process {
     }
 
     pub fn start_with(settings: Settings, pings: Vec<PingDefinition>) -> Process {
-        Process::start_from(Log::new(), settings, pings).unwrap()
+        Process::start_from(Calls::new(), settings, pings).unwrap()
     }
 
     /// Starts with a log that calls waited in.
-    pub fn start_from(mut log: Log, settings: Settings, pings: Vec<PingDefinition>) -> Result<Process> {
+    pub fn start_from(mut log: Calls, settings: Settings, pings: Vec<PingDefinition>) -> Result<Process> {
         let data_dir = PathBuf::from(&settings.data_dir);
         let directory = Directory::new(&data_dir);
         directory.create()?;
         let name = new_name();
-        let life = log::live(&directory, &name)?;
-        let is_alone = directory.processes().iter().filter(|other| **other != name).all(|other| {
-            let path = directory.process_lock(other);
-            matches!(FileLock::try_acquire_existing(&path), Ok(Some(_))) || !path.exists()
-        });
+        let life = FileLock::acquire(&directory.process_lock(&name), patience())?;
+        let is_free = |other: &str| FileLock::is_free(&directory.process_lock(other)).unwrap_or(false);
+        let is_alone = directory.list()?.processes().filter(|other| *other != name).all(is_free);
         let moment = Moment::now();
-        let mut context = Context::new(name.clone(), settings, moment.clone());
+        let mut context = Context::new(String::new(), settings, moment.clone());
         pings.into_iter().for_each(|ping| context.register_ping(ping));
-        let start = Start {
-            moment,
-            is_alone,
-            directory_info: None,
-            database_bytes: 0,
-            switched_pings: std::mem::take(&mut log.before_start.switched),
-            attribution: Default::default(),
-            distribution: Default::default(),
-            dropped_calls: log.dropped_while_waiting(),
-        };
-        log.open(&directory, life, context, Op::Start(Box::new(start)))?;
+        for operation in log.before_start.take_operations() {
+            context.observe(&postcard::from_bytes(&operation).unwrap());
+        }
+        log.start(context);
+        let start = process::new_start(&mut log, moment, is_alone);
+        process::begin(&mut log, &name, start, false);
         let engine = Engine::new(&data_dir, &name);
-        Ok(Process { log, engine, name, directory, metrics: BTreeMap::new() })
+        let mut process = Process { log, engine, name, directory, life: Some(life), metrics: BTreeMap::new() };
+        process.serve()?;
+        Ok(process)
+    }
+
+    /// Makes the files that the log asks for, as the thread of a process does.
+    pub fn serve(&mut self) -> Result<()> {
+        process::serve(&mut self.log, &self.directory)
+    }
+
+    fn settle(&mut self, appended: Appended) -> Appended {
+        match appended {
+            Appended::AndWanted | Appended::Delayed => {
+                // The disk may take none.
+                let _ = self.serve();
+                if self.log.has_delayed() { Appended::Delayed } else { Appended::Yes }
+            }
+            appended => appended,
+        }
     }
 
     pub fn record(&mut self, metric: &MetricDefinition, recording: &Recording<'_>) -> Appended {
         let key = format!("{metric:?}");
-        let numbered = self.metrics.entry(key).or_insert_with(|| Numbered::new(Arc::new(metric.clone())));
-        self.log.record(numbered, recording)
+        let metric = self.metrics.entry(key).or_insert_with(|| Metric::new(Arc::new(metric.clone())));
+        let appended = self.log.record(metric, recording);
+        self.settle(appended)
     }
 
     /// Adds to a counter in the ping `custom`, as `glean_counter_add` does.
     pub fn add(&mut self, identifier: &str, amount: i32) -> Appended {
         let metric = counter(identifier);
         let key = format!("{metric:?}");
-        if let (Some(numbered), Ok(amount)) = (self.metrics.get(&key), u32::try_from(amount)) {
-            if self.log.count(numbered, amount) {
-                return Appended::Yes;
+        if let (Some(metric), Ok(amount)) = (self.metrics.get(&key), u32::try_from(amount)) {
+            if let Some(appended) = self.log.count(metric, amount) {
+                return self.settle(appended);
             }
         }
         self.record(&metric, &Recording::CounterAdd(amount))
@@ -221,14 +237,19 @@ impl Process {
 
     /// Submits a ping; the next fold makes its file.
     pub fn submit(&mut self, ping: &str, reason: Option<&str>) {
-        assert_ne!(self.log.append(&Op::Submit { ping, reason, moment: Moment::now() }), Appended::No);
+        let appended = self.log.append(&Op::Submit { ping, reason, moment: Moment::now() });
+        assert_ne!(self.settle(appended), Appended::No);
     }
 
     pub fn try_fold(&mut self) -> Result<()> {
-        let own = self.log.segments();
-        let folded = self.engine.fold(&own);
+        let _ = self.serve();
+        let own = self.log.current();
+        let step = self.engine.fold(own.as_ref(), patience())?;
         drop(own);
-        self.log.forget(&folded?.removed);
+        self.log.forget_backlog(step.removed_bytes);
+        if let Some(name) = step.lost_segment {
+            self.log.leave_segment(&name);
+        }
         Ok(())
     }
 
@@ -275,19 +296,41 @@ impl Process {
         drop(self);
     }
 
+    /// Leaves no journal, and the smallest base.
+    pub fn rest(&mut self) {
+        self.log.rest();
+        self.serve().unwrap();
+        self.engine.ask_for_tight_base();
+        self.fold();
+    }
+
     /// Ends as a process does that was told to.
     pub fn end(mut self) {
-        self.log.append(&Op::End(true, None));
+        let appended = self.log.append(&Op::End(true, None));
+        self.settle(appended);
         self.fold();
-        self.log.close(Some(self.engine.folded_bytes()));
+        let tail = self.log.tail();
+        if tail.is_some_and(|(name, end)| self.engine.is_saved(&name, end)) {
+            self.log.rest();
+            self.fold();
+        }
+        for segment in self.log.turn_off().unused {
+            fs::remove_file(segment.path()).unwrap();
+        }
+        self.life = None;
         // As the core does: on Windows somebody who just looks at it keeps it from being removed.
         let _ = fs::remove_file(self.directory.process_lock(&self.name));
     }
 
     /// The file that is written.
     pub fn current_segment(&self) -> PathBuf {
-        self.log.segments().last().unwrap().path().to_path_buf()
+        self.log.current().unwrap().path().to_path_buf()
     }
+}
+
+/// Until when a lock is waited for.
+fn patience() -> Instant {
+    Instant::now() + Duration::from_secs(10)
 }
 
 /// Returns a name that sorts behind those that were given out before.

@@ -75,7 +75,9 @@ pub enum Op<'a> {
 }
 
 impl Op<'_> {
-    /// The number of [`Op::Record`] among the variants.
+    /// The number of [`Op::Context`] among the variants.
+    pub(crate) const CONTEXT_VARIANT: u32 = 0;
+    /// The number of [`Op::Record`].
     pub(crate) const RECORD_VARIANT: u32 = 3;
     /// The number of [`Op::Count`].
     pub(crate) const COUNT_VARIANT: u8 = 4;

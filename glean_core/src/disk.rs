@@ -1,0 +1,329 @@
+//! Files that live in somebody else's process: the host may close every descriptor at any moment, and reuse the numbers.
+//!
+//! A file that is written here has no descriptor below 3, because those are the host's even while they are closed. Before each
+//! use that matters, and before it is closed, device and inode tell whether the descriptor still belongs to it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::mem::ManuallyDrop;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// An open file that survives what the host does to its descriptors.
+#[derive(Debug)]
+pub struct OwnFile {
+    file: ManuallyDrop<File>,
+    #[cfg(unix)]
+    identity: Identity,
+}
+
+/// Device and inode.
+#[cfg(unix)]
+pub(crate) type Identity = (u64, u64);
+
+impl OwnFile {
+    /// Opens a file. `action` is what is tried, for the error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn open(options: &OpenOptions, action: &'static str, path: &Path) -> Result<OwnFile> {
+        options.open(path).and_then(OwnFile::new).map_err(Error::io(action, path))
+    }
+
+    /// Opens a file to read it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn open_read(path: &Path) -> Result<OwnFile> {
+        OwnFile::open(OpenOptions::new().read(true), "open", path)
+    }
+
+    /// Opens a file to read and write it, or, if it is that of another user, to read it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn open_shared(options: &mut OpenOptions, path: &Path) -> Result<OwnFile> {
+        match OwnFile::open(options.read(true).write(true), "open", path) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+                OwnFile::open_read(path)
+            }
+            opened => opened,
+        }
+    }
+
+    /// Makes a file, or empties it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn create(path: &Path) -> Result<OwnFile> {
+        OwnFile::open(OpenOptions::new().write(true).create(true).truncate(true), "create", path)
+    }
+
+    #[cfg(unix)]
+    fn new(file: File) -> io::Result<OwnFile> {
+        use std::os::fd::{AsRawFd, FromRawFd};
+
+        let file = if file.as_raw_fd() > 2 {
+            file
+        } else {
+            // SAFETY: the descriptor is open; the new one belongs to nobody else.
+            match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) } {
+                -1 => return Err(io::Error::last_os_error()),
+                // SAFETY: as above.
+                descriptor => unsafe { File::from_raw_fd(descriptor) },
+            }
+        };
+        let identity = identity(&file.metadata()?);
+        Ok(OwnFile { file: ManuallyDrop::new(file), identity })
+    }
+
+    #[cfg(not(unix))]
+    fn new(file: File) -> io::Result<OwnFile> {
+        Ok(OwnFile { file: ManuallyDrop::new(file) })
+    }
+
+    /// Returns the open file.
+    ///
+    /// # Errors
+    ///
+    /// If the host closed the descriptor, whatever it stands for now.
+    pub fn get(&self) -> io::Result<&File> {
+        if self.is_own() { Ok(&self.file) } else { Err(io::Error::other("the program closed the file")) }
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn is_own(&self) -> bool {
+        self.file.metadata().is_ok_and(|found| identity(&found) == self.identity)
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn is_own(&self) -> bool {
+        true
+    }
+
+    /// Tells whether the file is the one that others find at `path`.
+    #[cfg(unix)]
+    pub fn is_at(&self, path: &Path) -> bool {
+        self.is_own() && fs::metadata(path).is_ok_and(|found| identity(&found) == self.identity)
+    }
+
+    /// Tells whether the file is the one that others find at `path`.
+    #[cfg(not(unix))]
+    pub fn is_at(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> (libc::c_int, Identity) {
+        use std::os::fd::AsRawFd;
+
+        (self.file.as_raw_fd(), self.identity)
+    }
+
+    /// Reads what is at `offset`, as much as there is.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let file = self.get()?;
+        let mut filled = 0;
+        while filled < buffer.len() {
+            #[cfg(unix)]
+            let read = std::os::unix::fs::FileExt::read_at(file, &mut buffer[filled..], offset + filled as u64);
+            #[cfg(windows)]
+            let read = std::os::windows::fs::FileExt::seek_read(file, &mut buffer[filled..], offset + filled as u64);
+            match read {
+                Ok(0) => break,
+                Ok(bytes) => filled += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                // The end of a file, as Windows says it.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Writes all bytes at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; a part may be written.
+    pub fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = self.get()?;
+        #[cfg(unix)]
+        return std::os::unix::fs::FileExt::write_all_at(file, bytes, offset);
+        #[cfg(windows)]
+        {
+            let mut written = 0;
+            while written < bytes.len() {
+                written += std::os::windows::fs::FileExt::seek_write(file, &bytes[written..], offset + written as u64)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+impl Drop for OwnFile {
+    fn drop(&mut self) {
+        if self.is_own() {
+            // SAFETY: dropped once, here.
+            unsafe { ManuallyDrop::drop(&mut self.file) };
+        }
+    }
+}
+
+#[cfg(unix)]
+fn identity(metadata: &fs::Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+
+    (metadata.dev(), metadata.ino())
+}
+
+/// Tells whether an open descriptor is the file with this identity.
+#[cfg(unix)]
+pub(crate) fn is_open_as(descriptor: libc::c_int, identity: Identity) -> bool {
+    // SAFETY: `stat` is plain data for which zero is a value; the pointer is valid for the call.
+    unsafe {
+        let mut found: libc::stat = std::mem::zeroed();
+        libc::fstat(descriptor, &raw mut found) == 0 && (found.st_dev as u64, found.st_ino as u64) == identity
+    }
+}
+
+/// A file that was written and is not on the disk itself yet.
+#[derive(Debug)]
+#[must_use]
+pub struct Unsynced(OwnFile);
+
+impl Unsynced {
+    /// Waits until it is.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn sync(&self) -> io::Result<()> {
+        self.0.get()?.sync_all()
+    }
+}
+
+/// Writes a file.
+///
+/// # Errors
+///
+/// [`Error::Io`]; what is left of the file is removed.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<Unsynced> {
+    let file = OwnFile::create(path)?;
+    match file.get().and_then(|mut file| file.write_all(bytes)) {
+        Ok(()) => Ok(Unsynced(file)),
+        Err(error) => {
+            let _ = fs::remove_file(path);
+            Err(Error::io("write", path)(error))
+        }
+    }
+}
+
+/// Waits until a file that was written before is on the disk.
+///
+/// # Errors
+///
+/// [`Error::Io`].
+pub fn sync(path: &Path) -> Result<()> {
+    // Windows syncs only what may be written.
+    let file = OwnFile::open(OpenOptions::new().write(true), "open", path)?;
+    Unsynced(file).sync().map_err(Error::io("sync", path))
+}
+
+/// Replaces a file: temporary file, fsync, rename. [`sync_parent`] makes sure that a power cut doesn't undo it.
+///
+/// # Errors
+///
+/// [`Error::Io`]; the old file is as it was.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension("new");
+    // Closed before it is renamed: Windows replaces no file that is open.
+    let synced = write(&temporary, bytes)?.sync().map_err(Error::io("sync", &temporary));
+    synced.and_then(|()| fs::rename(&temporary, path).map_err(Error::io("replace", path))).inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+/// Makes a rename durable. Only Unix has this, and some file systems refuse it: failure changes nothing for a reader.
+pub fn sync_parent(path: &Path) {
+    #[cfg(unix)]
+    if let Some(directory) = path.parent().and_then(|parent| OwnFile::open_read(parent).ok()) {
+        let _ = Unsynced(directory).sync();
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
+/// Does something with a file whose folder may not exist yet.
+///
+/// # Errors
+///
+/// That of `work`, or [`Error::Io`] if the folder cannot be made.
+pub fn in_folder<T>(path: &Path, work: impl Fn(&Path) -> Result<T>) -> Result<T> {
+    match work(path) {
+        Err(error) if error.is_not_found() => {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+            }
+            work(path)
+        }
+        outcome => outcome,
+    }
+}
+
+/// Tells whether a mapped file keeps its promises in a folder: what is stored there is seen by everybody, survives the process,
+/// and never fails for want of room.
+///
+/// Network file systems keep no common memory; those that share blocks between files reserve nothing by making a file of its full
+/// size, so that a store on a full disk would end the program. So those are listed that are known to keep them, and one file is
+/// cloned, which says what lies below an overlay.
+#[cfg(target_os = "linux")]
+pub fn is_mappable(folder: &Path) -> bool {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::ffi::OsStrExt;
+
+    /// ext2 to ext4, tmpfs, ramfs, F2FS, XFS, overlay.
+    const MAPPABLE: [u32; 6] = [0xef53, 0x0102_1994, 0x8584_58f6, 0xf2f5_2010, 0x5846_5342, 0x794c_7630];
+    /// `FICLONE` of linux/fs.h.
+    const FICLONE: u32 = 0x4004_9409;
+
+    let Ok(path) = std::ffi::CString::new(folder.as_os_str().as_bytes()) else { return false };
+    // SAFETY: `statfs` is plain data for which zero is a value; both pointers are valid for the call.
+    let kind = unsafe {
+        let mut found: libc::statfs = std::mem::zeroed();
+        if libc::statfs(path.as_ptr(), &raw mut found) == 0 { found.f_type as u32 } else { 0 }
+    };
+    if !MAPPABLE.contains(&kind) {
+        return false;
+    }
+    if !MAPPABLE[4..].contains(&kind) {
+        return true;
+    }
+    let names = ["original", "clone"].map(|name| folder.join(format!("{name}-{}.new", std::process::id())));
+    let is_cloned = || -> Result<bool> {
+        let [original, clone] = [OwnFile::create(&names[0])?, OwnFile::create(&names[1])?];
+        let (Ok(original), Ok(clone)) = (original.get(), clone.get()) else { return Ok(true) };
+        // SAFETY: both descriptors are open for the whole call.
+        Ok(unsafe { libc::ioctl(clone.as_raw_fd(), FICLONE as _, original.as_raw_fd()) } == 0)
+    };
+    let is_cloned = is_cloned();
+    for name in &names {
+        let _ = fs::remove_file(name);
+    }
+    is_cloned.is_ok_and(|is_cloned| !is_cloned)
+}
+
+/// Elsewhere there is no simple way to tell.
+#[cfg(not(target_os = "linux"))]
+pub fn is_mappable(_folder: &Path) -> bool {
+    true
+}

@@ -1,0 +1,187 @@
+//! Folding, for this process: by the thread when there is work, by a getter when somebody asks.
+
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::worker::{Next, Work};
+use super::{EVENTS_TO_FOLD, append_with, lifecycle, log_trouble, segments, shared};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::journal::log::Appended;
+use crate::machine::context::Context;
+use crate::machine::op::Op;
+use crate::store::State;
+
+/// How long another process may hold the directory before this one tries again later.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// How often the thread looks whether nothing is recorded any more, while the journal or the base is large.
+const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long after a failed fold the next one is tried, if no call asks for one.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+type Slot = Mutex<Option<Engine>>;
+
+static ENGINE: AtomicPtr<Slot> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Returns the place of the engine.
+pub(super) fn slot() -> &'static Slot {
+    let current = ENGINE.load(Ordering::Acquire);
+    let current = if current.is_null() {
+        let made = Box::into_raw(Box::<Slot>::default());
+        match ENGINE.compare_exchange(std::ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => made,
+            Err(other) => {
+                // SAFETY: made above, and nobody else saw it.
+                drop(unsafe { Box::from_raw(made) });
+                other
+            }
+        }
+    } else {
+        current
+    };
+    // SAFETY: never freed: who replaces it cannot know who still uses it.
+    unsafe { &*current }
+}
+
+/// Leaves the engine to whoever uses it now; the next one gets a new one.
+pub(super) fn abandon() {
+    ENGINE.store(std::ptr::null_mut(), Ordering::Release);
+}
+
+/// Runs `work` with the engine of this process; `None` if Glean doesn't run.
+pub(super) fn with_engine<T>(work: impl FnOnce(&mut Engine) -> T) -> Option<T> {
+    let mut engine = slot().lock().unwrap_or_else(PoisonError::into_inner);
+    if engine.is_none() {
+        let shared = shared();
+        let process = shared.log.process().filter(|process| !process.is_empty());
+        if let (Some(process), Some(data_dir)) = (process, &shared.data_dir) {
+            *engine = Some(Engine::new(data_dir, process));
+        }
+    }
+    engine.as_mut().map(work)
+}
+
+/// What the thread does.
+pub(super) fn work() -> Work {
+    let mut has_failed = false;
+    let mut wants_rest = false;
+    let mut last_used = 0;
+    Box::new(move |is_timeout| {
+        let mut is_resting = false;
+        if is_timeout && wants_rest && !has_failed {
+            let used = shared().log.used_bytes();
+            is_resting = used == last_used;
+            last_used = used;
+            if !is_resting {
+                return Next::After(IDLE_INTERVAL);
+            }
+            rest();
+        }
+        let folded = fold();
+        if let Err(error) = &folded {
+            log_trouble(has_failed, error);
+        }
+        has_failed = folded.is_err();
+        lifecycle::end_if_asked();
+        if has_failed {
+            return Next::After(RETRY_INTERVAL);
+        }
+        wants_rest = !is_resting && wants_to_rest();
+        last_used = 0;
+        if wants_rest { Next::After(IDLE_INTERVAL) } else { Next::Woken }
+    })
+}
+
+/// Leaves no journal, and the smallest base.
+fn rest() {
+    let is_large = shared().log.is_large();
+    if is_large {
+        shared().log.rest();
+        // Windows removes no file that is mapped.
+        let left = shared().log.take_left();
+        segments::give_back(left);
+    }
+    with_engine(Engine::ask_for_tight_base);
+}
+
+/// Tells whether the journal or the base takes more room than it has to.
+fn wants_to_rest() -> bool {
+    shared().log.is_large() || with_engine(|engine| engine.is_roomy()).unwrap_or(false)
+}
+
+pub(super) fn fold_and_log() {
+    if let Err(error) = fold() {
+        log_trouble(false, &error);
+    }
+}
+
+/// Folds now.
+///
+/// # Errors
+///
+/// What [`Engine::step`] returns.
+pub fn fold() -> Result<()> {
+    with_engine(fold_with).unwrap_or(Ok(()))
+}
+
+/// Folds everything that was there when this began, step by step.
+pub(super) fn fold_with(engine: &mut Engine) -> Result<()> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        let own = shared().log.current();
+        let step = engine.step(own.as_ref(), deadline);
+        drop(own);
+        EVENTS_TO_FOLD.store(i64::try_from(engine.events_to_full()).unwrap_or(i64::MAX), Ordering::Relaxed);
+        let step = step?;
+        let mut shared = shared();
+        shared.log.forget_backlog(step.removed_bytes);
+        shared.log.set_base_bytes(engine.base_bytes());
+        if let Some(name) = &step.lost_segment {
+            shared.log.leave_segment(name);
+        }
+        drop(shared);
+        if step.is_done {
+            return Ok(());
+        }
+    }
+}
+
+/// Hands out what is stored, after a fold.
+///
+/// # Errors
+///
+/// [`Error::NotInitialized`] if Glean doesn't run.
+pub fn ask<T>(question: impl FnOnce(&State, Option<&Context>) -> T) -> Result<T> {
+    lifecycle::wait_for_start();
+    with_engine(|engine| {
+        if let Err(error) = fold_with(engine) {
+            log_trouble(false, &error);
+        }
+        question(engine.state(), engine.context())
+    })
+    .ok_or(Error::NotInitialized)
+}
+
+/// Submits a ping before this returns; tells whether there was something to send.
+///
+/// # Errors
+///
+/// [`Error::NotInitialized`] if Glean doesn't run.
+pub fn submit_now(name: &str, op: &Op<'_>) -> Result<bool> {
+    if !shared().log.is_running() {
+        return Err(Error::NotInitialized);
+    }
+    let before = ask_engine(|engine| engine.submissions(name))?;
+    append_with(|shared| match shared.log.append(op) {
+        Appended::Waits => Appended::No,
+        appended => appended,
+    })?;
+    let after = ask_engine(|engine| engine.submissions(name))?;
+    Ok(after > before)
+}
+
+fn ask_engine<T>(question: impl FnOnce(&Engine) -> T) -> Result<T> {
+    lifecycle::wait_for_start();
+    with_engine(|engine| fold_with(engine).map(|()| question(engine))).unwrap_or(Err(Error::NotInitialized))
+}
