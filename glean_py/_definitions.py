@@ -12,6 +12,8 @@ import warnings
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
+from glean_py import metrics
+
 PARSER_VERSION = "22.0.1"
 """The version of glean_parser this was made with."""
 
@@ -94,51 +96,6 @@ class Definition(NamedTuple):
     reasons: Dict[str, str] = {}
 
 
-class _Kind(NamedTuple):
-    """How a type of YAML becomes an object of `glean_py.metrics`.
-
-    Attributes:
-        cls: the class.
-        arguments: attributes of the parsed metric that follow the common ones.
-        variant: for labeled types, the constructor of `LabeledMetricData`, which then takes these arguments.
-    """
-
-    cls: str
-    arguments: Tuple[str, ...] = ()
-    variant: str = ""
-
-
-_HISTOGRAM = ("range_min", "range_max", "bucket_count", "histogram_type")
-_KINDS = {
-    "boolean": _Kind("BooleanMetricType"),
-    "counter": _Kind("CounterMetricType"),
-    "custom_distribution": _Kind("CustomDistributionMetricType", _HISTOGRAM),
-    "datetime": _Kind("DatetimeMetricType", ("time_unit",)),
-    "denominator": _Kind("DenominatorMetricType", ("numerators",)),
-    "dual_labeled_counter": _Kind("DualLabeledCounterMetricType", ("ordered_keys", "ordered_categories")),
-    "event": _Kind("EventMetricType", ("allowed_extra_keys",)),
-    "labeled_boolean": _Kind("LabeledBooleanMetricType", (), "COMMON"),
-    "labeled_counter": _Kind("LabeledCounterMetricType", (), "COMMON"),
-    "labeled_custom_distribution": _Kind("LabeledCustomDistributionMetricType", _HISTOGRAM, "CUSTOM_DISTRIBUTION"),
-    "labeled_memory_distribution": _Kind(
-        "LabeledMemoryDistributionMetricType", ("memory_unit",), "MEMORY_DISTRIBUTION"
-    ),
-    "labeled_quantity": _Kind("LabeledQuantityMetricType", (), "COMMON"),
-    "labeled_string": _Kind("LabeledStringMetricType", (), "COMMON"),
-    "labeled_timing_distribution": _Kind("LabeledTimingDistributionMetricType", ("time_unit",), "TIMING_DISTRIBUTION"),
-    "memory_distribution": _Kind("MemoryDistributionMetricType", ("memory_unit",)),
-    "numerator": _Kind("NumeratorMetricType"),
-    "object": _Kind("ObjectMetricType", ("object_class",)),
-    "quantity": _Kind("QuantityMetricType"),
-    "rate": _Kind("RateMetricType"),
-    "string": _Kind("StringMetricType"),
-    "string_list": _Kind("StringListMetricType"),
-    "text": _Kind("TextMetricType"),
-    "timespan": _Kind("TimespanMetricType", ("time_unit",)),
-    "timing_distribution": _Kind("TimingDistributionMetricType", ("time_unit",)),
-    "url": _Kind("UrlMetricType"),
-    "uuid": _Kind("UuidMetricType"),
-}
 # Enumerations of glean_py.metrics by the attribute of a parsed metric; their members are the parser's in upper case.
 _ENUMERATIONS = {
     "histogram_type": "HistogramType",
@@ -276,22 +233,22 @@ def _define_metric(group: str, metric: Any, numerators: Dict[str, List[Any]], cl
         definition = definition._replace(object_classes=object_classes)
     elif kind_name == "denominator":
         special["numerators"] = [_common(numerator) for numerator in numerators[identifier]]
-    kind = _KINDS.get(kind_name)
-    if kind is None:
+    is_labeled = kind_name.startswith("labeled_")
+    word = kind_name[len("labeled_") :] if is_labeled else kind_name
+    if word not in (metrics.LABELED if is_labeled else metrics.TYPES):
         return definition
-    return definition._replace(call=_call(kind, metric, special))
-
-
-def _call(kind: _Kind, metric: Any, special: Dict[str, Any]) -> Call:
-    values = {name: special[name] if name in special else _argument(metric, name) for name in kind.arguments}
-    # Four numbers in a row are read better with their names.
-    arguments, keywords = ([], values) if kind.arguments == _HISTOGRAM else (list(values.values()), {})
-    if not kind.variant:
-        return Call(Name(kind.cls), [_common(metric), *arguments], keywords)
-    data = Call(Name(f"LabeledMetricData.{kind.variant}"), [_common(metric), *arguments], keywords)
+    parameters = metrics.TYPES[word]
+    values = {name: special[name] if name in special else _argument(metric, name) for name in parameters}
+    # More than two in a row are read better with their names.
+    arguments, keywords = ([], values) if len(values) > 2 else (list(values.values()), {})
+    cls = Name(metrics.class_name(kind_name))
+    if not is_labeled:
+        return definition._replace(call=Call(cls, [_common(metric), *arguments], keywords))
+    variant = Name(f"LabeledMetricData.{word.upper() if parameters else 'COMMON'}")
+    data = Call(variant, [_common(metric), *arguments], keywords)
     # The list keeps the order of the YAML file; `labels` of the parser is a set.
     labels = [] if metric.ordered_labels is None else [metric.ordered_labels]
-    return Call(Name(kind.cls), [data, *labels])
+    return definition._replace(call=Call(cls, [data, *labels]))
 
 
 def _common(metric: Any) -> Call:
@@ -320,9 +277,9 @@ def _link_rates(objects: Dict[str, Dict[str, Any]]) -> Dict[str, List[Any]]:
     A name that no counter has does no harm here: such a rate has a numerator alone.
     """
     linked: Dict[str, List[Any]] = {}
-    for group, metrics in objects.items():
+    for group, parsed in objects.items():
         if group not in ("pings", "tags"):
-            for metric in metrics.values():
+            for metric in parsed.values():
                 if metric.type == "rate" and metric.denominator_metric:
                     linked.setdefault(metric.denominator_metric, []).append(metric)
     return linked

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import logging
     from typing import Any, Optional, Set
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 _LIBRARY_NAMES = {"win32": "glean_core.dll", "darwin": "libglean_core.dylib"}
 _REINSTALL = "install the wheel for this platform again: python -m pip install --force-reinstall glean_py"
 

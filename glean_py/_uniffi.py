@@ -5,14 +5,14 @@ Those that hand out pings for upload are not there yet: this version sends none.
 
 from __future__ import annotations
 
-from glean_py import _ffi
+from glean_py import _ffi, metrics
 from glean_py._json_text import quote_all
 from glean_py._listeners import GleanEventListener, listeners
 from glean_py.config import DEFAULT_MAX_EVENTS, Configuration, SessionMode
 from glean_py.glean import Glean, describe_start
 from glean_py.metrics.attribution import AttributionMetrics, DistributionMetrics
-from glean_py.metrics.boolean import BooleanMetricType as BooleanMetric
 from glean_py.metrics.common import (
+    BaseMetric,
     CommonMetricData,
     DistributionData,
     ErrorType,
@@ -22,20 +22,10 @@ from glean_py.metrics.common import (
     TimeUnit,
     Value,
 )
-from glean_py.metrics.counter import CounterMetricType as CounterMetric
-from glean_py.metrics.custom_distribution import CustomDistributionMetricType as CustomDistributionMetric
-from glean_py.metrics.denominator import DenominatorMetricType as DenominatorMetric
-from glean_py.metrics.dual_labeled_counter import DualLabeledCounterMetricType as DualLabeledCounterMetric
 from glean_py.metrics.event import RecordedEvent, SessionMetadata
 from glean_py.metrics.experiment import RecordedExperiment
 from glean_py.metrics.labeled import LabeledMetricData
-from glean_py.metrics.memory_distribution import MemoryDistributionMetricType as MemoryDistributionMetric
-from glean_py.metrics.numerator import NumeratorMetricType as NumeratorMetric
-from glean_py.metrics.quantity import QuantityMetricType as QuantityMetric
 from glean_py.metrics.rate import Rate
-from glean_py.metrics.rate import RateMetricType as RateMetric
-from glean_py.metrics.string_list import StringListMetricType as StringListMetric
-from glean_py.metrics.text import TextMetricType as TextMetric
 from glean_py.metrics.timing_distribution import TimerId
 
 TYPE_CHECKING = False
@@ -44,36 +34,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttributionMetrics",
-    "BooleanMetric",
     "ClientInfoMetrics",
     "CommonMetricData",
-    "CounterMetric",
-    "CustomDistributionMetric",
     "Datetime",
-    "DenominatorMetric",
     "DistributionData",
     "DistributionMetrics",
-    "DualLabeledCounterMetric",
     "ErrorType",
     "GleanEventListener",
     "HistogramType",
     "InternalConfiguration",
     "LabeledMetricData",
     "Lifetime",
-    "MemoryDistributionMetric",
     "MemoryUnit",
-    "NumeratorMetric",
     "OnGleanEvents",
-    "QuantityMetric",
     "Rate",
-    "RateMetric",
     "RecordedEvent",
     "RecordedExperiment",
     "SessionMetadata",
     "SessionMode",
-    "StringListMetric",
     "SubmittedPing",
-    "TextMetric",
     "TimeUnit",
     "TimerId",
     "glean_apply_server_knobs_config",
@@ -116,6 +95,20 @@ __all__ = [
     "glean_update_attribution",
     "glean_update_distribution",
 ]
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Return one of the classes that the loop below finds."""
+
+else:
+    # These classes are what peers generate; other types have one around that, whose parameters are called otherwise.
+    for _word in metrics.TYPES:
+        _class = getattr(metrics, metrics.class_name(_word))
+        if issubclass(_class, BaseMetric):
+            _name = _class.__name__[: -len("Type")]
+            globals()[_name] = _class
+            __all__.append(_name)
 
 
 class OnGleanEvents:

@@ -8,7 +8,7 @@
 /*
  Version of this interface. A binding made for another version must not be used.
  */
-#define GLEAN_ABI_VERSION 2
+#define GLEAN_ABI_VERSION 3
 
 /*
  Added to a status while log messages wait for `glean_log_next`.
@@ -177,11 +177,6 @@ int32_t glean_session_start(void);
 int32_t glean_session_end(const uint8_t *reason, uint64_t len);
 
 /*
- Sets the boolean; any number but 0 is true.
- */
-int32_t glean_boolean_set(uint64_t handle, uint8_t value);
-
-/*
  Frees the bytes of a buffer and empties it, so that a second call does nothing. NULL is allowed.
 
  # Safety
@@ -189,50 +184,6 @@ int32_t glean_boolean_set(uint64_t handle, uint8_t value);
  `buffer` is NULL or points to a buffer that this library filled, or that is all zero.
  */
 int32_t glean_buffer_free(GleanBuffer *buffer);
-
-/*
- Adds to the counter. Zero does nothing; a negative amount is recorded as an invalid value.
- */
-int32_t glean_counter_add(uint64_t handle, int32_t amount);
-
-/*
- Adds 1 to the counter: `glean_counter_add` with one argument less to convert.
- */
-int32_t glean_counter_increment(uint64_t handle);
-
-/*
- Adds samples; those that aren't accepted are counted as errors.
-
- # Safety
-
- `samples` is NULL or valid for reads of `count` numbers.
- */
-int32_t glean_custom_distribution_accumulate_samples(uint64_t handle, const int64_t *samples, uint64_t count);
-
-/*
- Adds a sample; if it isn't accepted, that is counted as an error.
- */
-int32_t glean_custom_distribution_accumulate_single_sample(uint64_t handle, int64_t sample);
-
-/*
- Sets a point in time by the calendar and the clock there. What no calendar has is recorded as an invalid value.
-
- `offset_seconds` is what to add to UTC to get local time.
- */
-int32_t glean_datetime_set(uint64_t handle,
-                           int32_t year,
-                           uint32_t month,
-                           uint32_t day,
-                           uint32_t hour,
-                           uint32_t minute,
-                           uint32_t second,
-                           uint32_t nanos,
-                           int32_t offset_seconds);
-
-/*
- Sets the present local time.
- */
-int32_t glean_datetime_set_now(uint64_t handle);
 
 /*
  Sets the tag sent as `X-Debug-ID`; writes whether it is one: 1 to 20 of `A`–`Z`, `a`–`z`, `0`–`9`, `-`.
@@ -276,11 +227,6 @@ int32_t glean_set_log_pings(uint8_t enabled);
 int32_t glean_get_log_pings(uint8_t *out_enabled);
 
 /*
- Adds to the counter and to the rates that list it; an amount that isn't positive is recorded as an invalid value.
- */
-int32_t glean_denominator_add(uint64_t handle, int32_t amount);
-
-/*
  Writes the handle of the counter with this key and category. It is to be destroyed like any other.
 
  # Safety
@@ -293,17 +239,6 @@ int32_t glean_dual_labeled_counter_get(uint64_t handle,
                                        const uint8_t *category,
                                        uint64_t category_len,
                                        uint64_t *out_handle);
-
-/*
- Records an event. `extra` is a JSON object of strings; NULL for none.
-
- An extra that the metric doesn't allow is recorded as an invalid value, and the event is dropped.
-
- # Safety
-
- `extra` is NULL or valid for reads of `len` bytes.
- */
-int32_t glean_event_record(uint64_t handle, const uint8_t *extra, uint64_t len);
 
 /*
  Starts or replaces an experiment. `extra` is a JSON object of strings; NULL for none.
@@ -487,21 +422,12 @@ int32_t glean_set_app_channel(const uint8_t *channel, uint64_t len);
 int32_t glean_apply_server_knobs_config(const uint8_t *knobs, uint64_t len);
 
 /*
- Adds a size in the unit of the metric; if it isn't accepted, that is counted as an error.
- */
-int32_t glean_memory_distribution_accumulate(uint64_t handle, int64_t sample);
-
-/*
- Adds sizes in the unit of the metric; those that aren't accepted are counted as errors.
-
- # Safety
-
- `samples` is NULL or valid for reads of `count` numbers.
- */
-int32_t glean_memory_distribution_accumulate_samples(uint64_t handle, const int64_t *samples, uint64_t count);
-
-/*
  Makes a metric from its JSON description and writes its handle.
+
+ That is an object with `category`, `name`, `send_in_pings`, `lifetime` (`"ping"`, `"application"`, `"user"`),
+ `disabled`, `in_session`, and `type`: a word such as `"counter"`, or an object of the word and the parameters of the
+ type, `{"timespan": "second"}`. `is_labeled` makes one that has metrics by label, with `labels` only for those. `label`
+ is the label of a metric that belongs to one.
 
  # Safety
 
@@ -531,25 +457,6 @@ int32_t glean_metric_test_get_value(uint64_t handle, const uint8_t *ping, uint64
  `out_count` is NULL or valid for a write.
  */
 int32_t glean_metric_test_get_num_recorded_errors(uint64_t handle, int32_t error, int32_t *out_count);
-
-/*
- Adds to the numerator; a negative amount is recorded as an invalid value.
- */
-int32_t glean_numerator_add_to_numerator(uint64_t handle, int32_t amount);
-
-/*
- Sets the object from JSON text; what is none is recorded as an invalid value.
-
- # Safety
-
- `text` is NULL or valid for reads of `len` bytes.
- */
-int32_t glean_object_set(uint64_t handle, const uint8_t *text, uint64_t len);
-
-/*
- Records as an invalid value that something else than the object was to be set.
- */
-int32_t glean_object_record_schema_error(uint64_t handle);
 
 /*
  Makes a ping from its JSON description, registers it, and writes its handle. One of the same name is replaced.
@@ -613,46 +520,139 @@ int32_t glean_submit_ping_by_name_sync(const uint8_t *name,
 int32_t glean_get_registered_ping_names(GleanBuffer *out_names);
 
 /*
- Sets the number; a negative one is recorded as an invalid value.
+ Adds to a counter, or to the numerator of a rate, at most up to 2147483647.
+
+ A negative amount is recorded as an invalid value. Zero does nothing to a counter, makes the rate, and is an invalid
+ value of a denominator.
  */
-int32_t glean_quantity_set(uint64_t handle, int64_t value);
+int32_t glean_counter_add(uint64_t handle, int32_t amount);
 
 /*
- Adds to the numerator; a negative amount is recorded as an invalid value.
+ Adds 1: `glean_counter_add` with one argument less to convert.
  */
-int32_t glean_rate_add_to_numerator(uint64_t handle, int32_t amount);
+int32_t glean_counter_increment(uint64_t handle);
 
 /*
- Adds to the denominator; a negative amount is recorded as an invalid value.
+ Adds to the denominator of a rate, as `glean_counter_add` does to its numerator.
  */
-int32_t glean_rate_add_to_denominator(uint64_t handle, int32_t amount);
+int32_t glean_metric_add_to_denominator(uint64_t handle, int32_t amount);
 
 /*
- Sets the string. A longer one than the limit is cut and recorded as an overflow: 255 bytes.
+ Sets a boolean; any number but 0 is true.
+ */
+int32_t glean_metric_set_bool(uint64_t handle, uint8_t value);
+
+/*
+ Sets a number; a negative one is recorded as an invalid value.
+
+ A timespan takes it for nanoseconds: a negative number for 0, and while a duration is measured for an invalid state.
+ */
+int32_t glean_metric_set_number(uint64_t handle, int64_t value);
+
+/*
+ Sets a string, text, URL or UUID. What is longer than the type allows is cut and recorded as an overflow: a string has
+ 255 bytes, a URL 8 KiB, a text 200 KiB.
+
+ A URL without a scheme, or with `data:`, and what is no UUID are recorded as invalid values.
 
  # Safety
 
  `text` is NULL or valid for reads of `len` bytes.
  */
-int32_t glean_string_set(uint64_t handle, const uint8_t *text, uint64_t len);
+int32_t glean_metric_set_text(uint64_t handle, const uint8_t *text, uint64_t len);
 
 /*
- Adds a string, cut to 100 bytes. A full list is recorded as an invalid value.
+ Sets an object from JSON text; what is none is recorded as an invalid value.
 
  # Safety
 
  `text` is NULL or valid for reads of `len` bytes.
  */
-int32_t glean_string_list_add(uint64_t handle, const uint8_t *text, uint64_t len);
+int32_t glean_metric_set_object(uint64_t handle, const uint8_t *text, uint64_t len);
 
 /*
- Sets the list from a JSON array of strings: the first 100, each cut to 100 bytes.
+ Records that something was to be set that the metric cannot hold, as an invalid value.
+ */
+int32_t glean_metric_refuse_value(uint64_t handle);
+
+/*
+ Adds a string to a list, cut to 100 bytes. A full list is recorded as an invalid value.
+
+ # Safety
+
+ `text` is NULL or valid for reads of `len` bytes.
+ */
+int32_t glean_metric_add_to_list(uint64_t handle, const uint8_t *text, uint64_t len);
+
+/*
+ Sets a list from a JSON array of strings: the first 100, each cut to 100 bytes.
 
  # Safety
 
  `list` is NULL or valid for reads of `len` bytes.
  */
-int32_t glean_string_list_set(uint64_t handle, const uint8_t *list, uint64_t len);
+int32_t glean_metric_set_list(uint64_t handle, const uint8_t *list, uint64_t len);
+
+/*
+ Sets a point in time by the calendar and the clock there. What no calendar has is recorded as an invalid value.
+
+ `offset_seconds` is what to add to UTC to get local time.
+ */
+int32_t glean_metric_set_datetime(uint64_t handle,
+                                  int32_t year,
+                                  uint32_t month,
+                                  uint32_t day,
+                                  uint32_t hour,
+                                  uint32_t minute,
+                                  uint32_t second,
+                                  uint32_t nanos,
+                                  int32_t offset_seconds);
+
+/*
+ Sets the present local time.
+ */
+int32_t glean_metric_set_datetime_now(uint64_t handle);
+
+/*
+ Starts to measure a duration and returns the id of that. A timespan has one, with the id 0, and a second start of it is
+ recorded as an invalid state. The id is 0 as well if the handle is none of a metric that measures.
+ */
+uint64_t glean_metric_start(uint64_t handle);
+
+/*
+ Stops to measure and adds or sets the duration. An id that is not measured is recorded as an invalid state.
+ */
+int32_t glean_metric_stop(uint64_t handle, uint64_t id);
+
+/*
+ Stops to measure and records nothing.
+ */
+int32_t glean_metric_cancel(uint64_t handle, uint64_t id);
+
+/*
+ Adds a sample to a distribution, in the unit of the metric; if it isn't accepted, that is recorded as an error.
+ */
+int32_t glean_metric_accumulate(uint64_t handle, int64_t sample);
+
+/*
+ Adds samples to a distribution, in the unit of the metric; those that aren't accepted are recorded as errors.
+
+ # Safety
+
+ `samples` is NULL or valid for reads of `count` numbers.
+ */
+int32_t glean_metric_accumulate_samples(uint64_t handle, const int64_t *samples, uint64_t count);
+
+/*
+ Records an event. `extra` is a JSON object of strings; NULL for none.
+
+ An extra that the metric doesn't allow is recorded as an invalid value, and the event is dropped.
+
+ # Safety
+
+ `extra` is NULL or valid for reads of `len` bytes.
+ */
+int32_t glean_metric_record_event(uint64_t handle, const uint8_t *extra, uint64_t len);
 
 /*
  Sets whether each submitted ping is listed.
@@ -681,83 +681,5 @@ int32_t glean_get_stored_submitted_pings_by_name(const uint8_t *name, uint64_t l
  Empties the list.
  */
 int32_t glean_clear_stored_submitted_pings(void);
-
-/*
- Sets the text. A longer one than the limit is cut and recorded as an overflow: 200 KiB.
-
- # Safety
-
- `text` is NULL or valid for reads of `len` bytes.
- */
-int32_t glean_text_set(uint64_t handle, const uint8_t *text, uint64_t len);
-
-/*
- Starts to measure. If it does so already, that is recorded as an invalid state.
- */
-int32_t glean_timespan_start(uint64_t handle);
-
-/*
- Stops to measure and stores how long it was. If nothing is measured, that is recorded as an invalid state.
- */
-int32_t glean_timespan_stop(uint64_t handle);
-
-/*
- Stops to measure and stores nothing.
- */
-int32_t glean_timespan_cancel(uint64_t handle);
-
-/*
- Stores a duration in nanoseconds; a negative one is 0. While one is measured, that is recorded as an invalid state.
- */
-int32_t glean_timespan_set_raw_nanos(uint64_t handle, int64_t nanos);
-
-/*
- Starts to measure a duration and returns the id of that, or 0 if the handle is none of a metric.
- */
-uint64_t glean_timing_distribution_start(uint64_t handle);
-
-/*
- Stops to measure and adds the duration. An unknown id is recorded as an invalid state.
- */
-int32_t glean_timing_distribution_stop_and_accumulate(uint64_t handle, uint64_t id);
-
-/*
- Stops to measure and adds nothing.
- */
-int32_t glean_timing_distribution_cancel(uint64_t handle, uint64_t id);
-
-/*
- Adds durations in the unit of the metric; those that aren't accepted are counted as errors.
-
- # Safety
-
- `samples` is NULL or valid for reads of `count` numbers.
- */
-int32_t glean_timing_distribution_accumulate_samples(uint64_t handle, const int64_t *samples, uint64_t count);
-
-/*
- Adds a duration in the unit of the metric; if it isn't accepted, that is counted as an error.
- */
-int32_t glean_timing_distribution_accumulate_single_sample(uint64_t handle, int64_t sample);
-
-/*
- Sets the url. A longer one than the limit is cut and recorded as an overflow: 8 KiB; one without a scheme, or with `data:`, is recorded as an invalid value.
-
- # Safety
-
- `text` is NULL or valid for reads of `len` bytes.
- */
-int32_t glean_url_set(uint64_t handle,
-                      const uint8_t *text,
-                      uint64_t len);
-
-/*
- Sets the UUID from any of its spellings; anything else is recorded as an invalid value.
-
- # Safety
-
- `text` is NULL or valid for reads of `len` bytes.
- */
-int32_t glean_uuid_set(uint64_t handle, const uint8_t *text, uint64_t len);
 
 #endif  /* GLEAN_H */

@@ -4,30 +4,26 @@ use serde::{Deserialize, Serialize};
 
 /// How long a value stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[repr(u8)]
+#[serde(rename_all = "snake_case")]
 pub enum Lifetime {
     /// Until the ping it is sent in is collected.
-    Ping = 0,
+    Ping,
     /// Until the next start of the application.
-    Application = 1,
+    Application,
     /// Until collection or the ping is switched off.
-    User = 2,
+    User,
 }
 
 impl Lifetime {
     /// All lifetimes, in the order of their numbers.
     pub(crate) const ALL: [Lifetime; 3] = [Lifetime::Ping, Lifetime::Application, Lifetime::User];
-
-    /// Returns the lifetime with this number.
-    pub fn from_number(number: i64) -> Option<Lifetime> {
-        Lifetime::ALL.into_iter().find(|lifetime| *lifetime as i64 == number)
-    }
 }
 
 /// The description of one metric, as its owner writes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommonMetricData {
     /// First part of the identifier; may be empty.
+    #[serde(default)]
     pub category: String,
     /// Last part of the identifier.
     pub name: String,
@@ -38,6 +34,7 @@ pub struct CommonMetricData {
     /// A disabled metric records neither values nor errors, unless the server knobs say otherwise.
     pub disabled: bool,
     /// Whether the metric belongs to a session and is left out when the session isn't sampled.
+    #[serde(default)]
     pub in_session: bool,
 }
 

@@ -2,9 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::common_metric_data::Lifetime;
-use crate::store::{Address, State, Value};
-
 /// Name of the built-in ping that carries all error counts.
 pub(crate) const METRICS_PING: &str = "metrics";
 
@@ -40,18 +37,5 @@ impl ErrorType {
             ErrorType::InvalidState => "glean.error.invalid_state",
             ErrorType::InvalidOverflow => "glean.error.invalid_overflow",
         }
-    }
-}
-
-/// Returns the address of the number of errors of one kind that a metric has.
-pub(crate) fn address(error: ErrorType, identifier: &str) -> Address<'_> {
-    Address { lifetime: Lifetime::Ping, identifier: error.identifier(), label: Some(identifier) }
-}
-
-/// Returns how many errors of one kind the metric has in the `metrics` ping.
-pub fn count_errors(state: &State, identifier: &str, error: ErrorType) -> i32 {
-    match state.get(METRICS_PING, address(error, identifier)) {
-        Some(Value::Counter(count)) => *count,
-        _ => 0,
     }
 }

@@ -1,9 +1,9 @@
 //! Handles: numbers that stand for metrics and pings, checked at each use.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::journal::log::Number;
+use crate::metrics::timer::Timer;
 use crate::metrics::{Kind, Label, MetricDefinition};
 use crate::ping::PingDefinition;
 
@@ -32,17 +32,6 @@ pub struct Metric {
     pub counts: bool,
     /// What it measures right now.
     pub timer: Timer,
-}
-
-/// Measurements that run, on the clock of [`crate::time::awake_nanos`].
-#[derive(Debug, Default)]
-pub struct Timer {
-    /// When the timespan was started.
-    pub started: Option<u64>,
-    /// When each timer of a timing distribution was started.
-    pub running: BTreeMap<u64, u64>,
-    /// The last id that was given out.
-    pub last_id: u64,
 }
 
 /// A labeled metric.

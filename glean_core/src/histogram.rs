@@ -60,19 +60,12 @@ pub fn functional_bucket(sample: u64, log_base: f64, buckets_per_magnitude: f64)
 
 /// How the bounds of a custom distribution are spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[repr(u8)]
+#[serde(rename_all = "snake_case")]
 pub enum HistogramType {
     /// At equal distances.
-    Linear = 0,
+    Linear,
     /// At distances that grow by the same factor.
-    Exponential = 1,
-}
-
-impl HistogramType {
-    /// Returns the type with this number.
-    pub fn from_number(number: i64) -> Option<HistogramType> {
-        [HistogramType::Linear, HistogramType::Exponential].into_iter().find(|kind| *kind as i64 == number)
-    }
+    Exponential,
 }
 
 /// The bounds of a custom distribution: 0, then ascending from `min` to `max`.
@@ -376,12 +369,5 @@ mod tests {
         let histogram = Histogram { sum: 3, count: 2, values: BTreeMap::from([(1, 1), (2, 1)]) };
         let stored = serde_json::to_string(&histogram).unwrap();
         assert_eq!(serde_json::from_str::<Histogram>(&stored).unwrap(), histogram);
-    }
-
-    #[test]
-    fn types_have_their_numbers() {
-        assert_eq!(HistogramType::from_number(0), Some(HistogramType::Linear));
-        assert_eq!(HistogramType::from_number(1), Some(HistogramType::Exponential));
-        assert_eq!(HistogramType::from_number(2), None);
     }
 }

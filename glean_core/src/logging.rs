@@ -84,12 +84,6 @@ pub fn has_pending() -> bool {
     PENDING.load(Ordering::Relaxed) != 0
 }
 
-/// Returns the status of a call that succeeded: 0, or that messages wait.
-#[inline]
-pub fn status() -> i32 {
-    if has_pending() { crate::ffi::GLEAN_LOGGED } else { crate::ffi::GLEAN_OK }
-}
-
 /// Returns the number of waiting messages, at an address that stays valid and that C may read.
 pub fn pending() -> &'static AtomicU32 {
     &PENDING

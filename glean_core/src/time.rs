@@ -10,54 +10,25 @@ const NANOS_PER_MS: u32 = 1_000_000;
 
 /// The precision a time is written with, and the unit of a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[repr(u8)]
+#[serde(rename_all = "snake_case")]
 pub enum TimeUnit {
     /// A fraction of 0, 3, 6 or 9 digits, as needed.
-    Nanosecond = 0,
+    Nanosecond,
     /// Six digits of a second.
-    Microsecond = 1,
+    Microsecond,
     /// Three digits of a second.
-    Millisecond = 2,
+    Millisecond,
     /// No fraction.
-    Second = 3,
+    Second,
     /// Hours and minutes.
-    Minute = 4,
+    Minute,
     /// Hours.
-    Hour = 5,
+    Hour,
     /// The date only.
-    Day = 6,
+    Day,
 }
 
 impl TimeUnit {
-    /// All units, in the order of their numbers.
-    pub(crate) const ALL: [TimeUnit; 7] = [
-        TimeUnit::Nanosecond,
-        TimeUnit::Microsecond,
-        TimeUnit::Millisecond,
-        TimeUnit::Second,
-        TimeUnit::Minute,
-        TimeUnit::Hour,
-        TimeUnit::Day,
-    ];
-
-    /// Returns the unit with this number.
-    pub fn from_number(number: i64) -> Option<TimeUnit> {
-        TimeUnit::ALL.into_iter().find(|unit| *unit as i64 == number)
-    }
-
-    /// Returns the name that pings use, `nanosecond` to `day`.
-    pub fn name(self) -> &'static str {
-        match self {
-            TimeUnit::Nanosecond => "nanosecond",
-            TimeUnit::Microsecond => "microsecond",
-            TimeUnit::Millisecond => "millisecond",
-            TimeUnit::Second => "second",
-            TimeUnit::Minute => "minute",
-            TimeUnit::Hour => "hour",
-            TimeUnit::Day => "day",
-        }
-    }
-
     /// Returns the nanoseconds of that many units; saturates.
     pub fn to_nanos(self, units: u64) -> u64 {
         units.saturating_mul(self.nanos())
@@ -309,6 +280,25 @@ pub fn uptime_ms() -> u64 {
     clocks::uptime_ms()
 }
 
+/// A moment by the three clocks that matter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Moment {
+    /// The clock on the wall.
+    pub local: LocalDatetime,
+    /// Milliseconds since 1970.
+    pub unix_ms: i64,
+    /// Milliseconds of a clock that never goes back and runs during suspend.
+    pub uptime_ms: u64,
+}
+
+impl Moment {
+    /// Returns this moment.
+    pub fn now() -> Moment {
+        let local = LocalDatetime::from_now();
+        Moment { unix_ms: local.unix_ms(), local, uptime_ms: uptime_ms() }
+    }
+}
+
 #[cfg(unix)]
 mod clocks {
     use std::mem::MaybeUninit;
@@ -431,6 +421,16 @@ mod tests {
     use super::*;
 
     /// 2021-03-04, at 05:06.
+    const UNITS: [TimeUnit; 7] = [
+        TimeUnit::Nanosecond,
+        TimeUnit::Microsecond,
+        TimeUnit::Millisecond,
+        TimeUnit::Second,
+        TimeUnit::Minute,
+        TimeUnit::Hour,
+        TimeUnit::Day,
+    ];
+
     fn time(second: u32, nanos: u32, offset_seconds: i32) -> LocalDatetime {
         LocalDatetime::new(2021, 3, 4, 5, 6, second, nanos, offset_seconds).unwrap()
     }
@@ -459,7 +459,7 @@ mod tests {
             "2021-03-04T05+01:00",
             "2021-03-04+01:00",
         ];
-        for (unit, text) in TimeUnit::ALL.into_iter().zip(texts) {
+        for (unit, text) in UNITS.into_iter().zip(texts) {
             assert_eq!(time.to_text(unit), text);
         }
     }
@@ -627,8 +627,8 @@ mod tests {
     fn durations_become_whole_units() {
         let nanos = 2 * 86_400_000_000_000 - 1;
         let expected = [nanos as i64, 172_799_999_999, 172_799_999, 172_799, 2879, 47, 1];
-        for (unit, units) in TimeUnit::ALL.into_iter().zip(expected) {
-            assert_eq!(nanos_to_unit(nanos, unit), units, "{}", unit.name());
+        for (unit, units) in UNITS.into_iter().zip(expected) {
+            assert_eq!(nanos_to_unit(nanos, unit), units, "{unit:?}");
             assert_eq!(nanos_to_unit(0, unit), 0);
         }
         assert_eq!(nanos_to_unit(u64::MAX, TimeUnit::Nanosecond), i64::MAX);
@@ -641,16 +641,6 @@ mod tests {
         assert_eq!(TimeUnit::Millisecond.to_nanos(600_000_000_000), 600_000_000_000_000_000);
         assert_eq!(TimeUnit::Second.to_nanos(600_000_000_000), u64::MAX);
         assert_eq!(TimeUnit::Day.to_nanos(1), 86_400_000_000_000);
-    }
-
-    #[test]
-    fn units_have_their_numbers_and_names() {
-        for (number, unit) in TimeUnit::ALL.into_iter().enumerate() {
-            assert_eq!(TimeUnit::from_number(number as i64), Some(unit));
-        }
-        assert_eq!(TimeUnit::from_number(7), None);
-        assert_eq!(TimeUnit::from_number(-1), None);
-        assert_eq!((TimeUnit::Nanosecond.name(), TimeUnit::Day.name()), ("nanosecond", "day"));
     }
 
     #[test]
@@ -679,7 +669,7 @@ mod tests {
             nanos: u32::MAX,
             offset_seconds: i32::MIN,
         };
-        for unit in TimeUnit::ALL {
+        for unit in UNITS {
             damaged.to_text(unit);
         }
         damaged.unix_ms();

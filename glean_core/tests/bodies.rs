@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::{ping, settings};
-use glean_core::events::{SessionMetadata, StoredEvent};
 use glean_core::experiments::Experiment;
 use glean_core::histogram::Histogram;
 use glean_core::machine::Machine;
@@ -14,6 +13,7 @@ use glean_core::machine::context::Context;
 use glean_core::machine::op::{Moment, Op};
 use glean_core::store::base::Effect;
 use glean_core::store::{Address, State, Value};
+use glean_core::store::{SessionMetadata, StoredEvent};
 use glean_core::time::{LocalDatetime, TimeUnit};
 use glean_core::{Lifetime, PingDefinition};
 use serde_json::{Value as Json, json};

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use abi::{check, new_named, new_ping, take_turn, threaded_settings, value};
 use common::{PENDING, TempDir, sent};
-use glean_core::ffi::{counter::*, lifecycle::*, metric::*, ping::*, *};
+use glean_core::ffi::{lifecycle::*, metric::*, ping::*, recording::*, *};
 use serde_json::json;
 
 /// How long a child may take; one that hangs is ended.

@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use abi::{check, new_named, new_ping, take_turn, threaded_settings, value};
 use common::{PENDING, TempDir, sent};
-use glean_core::ffi::{
-    counter::*, event::*, labeled::*, lifecycle::*, metric::*, ping::*, string_list::*, timing_distribution::*, *,
-};
+use glean_core::ffi::{labeled::*, lifecycle::*, metric::*, ping::*, recording::*, *};
 use serde_json::json;
 
 const THREADS: usize = 16;
@@ -60,9 +58,9 @@ fn sixteen_threads_lose_nothing_while_the_journal_goes_through_several_files() {
             check(glean_counter_increment(own[thread]));
             check(glean_counter_add(part, 2));
             if call % 100 == 0 {
-                let id = glean_timing_distribution_start(timing);
+                let id = glean_metric_start(timing);
                 timers.push(id);
-                check(glean_timing_distribution_stop_and_accumulate(timing, id));
+                check(glean_metric_stop(timing, id));
                 check(glean_fold());
             }
         }
@@ -97,7 +95,7 @@ fn calls_from_before_during_and_after_the_start_are_all_there_and_in_order() {
             check(glean_counter_add(counter, 1));
             if call % 20 == 0 {
                 let text = call.to_string();
-                check(unsafe { glean_string_list_add(lists[thread], text.as_ptr(), text.len() as u64) });
+                check(unsafe { glean_metric_add_to_list(lists[thread], text.as_ptr(), text.len() as u64) });
             }
             if thread == 0 && call == CALLS / 3 {
                 check(abi::initialize(&threaded_settings(directory.path())));
@@ -126,7 +124,7 @@ fn pings_submitted_between_calls_of_other_threads_have_each_call_once() {
         for call in 0..CALLS {
             check(glean_counter_add(counters[call % 2], 1));
             if call % 50 == 0 {
-                check(unsafe { glean_event_record(event, std::ptr::null(), 0) });
+                check(unsafe { glean_metric_record_event(event, std::ptr::null(), 0) });
                 events.fetch_add(1, Ordering::Relaxed);
             }
             if thread < 2 && call % 300 == 7 {
@@ -214,7 +212,7 @@ fn the_end_does_not_wait_for_threads_that_go_on_calling() {
             scope.spawn(|| {
                 for call in 0.. {
                     glean_counter_add(counter, 1);
-                    unsafe { glean_event_record(event, std::ptr::null(), 0) };
+                    unsafe { glean_metric_record_event(event, std::ptr::null(), 0) };
                     if call % 1_000 == 0 {
                         unsafe { glean_ping_submit(ping, std::ptr::null(), 0) };
                     }

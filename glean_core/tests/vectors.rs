@@ -12,20 +12,14 @@ use common::{PENDING, TempDir, ping, sent, settings};
 use glean_core::PingDefinition;
 use glean_core::ffi::buffers::{GleanBuffer, glean_buffer_free};
 use glean_core::ffi::{
-    GLEAN_ABI_VERSION, GLEAN_LOGGED, GLEAN_NO_VALUE, GLEAN_OK, boolean::*, counter::*, custom_distribution::*,
-    datetime::*, denominator::*, dual_labeled_counter::*, event::*, experiments::*, glean_abi_version,
-    glean_log_set_level, labeled::*, lifecycle::*, memory_distribution::*, metric::*, numerator::*, object::*, ping::*,
-    quantity::*, rate::*, string::*, string_list::*, text::*, timespan::*, timing_distribution::*, url::*, uuid::*,
+    GLEAN_ABI_VERSION, GLEAN_LOGGED, GLEAN_NO_VALUE, GLEAN_OK, dual_labeled_counter::*, experiments::*,
+    glean_abi_version, glean_log_set_level, labeled::*, lifecycle::*, metric::*, ping::*, recording::*,
 };
 use serde_json::{Map, Value as Json, json};
 
 const VECTORS: &str = include_str!("../../tests/vectors.json");
 const PINGS: [&str; 3] = ["vectors", "other", "free"];
 const ERRORS: [&str; 4] = ["invalid_value", "invalid_label", "invalid_state", "invalid_overflow"];
-const TIME_UNITS: [&str; 7] = ["nanosecond", "microsecond", "millisecond", "second", "minute", "hour", "day"];
-const MEMORY_UNITS: [&str; 4] = ["byte", "kilobyte", "megabyte", "gigabyte"];
-const HISTOGRAM_TYPES: [&str; 2] = ["linear", "exponential"];
-const LIFETIMES: [&str; 3] = ["ping", "application", "user"];
 
 // --- what stands for something long -----------------------------------------------------------------------------------
 
@@ -137,55 +131,45 @@ fn start(data_dir: &Path) {
     check(unsafe { glean_initialize(data, len) });
 }
 
-/// Calls a recording function of a metric of this type.
-fn record(handle: u64, kind: &str, call: &str, arguments: &[Json]) {
+/// Calls the recording function that a method of a metric calls: the name of the method and what it is given say which.
+fn record(handle: u64, method: &str, arguments: &[Json]) {
     let first = arguments.first().unwrap_or(&Json::Null);
     let amount = || i32::try_from(number(first)).unwrap();
-    let (data, len) = first.as_str().map_or((null(), 0), bytes);
+    let timer = || first.as_u64().unwrap_or(0);
     check(unsafe {
-        match (kind, call) {
-            ("boolean", "set") => glean_boolean_set(handle, first.as_bool().unwrap().into()),
-            ("counter", "add") if amount() == 1 => glean_counter_increment(handle),
-            ("counter" | "dual_labeled_counter", "add") => glean_counter_add(handle, amount()),
-            ("quantity", "set") => glean_quantity_set(handle, number(first)),
-            ("string", "set") => glean_string_set(handle, data, len),
-            ("text", "set") => glean_text_set(handle, data, len),
-            ("url", "set") => glean_url_set(handle, data, len),
-            ("uuid", "set") => glean_uuid_set(handle, data, len),
-            ("string_list", "add") => glean_string_list_add(handle, data, len),
-            ("string_list", "set") => with_json(first, |data, len| glean_string_list_set(handle, data, len)),
-            ("timespan", "start") => glean_timespan_start(handle),
-            ("timespan", "stop") => glean_timespan_stop(handle),
-            ("timespan", "cancel") => glean_timespan_cancel(handle),
-            ("timespan", "set_raw_nanos") => glean_timespan_set_raw_nanos(handle, number(first)),
-            ("timing_distribution", "start") => {
-                assert_ne!(glean_timing_distribution_start(handle), 0);
+        match (method, first) {
+            ("add" | "add_to_numerator", Json::Number(_)) if amount() == 1 => glean_counter_increment(handle),
+            ("add" | "add_to_numerator", Json::Number(_)) => glean_counter_add(handle, amount()),
+            ("add_to_denominator", _) => glean_metric_add_to_denominator(handle, amount()),
+            ("add", Json::String(_)) => with_text(first, |data, len| glean_metric_add_to_list(handle, data, len)),
+            ("set", Json::Bool(value)) => glean_metric_set_bool(handle, (*value).into()),
+            ("set" | "set_raw_nanos", Json::Number(_)) => glean_metric_set_number(handle, number(first)),
+            ("set", Json::String(_)) => with_text(first, |data, len| glean_metric_set_text(handle, data, len)),
+            ("set_object", _) => with_text(first, |data, len| glean_metric_set_object(handle, data, len)),
+            ("set_datetime", Json::Array(fields)) => set_datetime(handle, fields),
+            ("set", Json::Array(_)) => with_json(first, |data, len| glean_metric_set_list(handle, data, len)),
+            ("record_schema_error", _) => glean_metric_refuse_value(handle),
+            ("start", _) => {
+                glean_metric_start(handle);
                 GLEAN_OK
             }
-            ("timing_distribution", "stop_and_accumulate") => {
-                glean_timing_distribution_stop_and_accumulate(handle, first.as_u64().unwrap())
+            ("stop" | "stop_and_accumulate", _) => glean_metric_stop(handle, timer()),
+            ("cancel", _) => glean_metric_cancel(handle, timer()),
+            ("accumulate" | "accumulate_single_sample", _) => glean_metric_accumulate(handle, number(first)),
+            ("accumulate_samples", _) => {
+                let samples = numbers(first);
+                glean_metric_accumulate_samples(handle, samples.as_ptr(), samples.len() as u64)
             }
-            ("timing_distribution", "cancel") => glean_timing_distribution_cancel(handle, first.as_u64().unwrap()),
-            (_, "accumulate_samples") => accumulate(handle, kind, &numbers(first)),
-            ("timing_distribution", "accumulate_single_sample") => {
-                glean_timing_distribution_accumulate_single_sample(handle, number(first))
-            }
-            ("custom_distribution", "accumulate_single_sample") => {
-                glean_custom_distribution_accumulate_single_sample(handle, number(first))
-            }
-            ("memory_distribution", "accumulate") => glean_memory_distribution_accumulate(handle, number(first)),
-            ("datetime", "set") => set_datetime(handle, first.as_array().unwrap()),
-            ("event", "record") if arguments.is_empty() => glean_event_record(handle, null(), 0),
-            ("event", "record") => with_json(first, |data, len| glean_event_record(handle, data, len)),
-            ("object", "set") => glean_object_set(handle, data, len),
-            ("object", "record_schema_error") => glean_object_record_schema_error(handle),
-            ("rate", "add_to_numerator") => glean_rate_add_to_numerator(handle, amount()),
-            ("rate", "add_to_denominator") => glean_rate_add_to_denominator(handle, amount()),
-            ("numerator", "add_to_numerator") => glean_numerator_add_to_numerator(handle, amount()),
-            ("denominator", "add") => glean_denominator_add(handle, amount()),
+            ("record", Json::Null) => glean_metric_record_event(handle, null(), 0),
+            ("record", _) => with_json(first, |data, len| glean_metric_record_event(handle, data, len)),
             other => panic!("vectors.json asks for {other:?}, which this test doesn't know"),
         }
     });
+}
+
+fn with_text(text: &Json, call: impl FnOnce(*const u8, u64) -> i32) -> i32 {
+    let (data, len) = bytes(text.as_str().unwrap());
+    call(data, len)
 }
 
 fn with_json(json: &Json, call: impl FnOnce(*const u8, u64) -> i32) -> i32 {
@@ -194,14 +178,23 @@ fn with_json(json: &Json, call: impl FnOnce(*const u8, u64) -> i32) -> i32 {
     call(data, len)
 }
 
-unsafe fn accumulate(handle: u64, kind: &str, samples: &[i64]) -> i32 {
-    let (data, count) = (samples.as_ptr(), samples.len() as u64);
-    unsafe {
-        match kind {
-            "timing_distribution" => glean_timing_distribution_accumulate_samples(handle, data, count),
-            "memory_distribution" => glean_memory_distribution_accumulate_samples(handle, data, count),
-            _ => glean_custom_distribution_accumulate_samples(handle, data, count),
-        }
+/// Takes the parameters of a type out of a description, where they stand among the other fields.
+fn take_parameters(word: &str, fields: &mut Map<String, Json>, others: &BTreeMap<String, Metric>) -> Option<Json> {
+    if let Some(Json::Array(mut numerators)) = fields.remove("numerators") {
+        numerators.iter_mut().for_each(|numerator| *numerator = others[text(numerator)].definition.clone());
+        return Some(numerators.into());
+    }
+    let alone = ["time_unit", "memory_unit", "allowed_extra_keys"];
+    if let Some(parameter) = alone.into_iter().find_map(|name| fields.remove(name)) {
+        return Some(parameter);
+    }
+    let named = ["range_min", "range_max", "bucket_count", "histogram_type", "keys", "categories"];
+    let parameters: Map<String, Json> =
+        named.into_iter().filter_map(|name| Some((name.to_owned(), fields.remove(name)?))).collect();
+    match word {
+        "event" => Some(json!([])),
+        "dual_labeled_counter" => Some(parameters.into()),
+        _ => (!parameters.is_empty()).then(|| parameters.into()),
     }
 }
 
@@ -214,7 +207,7 @@ fn set_datetime(handle: u64, fields: &[Json]) -> i32 {
     let seconds: i32 = parts.map(|(part, unit)| part.parse::<i32>().unwrap() * unit).sum();
     let offset = if offset.starts_with('-') { -seconds } else { seconds };
     let year = i32::try_from(number(&fields[0])).unwrap();
-    glean_datetime_set(handle, year, field(1), field(2), field(3), field(4), field(5), nanos, offset)
+    glean_metric_set_datetime(handle, year, field(1), field(2), field(3), field(4), field(5), nanos, offset)
 }
 
 // --- a vector ---------------------------------------------------------------------------------------------------------
@@ -233,27 +226,16 @@ impl Metric {
         let kind = definition.get("type").unwrap_or(given);
         let kind = text(kind).to_owned();
         let (category, name) = identifier.rsplit_once('.').unwrap_or(("", identifier));
-        definition.insert("type".into(), kind.as_str().into());
+        let word = kind.strip_prefix("labeled_").unwrap_or(&kind);
+        definition.insert("is_labeled".into(), (word != kind).into());
+        let parameters = take_parameters(word, &mut definition, others);
+        definition.insert("type".into(), parameters.map_or(word.into(), |parameters| json!({word: parameters})));
         definition.insert("category".into(), category.into());
         definition.insert("name".into(), name.into());
         let pings = definition.remove("pings").unwrap_or_else(|| json!(["vectors"]));
         definition.insert("send_in_pings".into(), pings);
         definition.entry("lifetime").or_insert("ping".into());
         definition.entry("disabled").or_insert(false.into());
-        let names: [(&str, &[&str]); 4] = [
-            ("lifetime", &LIFETIMES),
-            ("time_unit", &TIME_UNITS),
-            ("memory_unit", &MEMORY_UNITS),
-            ("histogram_type", &HISTOGRAM_TYPES),
-        ];
-        for (field, names) in names {
-            if let Some(value) = definition.get_mut(field) {
-                *value = names.iter().position(|name| *name == text(value)).unwrap().into();
-            }
-        }
-        if let Some(Json::Array(numerators)) = definition.get_mut("numerators") {
-            numerators.iter_mut().for_each(|numerator| *numerator = others[text(numerator)].definition.clone());
-        }
         let definition = Json::Object(definition);
         Metric { handle: make(glean_metric_new, &definition), kind, definition, parts: BTreeMap::new() }
     }
@@ -337,10 +319,13 @@ impl Player<'_> {
             match &operation[1] {
                 labels @ Json::Array(_) => {
                     let handle = metric.part(labels);
-                    let kind = metric.kind.strip_prefix("labeled_").unwrap_or(&metric.kind);
-                    record(handle, kind, text(&operation[2]), &operation[3..]);
+                    record(handle, text(&operation[2]), &operation[3..]);
                 }
-                call => record(metric.handle, &metric.kind, text(call), &operation[2..]),
+                // What these are given looks like a text and like a list.
+                call if ["object", "datetime"].contains(&metric.kind.as_str()) && call == "set" => {
+                    record(metric.handle, &format!("set_{}", metric.kind), &operation[2..]);
+                }
+                call => record(metric.handle, text(call), &operation[2..]),
             }
         } else if let Some(ping) = self.pings.get(target) {
             check(match text(&operation[1]) {

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional
 
-_set = _ffi.lib.glean_boolean_set
+_set = _ffi.lib.glean_metric_set_bool
 _finish = _ffi.finish
 
 

@@ -64,15 +64,15 @@ class ErrorType(enum.Enum):
     INVALID_OVERFLOW = 3
 
 
-def number_of(member: enum.Enum, kind: Type[enum.Enum]) -> str:
-    """Return the number of a member of an enumeration as JSON.
+def word_of(member: enum.Enum, kind: Type[enum.Enum]) -> str:
+    """Return the word that the core has for a member of an enumeration, as JSON.
 
     Raises:
         ValueError: not a member of this enumeration.
     """
     if not isinstance(member, kind):
         raise ValueError(f"{member!r} is no {kind.__name__}")
-    return str(member.value)
+    return f'"{member.name.lower()}"'
 
 
 class CommonMetricData(Value):
@@ -117,7 +117,7 @@ class CommonMetricData(Value):
             "category": quote(self.category),
             "name": quote(self.name),
             "send_in_pings": quote_all(self.send_in_pings),
-            "lifetime": number_of(self.lifetime, Lifetime),
+            "lifetime": word_of(self.lifetime, Lifetime),
             "disabled": flag(self.disabled),
             "in_session": flag(self.in_session),
             "label": optional(quote, self.label),
@@ -148,18 +148,20 @@ class Metric:
     """A handle of the core. `BaseMetric` and `WrappedMetric` are what types of metrics derive from."""
 
     _type_name: str
-    """The word for this type in descriptions and in C symbols: `glean_<type>_<verb>`."""
+    """The word for this type, everywhere: in YAML, in descriptions for the core, in `glean_py.metrics.TYPES`."""
     _handle: int = 0
 
-    def _create(self, meta: CommonMetricData, **fields: str) -> None:
+    def _create(self, meta: CommonMetricData, parameters: str = "", **fields: str) -> None:
         """Make the metric in the core.
 
         Args:
             meta: its description.
-            fields: what its type needs besides, as JSON.
+            parameters: what its type takes, as JSON; empty if it takes nothing.
+            fields: what the description has besides, as JSON.
         """
         description = meta._to_json()
-        description["type"] = quote(self._type_name)
+        word = quote(self._type_name)
+        description["type"] = f"{{{word}:{parameters}}}" if parameters else word
         description.update(fields)
         self._handle = _ffi.make(_ffi.lib.glean_metric_new, to_object(description))
 

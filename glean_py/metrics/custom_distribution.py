@@ -5,16 +5,29 @@ from __future__ import annotations
 from operator import index as _index
 
 from glean_py import _ffi
-from glean_py._json_text import integer, out_of_range
-from glean_py.metrics.common import BaseMetric, CommonMetricData, DistributionData, HistogramType, accumulate, number_of
+from glean_py._json_text import integer, out_of_range, to_object
+from glean_py.metrics.common import BaseMetric, CommonMetricData, DistributionData, HistogramType, accumulate, word_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional
 
-_accumulate_samples = _ffi.lib.glean_custom_distribution_accumulate_samples
-_accumulate_single_sample = _ffi.lib.glean_custom_distribution_accumulate_single_sample
+_accumulate_samples = _ffi.lib.glean_metric_accumulate_samples
+_accumulate = _ffi.lib.glean_metric_accumulate
 _finish = _ffi.finish
+
+
+def describe(range_min: int, range_max: int, bucket_count: int, histogram_type: HistogramType) -> str:
+    """Return the parameters as JSON.
+
+    Raises:
+        TypeError: a number is no integer.
+        ValueError: a number doesn't fit into 64 bits, or the type is no `HistogramType`.
+    """
+    numbers = {"range_min": range_min, "range_max": range_max, "bucket_count": bucket_count}
+    fields = {name: integer(number, "i64") for name, number in numbers.items()}
+    fields["histogram_type"] = word_of(histogram_type, HistogramType)
+    return to_object(fields).decode()
 
 
 class CustomDistributionMetricType(BaseMetric):
@@ -38,13 +51,7 @@ class CustomDistributionMetricType(BaseMetric):
         bucket_count: int,
         histogram_type: HistogramType,
     ) -> None:
-        self._create(
-            meta,
-            range_min=integer(range_min, "i64"),
-            range_max=integer(range_max, "i64"),
-            bucket_count=integer(bucket_count, "i64"),
-            histogram_type=number_of(histogram_type, HistogramType),
-        )
+        self._create(meta, describe(range_min, range_max, bucket_count, histogram_type))
 
     def accumulate_samples(self, samples: List[int]) -> None:
         """Count numbers; negative ones are left out and recorded as `ErrorType.INVALID_VALUE`.
@@ -63,7 +70,7 @@ class CustomDistributionMetricType(BaseMetric):
             ValueError: doesn't fit into 64 bits.
         """
         try:
-            status = _accumulate_single_sample(self._handle, _index(sample))
+            status = _accumulate(self._handle, _index(sample))
         except OverflowError:
             raise out_of_range(sample, "i64") from None
         if status:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from glean_py import _ffi
-from glean_py.metrics.common import CommonMetricData, TimeUnit, WrappedMetric, number_of
+from glean_py.metrics.common import CommonMetricData, TimeUnit, WrappedMetric, word_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import datetime
     from typing import Any, Optional
 
-_set = _ffi.lib.glean_datetime_set
-_set_now = _ffi.lib.glean_datetime_set_now
+_set = _ffi.lib.glean_metric_set_datetime
+_set_now = _ffi.lib.glean_metric_set_datetime_now
 _finish = _ffi.finish
 
 
@@ -26,7 +26,7 @@ class DatetimeMetricType(WrappedMetric):
     _type_name = "datetime"
 
     def __init__(self, common_metric_data: CommonMetricData, time_unit: TimeUnit) -> None:
-        self._create(common_metric_data, time_unit=number_of(time_unit, TimeUnit))
+        self._create(common_metric_data, word_of(time_unit, TimeUnit))
 
     def set(self, value: Optional[datetime.datetime] = None) -> None:
         """Store a point in time, by default now in the local time zone; without a time zone it counts as UTC.

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional
 
-_add = _ffi.lib.glean_denominator_add
+_add = _ffi.lib.glean_counter_add
 _finish = _ffi.finish
 
 
@@ -28,7 +28,7 @@ class DenominatorMetricType(BaseMetric):
 
     def __init__(self, meta: CommonMetricData, numerators: List[CommonMetricData]) -> None:
         described = ",".join([to_object(numerator._to_json()).decode() for numerator in numerators])
-        self._create(meta, numerators=f"[{described}]")
+        self._create(meta, f"[{described}]")
 
     def add(self, amount: int = 1) -> None:
         """Add `amount`; the sum stays at 2147483647 once there.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glean_py import _ffi
-from glean_py._json_text import optional, quote_all
+from glean_py._json_text import optional, quote_all, to_object
 from glean_py.metrics.common import BaseMetric, CommonMetricData
 from glean_py.metrics.counter import CounterMetricType
 
@@ -32,7 +32,8 @@ class DualLabeledCounterMetricType(BaseMetric):
         keys: Optional[Iterable[str]] = None,
         categories: Optional[Iterable[str]] = None,
     ) -> None:
-        self._create(meta, keys=optional(quote_all, keys), categories=optional(quote_all, categories))
+        parameters = {"keys": optional(quote_all, keys), "categories": optional(quote_all, categories)}
+        self._create(meta, to_object(parameters).decode())
         self._counters: Dict[Tuple[str, str], CounterMetricType] = {}
 
     def get(self, key: str, category: str) -> CounterMetricType:

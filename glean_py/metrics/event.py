@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional
 
-_record = _ffi.lib.glean_event_record
+_record = _ffi.lib.glean_metric_record_event
 _NULL = _ffi.NULL
 _finish = _ffi.finish
 
@@ -84,7 +84,7 @@ class EventMetricType(WrappedMetric):
     _type_name = "event"
 
     def __init__(self, common_metric_data: CommonMetricData, allowed_extra_keys: List[str]) -> None:
-        self._create(common_metric_data, allowed_extra_keys=quote_all(allowed_extra_keys))
+        self._create(common_metric_data, quote_all(allowed_extra_keys))
         category, name = common_metric_data.category, common_metric_data.name
         self._identifier = f"{category}.{name}" if category else name
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glean_py import _ffi
-from glean_py._json_text import integer, optional, quote_all
+from glean_py._json_text import optional, quote_all
 from glean_py._util import Generic
 from glean_py.metrics.boolean import BooleanMetricType
 from glean_py.metrics.common import (
@@ -14,10 +14,10 @@ from glean_py.metrics.common import (
     TimeUnit,
     Value,
     WrappedMetric,
-    number_of,
+    word_of,
 )
 from glean_py.metrics.counter import CounterMetricType
-from glean_py.metrics.custom_distribution import CustomDistributionMetricType
+from glean_py.metrics.custom_distribution import CustomDistributionMetricType, describe
 from glean_py.metrics.memory_distribution import MemoryDistributionMetricType
 from glean_py.metrics.quantity import QuantityMetricType
 from glean_py.metrics.string import StringMetricType
@@ -65,9 +65,9 @@ class LabeledMetricData(Value):
     def __init__(self) -> None:
         raise RuntimeError("LabeledMetricData has no objects of its own: use COMMON or one of its other variants")
 
-    def _to_json(self) -> Dict[str, str]:
-        """Return what the variant has besides the common data, as JSON."""
-        return {}
+    def _parameters(self) -> str:
+        """Return what the type of its metrics takes, as JSON; empty if that is nothing."""
+        return ""
 
 
 class _Common(LabeledMetricData):
@@ -94,13 +94,8 @@ class _CustomDistribution(LabeledMetricData):
         self.bucket_count = bucket_count
         self.histogram_type = histogram_type
 
-    def _to_json(self) -> Dict[str, str]:
-        return {
-            "range_min": integer(self.range_min, "i64"),
-            "range_max": integer(self.range_max, "i64"),
-            "bucket_count": integer(self.bucket_count, "i64"),
-            "histogram_type": number_of(self.histogram_type, HistogramType),
-        }
+    def _parameters(self) -> str:
+        return describe(self.range_min, self.range_max, self.bucket_count, self.histogram_type)
 
 
 class _MemoryDistribution(LabeledMetricData):
@@ -110,8 +105,8 @@ class _MemoryDistribution(LabeledMetricData):
         self.cmd = cmd
         self.unit = unit
 
-    def _to_json(self) -> Dict[str, str]:
-        return {"memory_unit": number_of(self.unit, MemoryUnit)}
+    def _parameters(self) -> str:
+        return word_of(self.unit, MemoryUnit)
 
 
 class _TimingDistribution(LabeledMetricData):
@@ -121,8 +116,8 @@ class _TimingDistribution(LabeledMetricData):
         self.cmd = cmd
         self.unit = unit
 
-    def _to_json(self) -> Dict[str, str]:
-        return {"time_unit": number_of(self.unit, TimeUnit)}
+    def _parameters(self) -> str:
+        return word_of(self.unit, TimeUnit)
 
 
 LabeledMetricData.COMMON = _Common
@@ -151,13 +146,18 @@ class LabeledMetric(WrappedMetric, Generic[M, V]):
     _metric_type: Type[M]
     _data_type: Type[LabeledMetricData] = _Common
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._type_name = cls._metric_type._type_name
+
     def __init__(self, labeled_metric_data: LabeledMetricData, labels: Optional[Iterable[str]] = None) -> None:
         if not isinstance(labeled_metric_data, self._data_type):
             raise TypeError(
                 f"{type(self).__name__} needs a {self._data_type.__qualname__}, "
                 f"not {type(labeled_metric_data).__qualname__}"
             )
-        self._create(labeled_metric_data.cmd, labels=optional(quote_all, labels), **labeled_metric_data._to_json())
+        listed = optional(quote_all, labels)
+        self._create(labeled_metric_data.cmd, labeled_metric_data._parameters(), is_labeled="true", labels=listed)
         self._metrics: Dict[str, M] = {}
 
     def __getitem__(self, label: str) -> M:
@@ -201,35 +201,30 @@ class LabeledMetric(WrappedMetric, Generic[M, V]):
 class LabeledBooleanMetricType(LabeledMetric[BooleanMetricType, bool]):
     """A boolean for each label."""
 
-    _type_name = "labeled_boolean"
     _metric_type = BooleanMetricType
 
 
 class LabeledCounterMetricType(LabeledMetric[CounterMetricType, int]):
     """A counter for each label."""
 
-    _type_name = "labeled_counter"
     _metric_type = CounterMetricType
 
 
 class LabeledQuantityMetricType(LabeledMetric[QuantityMetricType, int]):
     """A quantity for each label."""
 
-    _type_name = "labeled_quantity"
     _metric_type = QuantityMetricType
 
 
 class LabeledStringMetricType(LabeledMetric[StringMetricType, str]):
     """A string for each label."""
 
-    _type_name = "labeled_string"
     _metric_type = StringMetricType
 
 
 class LabeledCustomDistributionMetricType(LabeledMetric[CustomDistributionMetricType, DistributionData]):
     """A custom distribution for each label."""
 
-    _type_name = "labeled_custom_distribution"
     _metric_type = CustomDistributionMetricType
     _data_type = _CustomDistribution
 
@@ -237,7 +232,6 @@ class LabeledCustomDistributionMetricType(LabeledMetric[CustomDistributionMetric
 class LabeledMemoryDistributionMetricType(LabeledMetric[MemoryDistributionMetricType, DistributionData]):
     """A memory distribution for each label."""
 
-    _type_name = "labeled_memory_distribution"
     _metric_type = MemoryDistributionMetricType
     _data_type = _MemoryDistribution
 
@@ -245,6 +239,5 @@ class LabeledMemoryDistributionMetricType(LabeledMetric[MemoryDistributionMetric
 class LabeledTimingDistributionMetricType(LabeledMetric[TimingDistributionMetricType, DistributionData]):
     """A timing distribution for each label."""
 
-    _type_name = "labeled_timing_distribution"
     _metric_type = TimingDistributionMetricType
     _data_type = _TimingDistribution

@@ -6,14 +6,14 @@ from operator import index as _index
 
 from glean_py import _ffi
 from glean_py._json_text import out_of_range
-from glean_py.metrics.common import BaseMetric, CommonMetricData, DistributionData, MemoryUnit, accumulate, number_of
+from glean_py.metrics.common import BaseMetric, CommonMetricData, DistributionData, MemoryUnit, accumulate, word_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional
 
-_accumulate = _ffi.lib.glean_memory_distribution_accumulate
-_accumulate_samples = _ffi.lib.glean_memory_distribution_accumulate_samples
+_accumulate = _ffi.lib.glean_metric_accumulate
+_accumulate_samples = _ffi.lib.glean_metric_accumulate_samples
 _finish = _ffi.finish
 
 
@@ -28,7 +28,7 @@ class MemoryDistributionMetricType(BaseMetric):
     _type_name = "memory_distribution"
 
     def __init__(self, meta: CommonMetricData, memory_unit: MemoryUnit) -> None:
-        self._create(meta, memory_unit=number_of(memory_unit, MemoryUnit))
+        self._create(meta, word_of(memory_unit, MemoryUnit))
 
     def accumulate(self, sample: int) -> None:
         """Count one amount of memory.

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional
 
-_add_to_numerator = _ffi.lib.glean_numerator_add_to_numerator
+_add_to_numerator = _ffi.lib.glean_counter_add
 _finish = _ffi.finish
 
 

@@ -11,8 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Optional, Type
 
-_set = _ffi.lib.glean_object_set
-_record_schema_error = _ffi.lib.glean_object_record_schema_error
+_set = _ffi.lib.glean_metric_set_object
+_refuse = _ffi.lib.glean_metric_refuse_value
 _finish = _ffi.finish
 
 __all__ = ["ObjectMetricType", "ObjectSerialize"]
@@ -43,7 +43,7 @@ class ObjectMetricType(WrappedMetric, Generic[T]):
             data = _ffi.to_utf8(obj.into_serialized_object())  # type: ignore[attr-defined]
             status = _set(self._handle, data, len(data))
         else:
-            status = _record_schema_error(self._handle)
+            status = _refuse(self._handle)
         if status:
             _finish(status)
 

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional
 
-_set = _ffi.lib.glean_quantity_set
+_set = _ffi.lib.glean_metric_set_number
 _finish = _ffi.finish
 
 

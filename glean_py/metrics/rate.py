@@ -12,8 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Optional
 
-_add_to_numerator = _ffi.lib.glean_rate_add_to_numerator
-_add_to_denominator = _ffi.lib.glean_rate_add_to_denominator
+_add_to_numerator = _ffi.lib.glean_counter_add
+_add_to_denominator = _ffi.lib.glean_metric_add_to_denominator
 _finish = _ffi.finish
 
 

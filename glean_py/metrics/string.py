@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional
 
-_set = _ffi.lib.glean_string_set
+_set = _ffi.lib.glean_metric_set_text
 _encode = str.encode
 _finish = _ffi.finish
 
@@ -29,11 +29,11 @@ class StringMetricType(WrappedMetric):
             TypeError: neither `str` nor `None`.
             UnicodeEncodeError: the text has a lone surrogate.
         """
-        if value is None:
-            return
         try:
-            data = _encode(value)
+            data = _encode(value)  # type: ignore[arg-type]  # What is no text is seen to when that fails.
         except TypeError:
+            if value is None:
+                return
             raise not_text(value) from None
         status = _set(self._handle, data, len(data))
         if status:

@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional
 
-_add = _ffi.lib.glean_string_list_add
-_set = _ffi.lib.glean_string_list_set
+_add = _ffi.lib.glean_metric_add_to_list
+_set = _ffi.lib.glean_metric_set_list
 _finish = _ffi.finish
 
 

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional
 
-_set = _ffi.lib.glean_text_set
+_set = _ffi.lib.glean_metric_set_text
 _encode = str.encode
 _finish = _ffi.finish
 

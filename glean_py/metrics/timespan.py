@@ -6,16 +6,16 @@ from operator import index as _index
 
 from glean_py import _ffi
 from glean_py._json_text import out_of_range
-from glean_py.metrics.common import CommonMetricData, TimeUnit, WrappedMetric, number_of
+from glean_py.metrics.common import CommonMetricData, TimeUnit, WrappedMetric, word_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional
 
-_start = _ffi.lib.glean_timespan_start
-_stop = _ffi.lib.glean_timespan_stop
-_cancel = _ffi.lib.glean_timespan_cancel
-_set_raw_nanos = _ffi.lib.glean_timespan_set_raw_nanos
+_start = _ffi.lib.glean_metric_start
+_stop = _ffi.lib.glean_metric_stop
+_cancel = _ffi.lib.glean_metric_cancel
+_set_number = _ffi.lib.glean_metric_set_number
 _finish = _ffi.finish
 
 
@@ -30,23 +30,21 @@ class TimespanMetricType(WrappedMetric):
     _type_name = "timespan"
 
     def __init__(self, common_metric_data: CommonMetricData, time_unit: TimeUnit) -> None:
-        self._create(common_metric_data, time_unit=number_of(time_unit, TimeUnit))
+        self._create(common_metric_data, word_of(time_unit, TimeUnit))
 
     def start(self) -> None:
         """Start the clock; if it runs already it goes on, recorded as `ErrorType.INVALID_STATE`."""
-        status = _start(self._handle)
-        if status:
-            _finish(status)
+        _start(self._handle)
 
     def stop(self) -> None:
         """Stop the clock and store the time since `start`; without one it is recorded as `ErrorType.INVALID_STATE`."""
-        status = _stop(self._handle)
+        status = _stop(self._handle, 0)
         if status:
             _finish(status)
 
     def cancel(self) -> None:
         """Stop the clock, if it runs, and store nothing."""
-        status = _cancel(self._handle)
+        status = _cancel(self._handle, 0)
         if status:
             _finish(status)
 
@@ -64,7 +62,7 @@ class TimespanMetricType(WrappedMetric):
             ValueError: doesn't fit into 64 bits.
         """
         try:
-            status = _set_raw_nanos(self._handle, _index(elapsed_nanos))
+            status = _set_number(self._handle, _index(elapsed_nanos))
         except OverflowError:
             raise out_of_range(elapsed_nanos, "i64") from None
         if status:

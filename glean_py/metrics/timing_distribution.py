@@ -13,18 +13,18 @@ from glean_py.metrics.common import (
     Value,
     WrappedMetric,
     accumulate,
-    number_of,
+    word_of,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional
 
-_start = _ffi.lib.glean_timing_distribution_start
-_stop_and_accumulate = _ffi.lib.glean_timing_distribution_stop_and_accumulate
-_cancel = _ffi.lib.glean_timing_distribution_cancel
-_accumulate_samples = _ffi.lib.glean_timing_distribution_accumulate_samples
-_accumulate_single_sample = _ffi.lib.glean_timing_distribution_accumulate_single_sample
+_start = _ffi.lib.glean_metric_start
+_stop = _ffi.lib.glean_metric_stop
+_cancel = _ffi.lib.glean_metric_cancel
+_accumulate_samples = _ffi.lib.glean_metric_accumulate_samples
+_accumulate = _ffi.lib.glean_metric_accumulate
 _finish = _ffi.finish
 
 
@@ -50,7 +50,7 @@ class TimingDistributionMetricType(WrappedMetric):
     _type_name = "timing_distribution"
 
     def __init__(self, common_metric_data: CommonMetricData, time_unit: TimeUnit) -> None:
-        self._create(common_metric_data, time_unit=number_of(time_unit, TimeUnit))
+        self._create(common_metric_data, word_of(time_unit, TimeUnit))
 
     def start(self) -> TimerId:
         """Start a timer and return its id; any number of timers may run at the same time."""
@@ -65,7 +65,7 @@ class TimingDistributionMetricType(WrappedMetric):
             AttributeError: not an id that `start` returned.
         """
         try:
-            status = _stop_and_accumulate(self._handle, timer_id.id)
+            status = _stop(self._handle, timer_id.id)
         except OverflowError:
             raise out_of_range(timer_id.id, "u64") from None
         if status:
@@ -108,7 +108,7 @@ class TimingDistributionMetricType(WrappedMetric):
             ValueError: doesn't fit into 64 bits.
         """
         try:
-            status = _accumulate_single_sample(self._handle, _index(sample))
+            status = _accumulate(self._handle, _index(sample))
         except OverflowError:
             raise out_of_range(sample, "i64") from None
         if status:

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional
 
-_set = _ffi.lib.glean_url_set
+_set = _ffi.lib.glean_metric_set_text
 _encode = str.encode
 _finish = _ffi.finish
 
@@ -30,11 +30,11 @@ class UrlMetricType(WrappedMetric):
             TypeError: neither `str` nor `None`.
             UnicodeEncodeError: the text has a lone surrogate.
         """
-        if value is None:
-            return
         try:
-            data = _encode(value)
+            data = _encode(value)  # type: ignore[arg-type]  # What is no text is seen to when that fails.
         except TypeError:
+            if value is None:
+                return
             raise not_text(value) from None
         status = _set(self._handle, data, len(data))
         if status:

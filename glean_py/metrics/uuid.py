@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import uuid
     from typing import Any, Optional, Union
 
-_set = _ffi.lib.glean_uuid_set
+_set = _ffi.lib.glean_metric_set_text
 _finish = _ffi.finish
 
 

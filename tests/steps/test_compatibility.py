@@ -45,7 +45,7 @@ def test_every_row_has_a_test_that_is_there(number: str, references: list[str]) 
 
 def test_a_test_that_is_not_there_is_noticed() -> None:
     assert is_there("test_differences.py::test_a_running_duration_ends_with_the_run")
-    assert is_there("events/normalize.rs::only_marks_are_no_events")
+    assert is_there("events.rs::only_marks_are_no_events")
     assert not is_there("test_differences.py::test_a_running_duration")
     assert not is_there("vectors.json::nothing")
 

@@ -5,19 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use arbitrary::{Result, Unstructured};
-use glean_core::histogram::HistogramType;
-use glean_core::machine::op::{DebugTags, Facts, Moment, Op, ServerKnobs, Start};
 use glean_core::machine::Machine;
 use glean_core::machine::context::{Context, SessionMode, Settings};
-use glean_core::metrics::{EventRecording, Kind, Label, MemoryUnit, MetricDefinition, Recording};
+use glean_core::machine::op::{DebugTags, Facts, Moment, Op, ServerKnobs, Start};
+use glean_core::metrics::{EventRecording, Kind, Label, MetricDefinition, Recording};
 use glean_core::store::State;
 use glean_core::store::base::{self, Effect, Header};
-use glean_core::time::{LocalDatetime, TimeUnit};
+use glean_core::time::LocalDatetime;
 use glean_core::{CommonMetricData, ErrorType, Lifetime, PingDefinition};
 use libfuzzer_sys::fuzz_target;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 const MAX_OPERATIONS: usize = 120;
 const METRICS: u32 = 12;
@@ -318,38 +318,43 @@ fn common(input: &mut Unstructured<'_>) -> Result<CommonMetricData> {
     })
 }
 
+/// Returns a kind with any parameters: JSON of every form that one can have, until one fits a word.
+fn kind(input: &mut Unstructured<'_>) -> Result<Kind> {
+    let words = words();
+    let word = input.choose(words)?;
+    let numbers = [number(input)?, number(input)?, number(input)?];
+    let parameters = [
+        json!(*input.choose(&["nanosecond", "microsecond", "millisecond", "second", "minute", "hour", "day"])?),
+        json!(*input.choose(&["byte", "kilobyte", "megabyte", "gigabyte"])?),
+        json!({
+            "range_min": numbers[0], "range_max": numbers[1], "bucket_count": numbers[2],
+            "histogram_type": input.choose(&["linear", "exponential"])?,
+        }),
+        json!(many(input, owned)?),
+        json!(many(input, common)?),
+        json!({
+            "keys": input.arbitrary::<bool>()?.then(|| many(input, owned)).transpose()?,
+            "categories": input.arbitrary::<bool>()?.then(|| many(input, owned)).transpose()?,
+        }),
+    ];
+    let with_parameters = parameters.into_iter().map(|parameters| json!({word: parameters}));
+    let mut kinds =
+        [json!(word)].into_iter().chain(with_parameters).filter_map(|json| serde_json::from_value(json).ok());
+    Ok(kinds.next().unwrap_or_else(|| panic!("add what {word} takes to the parameters")))
+}
+
+/// The words of all kinds, as the core says them when it refuses another one.
+fn words() -> &'static [String] {
+    static WORDS: OnceLock<Vec<String>> = OnceLock::new();
+    WORDS.get_or_init(|| {
+        let error = serde_json::from_value::<Kind>(json!("nonsense")).unwrap_err().to_string();
+        let (_, expected) = error.split_once("expected one of").expect(&error);
+        expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    })
+}
+
 fn definition(input: &mut Unstructured<'_>) -> Result<MetricDefinition> {
-    let time_unit = TimeUnit::from_number(input.int_in_range(0..=6)?).unwrap();
-    let memory_unit = MemoryUnit::from_number(input.int_in_range(0..=3)?).unwrap();
-    let kind = match input.int_in_range(0..=18)? {
-        0 => Kind::Boolean,
-        1 => Kind::Counter,
-        2 => Kind::Quantity,
-        3 => Kind::String,
-        4 => Kind::Text,
-        5 => Kind::Url,
-        6 => Kind::StringList,
-        7 => Kind::Uuid,
-        8 => Kind::Timespan(time_unit),
-        9 => Kind::TimingDistribution(time_unit),
-        10 => Kind::MemoryDistribution(memory_unit),
-        11 => Kind::CustomDistribution {
-            range_min: number(input)?,
-            range_max: number(input)?,
-            bucket_count: number(input)?,
-            histogram_type: *input.choose(&[HistogramType::Linear, HistogramType::Exponential])?,
-        },
-        12 => Kind::Datetime(time_unit),
-        13 => Kind::Event(many(input, owned)?),
-        14 => Kind::Object,
-        15 => Kind::Rate,
-        16 => Kind::Numerator,
-        17 => Kind::Denominator(many(input, common)?),
-        _ => Kind::DualLabeledCounter {
-            keys: input.arbitrary::<bool>()?.then(|| many(input, owned)).transpose()?,
-            categories: input.arbitrary::<bool>()?.then(|| many(input, owned)).transpose()?,
-        },
-    };
+    let kind = kind(input)?;
     let label = match kind {
         Kind::DualLabeledCounter { .. } => Label::Dual(owned(input)?, owned(input)?),
         _ => match input.int_in_range(0..=3)? {
@@ -362,30 +367,26 @@ fn definition(input: &mut Unstructured<'_>) -> Result<MetricDefinition> {
 }
 
 fn recording<'a>(input: &mut Unstructured<'a>) -> Result<Recording<'a>> {
-    let samples = |input: &mut Unstructured<'_>| many(input, number);
-    Ok(match input.int_in_range(0..=17)? {
+    Ok(match input.int_in_range(0..=13)? {
         0 => Recording::CounterAdd(number(input)? as i32),
-        1 => Recording::BooleanSet(input.arbitrary()?),
-        2 => Recording::QuantitySet(number(input)?),
-        3 => Recording::TextSet(text(input)?, input.arbitrary()?),
-        4 => Recording::StringListAdd(text(input)?, input.arbitrary()?),
-        5 => Recording::StringListSet(many(input, owned)?, input.arbitrary()?, input.arbitrary()?),
-        6 => Recording::UuidSet("01234567-89ab-cdef-0123-456789abcdef"),
-        7 => Recording::TimespanSet(input.arbitrary()?),
-        8 => Recording::TimingAccumulateNanos(input.arbitrary()?),
-        9 => Recording::TimingAccumulate(samples(input)?),
-        10 => Recording::MemoryAccumulate(samples(input)?),
-        11 => Recording::CustomAccumulate(samples(input)?),
-        12 => Recording::DatetimeSet(local(input)?),
+        1 => Recording::DenominatorAdd(number(input)? as i32),
+        2 => Recording::BooleanSet(input.arbitrary()?),
+        3 => Recording::NumberSet(number(input)?),
+        4 => Recording::TextSet(text(input)?, input.arbitrary()?),
+        5 => Recording::TextSet("01234567-89ab-cdef-0123-456789abcdef", false),
+        6 => Recording::ObjectSet(text(input)?),
+        7 => Recording::StringListAdd(text(input)?, input.arbitrary()?),
+        8 => Recording::StringListSet(many(input, owned)?, input.arbitrary()?, input.arbitrary()?),
+        9 => Recording::DatetimeSet(local(input)?),
+        10 => Recording::Duration(input.arbitrary()?),
+        11 => Recording::Sample(number(input)?),
+        12 => Recording::Samples(many(input, number)?),
         13 => Recording::Event(EventRecording {
             timestamp: input.arbitrary()?,
             unix_ms: number(input)?,
             extra: texts(input)?,
             cut: input.int_in_range(0..=3)?,
         }),
-        14 => Recording::ObjectSet(text(input)?),
-        15 => Recording::NumeratorAdd(number(input)? as i32),
-        16 => Recording::DenominatorAdd(number(input)? as i32),
         _ => Recording::Error(
             *input.choose(&[ErrorType::InvalidValue, ErrorType::InvalidState, ErrorType::InvalidLabel])?,
             input.arbitrary()?,

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use abi::{Function, Kind, METRIC_TYPES};
+use abi::{Function, Kind};
 use arbitrary::{Result, Unstructured};
 use glean_core::ffi::*;
 use libfuzzer_sys::fuzz_target;
@@ -25,6 +25,8 @@ const STATUSES: std::ops::RangeInclusive<u64> = 0..=GLEAN_TOO_MANY_HANDLES as u6
 
 struct World {
     functions: Vec<Function>,
+    /// A description of each type of metric.
+    definitions: Vec<String>,
     data_dir: PathBuf,
 }
 
@@ -34,7 +36,8 @@ fn world() -> &'static World {
         let memory = PathBuf::from("/dev/shm");
         let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
         let data_dir = folder.join(format!("glean-fuzz-{}", std::process::id()));
-        World { functions: abi::functions(), data_dir }
+        let definitions = abi::metric_types().iter().map(|word| abi::definition(word)).collect();
+        World { functions: abi::functions(), definitions, data_dir }
     })
 }
 
@@ -108,7 +111,7 @@ impl Calls {
         }
         // SAFETY: pointers are NULL or valid for the length that goes with them, or that length is larger than memory.
         let status = unsafe { function.call(&words) };
-        if function.name == "glean_timing_distribution_start" {
+        if function.name == "glean_metric_start" {
             self.timers.push(status);
             return Ok(());
         }
@@ -167,7 +170,7 @@ impl Calls {
                 "events_ping_acceleration_factor": number(input)?,
             })
             .to_string(),
-            ("glean_object_set", _) => serde_json::json!({word(input)?: [number(input)?, word(input)?]}).to_string(),
+            ("glean_metric_set_object", _) => serde_json::json!({word(input)?: [number(input)?, word(input)?]}).to_string(),
             _ => word(input)?,
         };
         Ok(text.into_bytes())
@@ -278,30 +281,46 @@ fn settings(input: &mut Unstructured<'_>) -> Result<String> {
 }
 
 fn metric_definition(input: &mut Unstructured<'_>) -> Result<String> {
-    let kind = *input.choose(&METRIC_TYPES)?;
-    let mut definition: serde_json::Value = serde_json::from_str(&abi::definition(kind)).unwrap();
+    let mut definition: serde_json::Value = serde_json::from_str(input.choose(&world().definitions)?).unwrap();
     let pings =
         ["custom", "events", "metrics", "baseline", "glean_internal_info", "glean_client_info", "all-pings", "health"];
     definition["send_in_pings"] = many(input, |input| Ok((*input.choose(&pings)?).into()))?
         .into_iter()
         .collect::<Vec<serde_json::Value>>()
         .into();
-    definition["lifetime"] = input.int_in_range(0..=2)?.into();
+    definition["lifetime"] = (*input.choose(&["ping", "application", "user"])?).into();
     if input.ratio(1, 4)? {
         definition["category"] = word(input)?.into();
         definition["name"] = word(input)?.into();
         definition["disabled"] = input.arbitrary::<bool>()?.into();
         definition["in_session"] = input.arbitrary::<bool>()?.into();
-        for field in ["range_min", "range_max", "bucket_count", "time_unit", "memory_unit", "histogram_type"] {
-            if definition.get(field).is_some() {
-                definition[field] = number(input)?.into();
-            }
+        if let Some(parameters) = definition["type"].as_object_mut().and_then(|kind| kind.values_mut().next()) {
+            change(parameters, input)?;
         }
-        for field in ["labels", "keys", "categories", "allowed_extra_keys"] {
-            definition[field] = many(input, word)?.into();
-        }
+        definition["labels"] = many(input, word)?.into();
     }
     Ok(definition.to_string())
+}
+
+/// Changes the numbers and texts in the parameters of a type, so that most of them still are parameters.
+fn change(parameters: &mut serde_json::Value, input: &mut Unstructured<'_>) -> Result<()> {
+    match parameters {
+        serde_json::Value::Number(_) => *parameters = number(input)?.into(),
+        serde_json::Value::Array(items) if items.iter().all(serde_json::Value::is_string) => {
+            *parameters = many(input, word)?.into();
+        }
+        serde_json::Value::Object(fields) if fields.is_empty() => {
+            *parameters = serde_json::json!({"keys": many(input, word)?, "categories": many(input, word)?});
+        }
+        serde_json::Value::Object(fields) => {
+            for field in fields.values_mut() {
+                change(field, input)?;
+            }
+        }
+        _ if input.ratio(1, 10)? => *parameters = word(input)?.into(),
+        _ => (),
+    }
+    Ok(())
 }
 
 fn ping_definition(input: &mut Unstructured<'_>) -> Result<String> {

@@ -162,7 +162,7 @@ fn write_seeds() {
             Recording::TextSet("text", false),
             Recording::StringListAdd("text", true),
             Recording::ObjectSet("[1,{}]"),
-            Recording::NumeratorAdd(1),
+            Recording::DenominatorAdd(1),
         ] {
             process.record(&metric, &recording);
         }

@@ -185,7 +185,7 @@ impl Engine {
 
     /// Returns how many further events make an `events` ping.
     pub fn events_to_full(&self) -> usize {
-        self.context().map_or(0, |context| crate::events::to_full(&self.state, context))
+        self.context().map_or(0, |context| crate::machine::events::to_full(&self.state, context))
     }
 
     /// Saves a base with the next step, so that the journals can go.

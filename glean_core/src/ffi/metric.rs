@@ -3,23 +3,54 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::buffers::GleanBuffer;
-use super::definition::{Checked, Definition};
 use super::{Failure, GLEAN_TOO_MANY_HANDLES, error_type, found, guard, invalid_handle, json, out, strings};
-use crate::common_metric_data::Lifetime;
-use crate::error_recording;
-use crate::events::{WALL_CLOCK_EXTRA, normalize};
+use crate::common_metric_data::CommonMetricData;
+use crate::events::{self, WALL_CLOCK_EXTRA};
 use crate::handles::{Labeled, Metric, Object};
 use crate::metrics::dual_labeled_counter::split;
 use crate::metrics::labeled::{MAX_BYTES, MAX_LABELS, OTHER, SEPARATOR};
+use crate::metrics::scope;
 use crate::metrics::{Kind, Label, MetricDefinition};
 use crate::ping::dual_json;
 use crate::process;
 use crate::store::{Entry, State, Value};
 
+/// The description of a metric.
+#[derive(Deserialize)]
+struct Description {
+    #[serde(flatten)]
+    common: CommonMetricData,
+    #[serde(rename = "type")]
+    kind: Kind,
+    label: Option<String>,
+    #[serde(default)]
+    is_labeled: bool,
+    labels: Option<Vec<String>>,
+}
+
+impl From<Description> for Object {
+    fn from(description: Description) -> Object {
+        let Description { common, kind, label, is_labeled, labels } = description;
+        let is_labeled = is_labeled || matches!(kind, Kind::DualLabeledCounter { .. });
+        let label = label.map_or(Label::None, Label::Dynamic);
+        let definition = Arc::new(MetricDefinition { common, kind, label });
+        match is_labeled {
+            true => Object::Labeled(Labeled { definition, labels: labels.map(Arc::new) }),
+            false => Object::Metric(Metric::new(definition)),
+        }
+    }
+}
+
 /// Makes a metric from its JSON description and writes its handle.
+///
+/// That is an object with `category`, `name`, `send_in_pings`, `lifetime` (`"ping"`, `"application"`, `"user"`),
+/// `disabled`, `in_session`, and `type`: a word such as `"counter"`, or an object of the word and the parameters of the
+/// type, `{"timespan": "second"}`. `is_labeled` makes one that has metrics by label, with `labels` only for those. `label`
+/// is the label of a metric that belongs to one.
 ///
 /// # Safety
 ///
@@ -30,15 +61,9 @@ pub unsafe extern "C" fn glean_metric_new(definition: *const u8, len: u64, out_h
         // SAFETY: promised by the caller, here and below.
         let out_handle = unsafe { out(out_handle, "out_handle") }?;
         // SAFETY: as above.
-        let definition: Definition = unsafe { json(definition, len, "definition") }?;
-        let object = match definition.check()? {
-            Checked::Metric(definition) => Object::Metric(Metric::new(Arc::new(definition))),
-            Checked::Labeled(definition, labels) => {
-                Object::Labeled(Labeled { definition: Arc::new(definition), labels: labels.map(Arc::new) })
-            }
-        };
+        let description: Description = unsafe { json(definition, len, "definition") }?;
         process::prepare_process();
-        *out_handle = insert(object)?;
+        *out_handle = insert(description.into())?;
         Ok(())
     })
 }
@@ -110,7 +135,7 @@ pub unsafe extern "C" fn glean_metric_test_get_num_recorded_errors(
         let error = error_type(error)?;
         let (definition, _) = describe(handle)?;
         let identifier = definition.common.identifier();
-        *out_count = process::ask(|state, _| error_recording::count_errors(state, &identifier, error))?;
+        *out_count = process::ask(|state, _| scope::count_errors(state, &identifier, error))?;
         Ok(())
     })
 }
@@ -185,7 +210,7 @@ fn read_events(state: &State, definition: &MetricDefinition, ping: &str) -> Opti
             if let Some(extra) = &mut event.extra {
                 extra.remove(WALL_CLOCK_EXTRA);
             }
-            let mut json = normalize::to_json(&event);
+            let mut json = events::to_json(&event);
             if let Some(json) = json.as_object_mut() {
                 json.entry("extra").or_insert_with(|| Json::Object(Map::new()));
             }
@@ -194,5 +219,3 @@ fn read_events(state: &State, definition: &MetricDefinition, ping: &str) -> Opti
         .collect();
     (!events.is_empty()).then_some(Json::Array(events))
 }
-
-const _: () = assert!(Lifetime::Ping as u8 == 0, "bindings pass these numbers");

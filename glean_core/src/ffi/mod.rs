@@ -14,36 +14,18 @@
 //! * In a child made by `fork` everything works as in its parent; what each of them records is kept and counted once.
 
 pub mod activity;
-pub mod boolean;
 pub mod buffers;
-pub mod counter;
-pub mod custom_distribution;
-pub mod datetime;
 pub mod debug;
-pub mod definition;
-pub mod denominator;
 pub mod dual_labeled_counter;
-pub mod event;
 pub mod experiments;
 pub mod facts;
 pub mod labeled;
 pub mod lifecycle;
-pub mod memory_distribution;
 pub mod metric;
-pub mod numerator;
-pub mod object;
 pub mod ping;
-pub mod quantity;
-pub mod rate;
-pub mod string;
-pub mod string_list;
+pub mod recording;
 pub mod strings;
 pub mod submitted;
-pub mod text;
-pub mod timespan;
-pub mod timing_distribution;
-pub mod url;
-pub mod uuid;
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
@@ -54,14 +36,11 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::error_recording::ErrorType;
-use crate::handles::{Metric, Object};
 use crate::logging::{self, log_at};
-use crate::metrics::Recording;
-use crate::process;
 use buffers::GleanBuffer;
 
 /// Version of this interface. A binding made for another version must not be used.
-pub const GLEAN_ABI_VERSION: u32 = 2;
+pub const GLEAN_ABI_VERSION: u32 = 3;
 
 /// Added to a status while log messages wait for `glean_log_next`.
 pub const GLEAN_LOGGED: i32 = 256;
@@ -144,7 +123,13 @@ pub(crate) fn guard(function: &'static str, body: impl FnOnce() -> Outcome) -> i
             fail(function, GLEAN_PANIC, message)
         }
     };
-    status | logging::status()
+    status | logged()
+}
+
+/// Returns what to add to a status: that log messages wait, or nothing.
+#[inline]
+pub(crate) fn logged() -> i32 {
+    if logging::has_pending() { GLEAN_LOGGED } else { GLEAN_OK }
 }
 
 #[cold]
@@ -193,19 +178,6 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str, name: &str) -> Result<T, Fa
 
 fn invalid_handle() -> Failure {
     Failure::new(GLEAN_INVALID_HANDLE, "the handle was destroyed, never given out, or belongs to another type")
-}
-
-/// Records one call of the metric with this handle. `make` sees the metric, and may find that there is nothing to record.
-#[inline]
-pub(crate) fn record<'a>(handle: u64, make: impl FnOnce(&mut Metric) -> Option<Recording<'a>>) -> Outcome {
-    let (appended, is_event) = {
-        let mut shared = process::shared();
-        let shared = &mut *shared;
-        let Some(Object::Metric(metric)) = shared.handles.get(handle) else { return Err(invalid_handle()) };
-        let Some(recording) = make(metric) else { return Ok(()) };
-        (shared.log.record(metric, &recording), matches!(recording, Recording::Event(_)))
-    };
-    Ok(process::finish_recording(appended, is_event)?)
 }
 
 /// Turns "nothing is stored" into its status.

@@ -296,8 +296,8 @@ fn write_zeros(mut file: &fs::File, size_bytes: u64) -> std::io::Result<()> {
 mod tests {
     use std::sync::atomic::AtomicBool;
 
-    use super::super::frame::Found;
     use super::*;
+    use crate::journal::frame::Found;
 
     #[cfg(not(miri))]
     fn create(size_bytes: usize) -> (Segment, Tail) {

@@ -4,8 +4,8 @@ use super::Machine;
 use crate::common_metric_data::Lifetime;
 use crate::error_recording::ErrorType;
 use crate::events::EVENTS_PING;
-use crate::machine::op::Moment;
 use crate::store::{Address, Value};
+use crate::time::Moment;
 use crate::time::TimeUnit;
 
 /// Bookkeeping entry: set while the application is used, so that a start finds out that the last run ended uncleanly.
@@ -17,7 +17,7 @@ impl Machine<'_> {
     pub(crate) fn client_active(&mut self, moment: &Moment) {
         self.activate_session(moment);
         self.submit(BASELINE_PING, Some("active"), moment);
-        self.set_internal(Lifetime::User, DIRTY, Value::Boolean(true));
+        self.state.set_internal(Lifetime::User, DIRTY, Value::Boolean(true));
         if self.context.is_client_active {
             self.duration_error("the application is used already");
         }
@@ -34,7 +34,7 @@ impl Machine<'_> {
         self.deactivate_session(moment);
         self.submit(BASELINE_PING, Some("inactive"), moment);
         self.submit(EVENTS_PING, Some("inactive"), moment);
-        self.set_internal(Lifetime::User, DIRTY, Value::Boolean(false));
+        self.state.set_internal(Lifetime::User, DIRTY, Value::Boolean(false));
     }
 
     fn set_duration(&mut self, nanos: u64) {

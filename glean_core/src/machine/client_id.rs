@@ -9,19 +9,17 @@ use uuid::Uuid;
 use super::Machine;
 use crate::common_metric_data::Lifetime;
 use crate::store::base::Effect;
-use crate::store::{Address, CLIENT_INFO_STORE, Value};
+use crate::store::{Address, CLIENT_ID_FILE, CLIENT_INFO_STORE, Value};
 
 /// Id that very old releases stored while collection was off. It is never sent.
 pub(crate) const PLACEHOLDER: Uuid = Uuid::from_u128(0xc0ff_eec0_ffee_c0ff_eec0_ffee_c0ff_eec0);
-/// Name of the file.
-pub(crate) const FILE: &str = "client_id.txt";
 /// Where it is stored.
 pub(crate) const ADDRESS: Address<'static> = Address { lifetime: Lifetime::User, identifier: "client_id", label: None };
 const HEALTH: [&str; 1] = ["health"];
 
 /// Reads the file. The error is the label it is counted under.
 pub fn read_file(data_dir: &Path) -> Result<Uuid, &'static str> {
-    let text = fs::read(data_dir.join(FILE)).map_err(|error| match error.kind() {
+    let text = fs::read(data_dir.join(CLIENT_ID_FILE)).map_err(|error| match error.kind() {
         ErrorKind::NotFound => "file-not-found",
         ErrorKind::PermissionDenied => "permission-denied",
         _ => "io",

@@ -2,9 +2,9 @@
 
 use super::{Machine, activity, client_id};
 use crate::common_metric_data::Lifetime;
-use crate::machine::op::Moment;
 use crate::store::base::Effect;
 use crate::store::{Address, CLIENT_INFO_STORE, INTERNAL_STORE, Value};
+use crate::time::Moment;
 use crate::time::TimeUnit;
 
 /// Name of the ping that asks for the removal of what was sent.
@@ -88,6 +88,6 @@ impl Machine<'_> {
             Lifetime::ALL.into_iter().for_each(|lifetime| self.state.clear(ping, lifetime));
         }
         self.state.events.clear();
-        self.set_internal(Lifetime::User, activity::DIRTY, Value::Boolean(false));
+        self.state.set_internal(Lifetime::User, activity::DIRTY, Value::Boolean(false));
     }
 }

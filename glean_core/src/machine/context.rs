@@ -1,15 +1,15 @@
 //! What a process brings with it: settings, pings, switches. Its journal repeats it at the start of each segment.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::histogram::Buckets;
-use crate::machine::op::{DebugTags, Moment, Op, ServerKnobs};
-use crate::metrics::MetricDefinition;
+use super::op::{DebugTags, Op, ServerKnobs};
+use crate::metrics::{KnownMetric, MetricDefinition};
 use crate::ping::PingDefinition;
 use crate::store::is_pseudo_store;
+use crate::time::Moment;
 
 /// What `initialize` is told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -89,24 +89,6 @@ pub struct RegisteredPing {
     pub definition: PingDefinition,
     /// Its own switch.
     pub enabled: bool,
-}
-
-/// A metric as a fold knows it, with what is worth computing once.
-#[derive(Debug)]
-pub struct KnownMetric {
-    /// Its description.
-    pub definition: MetricDefinition,
-    /// `category.name`, or `name` without a category.
-    pub identifier: String,
-    /// The buckets, for a custom distribution.
-    pub(crate) buckets: OnceLock<Buckets>,
-}
-
-impl KnownMetric {
-    /// Puts the identifier together.
-    pub fn new(definition: MetricDefinition) -> KnownMetric {
-        KnownMetric { identifier: definition.common.identifier(), definition, buckets: OnceLock::new() }
-    }
 }
 
 /// What a process brings with it.

@@ -7,8 +7,8 @@ pub mod activity;
 pub mod client_id;
 pub mod collection;
 pub mod context;
+pub mod events;
 pub mod op;
-pub mod scope;
 pub mod session;
 pub mod startup;
 pub mod submission;
@@ -16,19 +16,18 @@ pub mod submission;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::common_metric_data::Lifetime;
+use crate::common_metric_data::{CommonMetricData, Lifetime};
+use crate::error_recording::ErrorType;
 use crate::experiments;
 use crate::logging::log_at;
-use crate::machine::op::{Facts, Op};
-use crate::metrics::{self, Recording};
+use crate::metrics::scope::{self, Scope};
+use crate::metrics::{self, Kind, KnownMetric, Recording};
+use crate::ping::{self, EXPERIMENTATION_ID};
 use crate::store::base::Effect;
 use crate::store::{ALL_PINGS_STORE, Address, CLIENT_INFO_STORE, INTERNAL_STORE, State, Value};
 use crate::text::truncate;
-use context::{Context, KnownMetric};
-use scope::Scope;
-
-/// Identifier of the string metric that tags every ping of an experiment.
-pub(crate) const EXPERIMENTATION_ID: &str = "glean.client.annotation.experimentation_id";
+use context::Context;
+use op::{Facts, Op};
 
 /// What is stored, and the process whose calls are applied to it.
 pub struct Machine<'m> {
@@ -94,13 +93,39 @@ impl Machine<'_> {
     }
 
     fn record(&mut self, number: u32, recording: &Recording<'_>) {
-        let known = self.context.metrics.get(number as usize).and_then(Option::as_ref).map(Arc::clone);
-        let Some(known) = known else {
-            return log_at!(Error, "a recording of an unknown metric was dropped: the journal is damaged");
-        };
-        if let Some(mut scope) = Scope::open(self, known) {
-            metrics::apply(&mut scope, recording);
+        match self.context.metrics.get(number as usize).and_then(Option::as_ref).map(Arc::clone) {
+            Some(known) => self.record_metric(known, recording),
+            None => log_at!(Error, "a recording of an unknown metric was dropped: the journal is damaged"),
         }
+    }
+
+    fn record_metric(&mut self, known: Arc<KnownMetric>, recording: &Recording<'_>) {
+        if !self.should_record(&known) {
+            return;
+        }
+        if let (Kind::Event(keys), Recording::Event(event)) = (&known.definition.kind, recording) {
+            let is_on = self.context.collection_enabled;
+            if is_on && self.with_scope(&known, |scope| metrics::event::check(scope, keys, event)) {
+                events::record(self, &known, event);
+            }
+            return;
+        }
+        self.with_scope(&known, |scope| metrics::apply(scope, recording));
+        if let Some((rates, recording)) = metrics::denominator::rates(&known.definition, recording) {
+            rates.for_each(|rate| self.record_metric(Arc::new(KnownMetric::new(rate)), &recording));
+        }
+    }
+
+    fn with_scope<T>(&mut self, known: &Arc<KnownMetric>, work: impl FnOnce(&mut Scope<'_>) -> T) -> T {
+        let context = &*self.context;
+        work(&mut Scope::new(self.state, &|store| context.is_store_enabled(store), Arc::clone(known)))
+    }
+
+    /// Counts errors of something in its pings and in the `metrics` ping, and logs why.
+    pub(crate) fn record_error(&mut self, identifier: &str, pings: &[String], error: ErrorType, count: u32, why: &str) {
+        let context = &*self.context;
+        let is_enabled = |store: &str| context.is_store_enabled(store);
+        scope::record_error(self.state, &is_enabled, identifier, pings, error, count, why);
     }
 
     /// Tells whether a recording of this metric has any effect now.
@@ -110,16 +135,6 @@ impl Machine<'_> {
             return false;
         }
         self.context.knobs.metrics_enabled.get(&known.identifier).copied().unwrap_or(!common.disabled)
-    }
-
-    /// Sets one of the core's own values in the store of bookkeeping.
-    pub(crate) fn set_internal(&mut self, lifetime: Lifetime, identifier: &str, value: Value) {
-        self.state.set(INTERNAL_STORE, Address::plain(lifetime, identifier), value);
-    }
-
-    /// Returns one of the core's own values from the store of bookkeeping.
-    pub(crate) fn internal(&self, lifetime: Lifetime, identifier: &str) -> Option<&Value> {
-        self.state.get(INTERNAL_STORE, Address::plain(lifetime, identifier))
     }
 
     /// Tells whether a server left one of the core's own metrics on.
@@ -132,7 +147,7 @@ impl Machine<'_> {
         for ping in pings {
             if amount > 0 && self.is_own_metric_enabled(identifier) && self.context.is_store_enabled(ping) {
                 let address = Address { lifetime: Lifetime::Ping, identifier, label };
-                self.state.change(ping, address, || Value::Counter(0), |value| scope::add_to_counter(value, amount));
+                self.state.add(ping, address, amount);
             }
         }
     }
@@ -162,7 +177,7 @@ impl Machine<'_> {
         let experiment = experiments::sanitize(id, branch, extra);
         self.record_experiment_errors(&experiment);
         let key = experiments::key(&experiment.id);
-        self.set_internal(Lifetime::Application, &key, Value::Experiment(experiment.into_experiment()));
+        self.state.set_internal(Lifetime::Application, &key, Value::Experiment(experiment.into_experiment()));
     }
 
     fn set_experiment_inactive(&mut self, id: &str) {
@@ -182,7 +197,7 @@ impl Machine<'_> {
         let (text, is_cut) = truncate(id, metrics::string::MAX_BYTES);
         if is_cut {
             let pings = [ALL_PINGS_STORE.to_owned()];
-            let error = crate::error_recording::ErrorType::InvalidOverflow;
+            let error = ErrorType::InvalidOverflow;
             self.record_error(EXPERIMENTATION_ID, &pings, error, 1, "cut to 255 bytes");
         }
         self.context.settings.experimentation_id = Some(text.to_owned());
@@ -206,7 +221,7 @@ impl Machine<'_> {
         echo.insert("session_sample_rate".into(), serde_json::json!(knobs.session_sample_rate));
         // The schema of pings knows no acceleration factor.
         let text = serde_json::Value::Object(echo).to_string();
-        self.set_internal(Lifetime::Application, submission::KNOBS, Value::Object(text));
+        self.state.set_internal(Lifetime::Application, ping::KNOBS, Value::Object(text));
     }
 
     pub(crate) fn update_facts(&mut self, facts: Facts, fields: &std::collections::BTreeMap<String, String>) {
@@ -216,7 +231,7 @@ impl Machine<'_> {
                 let identifier = format!("{category}.{name}");
                 let (text, is_cut) = truncate(text, metrics::string::MAX_BYTES);
                 if is_cut {
-                    let error = crate::error_recording::ErrorType::InvalidOverflow;
+                    let error = ErrorType::InvalidOverflow;
                     self.record_error(&identifier, &[], error, 1, "cut to 255 bytes");
                 }
                 let address = Address::plain(Lifetime::User, &identifier);
@@ -233,7 +248,7 @@ impl Machine<'_> {
     }
 
     fn set_dirty(&mut self, is_dirty: bool) {
-        self.set_internal(Lifetime::User, activity::DIRTY, Value::Boolean(is_dirty));
+        self.state.set_internal(Lifetime::User, activity::DIRTY, Value::Boolean(is_dirty));
     }
 
     fn clear_submitted_pings(&mut self) {
@@ -280,15 +295,15 @@ impl Machine<'_> {
         &mut self,
         name: &str,
         pings: &[String],
-        moment: &crate::machine::op::Moment,
+        moment: &crate::time::Moment,
         extra: std::collections::BTreeMap<String, String>,
         keep: Keep,
     ) {
         let pings: Vec<&str> = pings.iter().map(String::as_str).collect();
-        let common = crate::CommonMetricData::internal("glean", name, Lifetime::Ping, &pings);
+        let common = CommonMetricData::internal("glean", name, Lifetime::Ping, &pings);
         let known = KnownMetric::new(metrics::MetricDefinition {
             common,
-            kind: metrics::Kind::Event(Vec::new()),
+            kind: Kind::Event(Vec::new()),
             label: metrics::Label::None,
         });
         let event = metrics::EventRecording { timestamp: moment.uptime_ms, unix_ms: moment.unix_ms, extra, cut: 0 };

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::machine::context::Context;
+use super::context::Context;
 use crate::metrics::{MetricDefinition, Recording};
 use crate::ping::PingDefinition;
-use crate::time::LocalDatetime;
+pub use crate::time::Moment;
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,25 +81,6 @@ impl Op<'_> {
     pub(crate) const RECORD_VARIANT: u32 = 3;
     /// The number of [`Op::Count`].
     pub(crate) const COUNT_VARIANT: u8 = 4;
-}
-
-/// A moment by the three clocks that matter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Moment {
-    /// The clock on the wall.
-    pub local: LocalDatetime,
-    /// Milliseconds since 1970.
-    pub unix_ms: i64,
-    /// Milliseconds of a clock that never goes back and runs during suspend.
-    pub uptime_ms: u64,
-}
-
-impl Moment {
-    /// Returns this moment.
-    pub fn now() -> Moment {
-        let local = LocalDatetime::from_now();
-        Moment { unix_ms: local.unix_ms(), local, uptime_ms: crate::time::uptime_ms() }
-    }
 }
 
 /// What a start found before it changed anything.

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::context::SessionMode;
-use super::{Keep, Machine};
+use super::{Keep, Machine, events};
 use crate::common_metric_data::Lifetime;
 use crate::error_recording::METRICS_PING;
-use crate::events::{self, EVENTS_PING, SessionMetadata};
-use crate::machine::op::Moment;
-use crate::store::{INTERNAL_STORE, Value};
+use crate::events::EVENTS_PING;
+use crate::store::{INTERNAL_STORE, SessionMetadata, Value};
+use crate::time::Moment;
 
 const SEQUENCE: &str = "session#seq";
 const EVENT_SEQUENCE: &str = "session#event_seq";
@@ -31,14 +31,14 @@ impl Machine<'_> {
     }
 
     fn text(&self, key: &str) -> Option<&str> {
-        match self.internal(Lifetime::User, key) {
+        match self.state.internal(Lifetime::User, key) {
             Some(Value::String(text)) => Some(text),
             _ => None,
         }
     }
 
     fn number(&self, key: &str) -> i64 {
-        match self.internal(Lifetime::User, key) {
+        match self.state.internal(Lifetime::User, key) {
             Some(Value::Quantity(number)) => *number,
             _ => 0,
         }
@@ -53,7 +53,7 @@ impl Machine<'_> {
     pub(crate) fn next_session_metadata(&mut self) -> Option<SessionMetadata> {
         let session_id = self.active_session()?.to_owned();
         let event_seq = self.number(EVENT_SEQUENCE);
-        self.set_internal(Lifetime::User, EVENT_SEQUENCE, Value::Quantity(event_seq.saturating_add(1)));
+        self.state.set_internal(Lifetime::User, EVENT_SEQUENCE, Value::Quantity(event_seq.saturating_add(1)));
         Some(SessionMetadata {
             session_id,
             session_seq: self.number(SEQUENCE),
@@ -109,7 +109,7 @@ impl Machine<'_> {
             SessionMode::Auto => {
                 if self.text(ID).is_some() {
                     let since = moment.unix_ms.to_string();
-                    self.set_internal(Lifetime::User, INACTIVE_SINCE, Value::String(since));
+                    self.state.set_internal(Lifetime::User, INACTIVE_SINCE, Value::String(since));
                 }
             }
         }
@@ -154,11 +154,11 @@ impl Machine<'_> {
         let rate = self.context.knobs.session_sample_rate.unwrap_or(configured);
         let rate = if rate.is_nan() { 1.0 } else { rate.clamp(0.0, 1.0) };
         let start_time = moment.local.to_rfc3339_ms();
-        self.set_internal(Lifetime::User, SEQUENCE, Value::Quantity(sequence));
-        self.set_internal(Lifetime::User, EVENT_SEQUENCE, Value::Quantity(0));
-        self.set_internal(Lifetime::User, ID, Value::String(id.clone()));
-        self.set_internal(Lifetime::User, START_TIME, Value::String(start_time.clone()));
-        self.set_internal(Lifetime::User, SAMPLE_RATE, Value::String(rate.to_string()));
+        self.state.set_internal(Lifetime::User, SEQUENCE, Value::Quantity(sequence));
+        self.state.set_internal(Lifetime::User, EVENT_SEQUENCE, Value::Quantity(0));
+        self.state.set_internal(Lifetime::User, ID, Value::String(id.clone()));
+        self.state.set_internal(Lifetime::User, START_TIME, Value::String(start_time.clone()));
+        self.state.set_internal(Lifetime::User, SAMPLE_RATE, Value::String(rate.to_string()));
         self.state.remove(INTERNAL_STORE, Lifetime::User, INACTIVE_SINCE);
         self.count("glean.sessions_seen", None, &[METRICS_PING], 1);
         let extra = BTreeMap::from([

@@ -1,11 +1,11 @@
 //! What a start does, in the order that pings of the former run depend on.
 
-use super::{EXPERIMENTATION_ID, Machine, activity};
+use super::op::{Facts, Start};
+use super::{Machine, activity, events};
 use crate::common_metric_data::Lifetime;
 use crate::error_recording::METRICS_PING;
-use crate::events;
-use crate::machine::op::{Facts, Start};
 use crate::metrics::{self, memory_distribution};
+use crate::ping::EXPERIMENTATION_ID;
 use crate::store::{ALL_PINGS_STORE, Address, CLIENT_INFO_STORE, INTERNAL_STORE, Value};
 use crate::text::truncate;
 use crate::time::{LocalDatetime, TimeUnit};
@@ -33,16 +33,12 @@ impl Machine<'_> {
         self.tell_damage();
         let init_count = Address::plain(Lifetime::User, "glean.health.init_count");
         if self.context.is_store_enabled("health") {
-            self.state.change(
-                "health",
-                init_count,
-                || Value::Counter(0),
-                |count| super::scope::add_to_counter(count, 1),
-            );
+            self.state.add("health", init_count, 1);
         }
-        let was_dirty = start.is_alone && self.internal(Lifetime::User, activity::DIRTY) == Some(&Value::Boolean(true));
+        let was_dirty =
+            start.is_alone && self.state.internal(Lifetime::User, activity::DIRTY) == Some(&Value::Boolean(true));
         if start.is_alone {
-            self.set_internal(Lifetime::User, activity::DIRTY, Value::Boolean(false));
+            self.state.set_internal(Lifetime::User, activity::DIRTY, Value::Boolean(false));
         }
         if was_dirty {
             self.recover_session(moment);
@@ -87,10 +83,10 @@ impl Machine<'_> {
         }
         // Kept apart until they are due: after the calls from before the start, and when collection is switched on.
         if let Some(info) = start.directory_info {
-            self.set_internal(Lifetime::Application, DIRECTORY_INFO, Value::Object(info));
+            self.state.set_internal(Lifetime::Application, DIRECTORY_INFO, Value::Object(info));
         }
         let database_bytes = Value::Quantity(i64::try_from(start.database_bytes).unwrap_or(i64::MAX));
-        self.set_internal(Lifetime::Application, DATABASE_BYTES, database_bytes);
+        self.state.set_internal(Lifetime::Application, DATABASE_BYTES, database_bytes);
         if start.dropped_calls > 0 {
             let dropped = i32::try_from(start.dropped_calls).unwrap_or(i32::MAX);
             self.count("glean.error.preinit_tasks_overflow", None, &METRICS_AND_HEALTH, dropped);
@@ -122,14 +118,14 @@ impl Machine<'_> {
     pub(crate) fn set_core_values(&mut self) {
         self.set_client_info("os", operating_system());
         self.set_application_info();
-        if let Some(Value::Quantity(bytes)) = self.internal(Lifetime::Application, DATABASE_BYTES) {
+        if let Some(Value::Quantity(bytes)) = self.state.internal(Lifetime::Application, DATABASE_BYTES) {
             self.note_database_size(u64::try_from(*bytes).unwrap_or(0));
         }
     }
 
     /// Sets what the health ping of this start tells about the directory.
     pub(crate) fn set_directory_info(&mut self) {
-        if let Some(info) = self.internal(Lifetime::Application, DIRECTORY_INFO).cloned() {
+        if let Some(info) = self.state.internal(Lifetime::Application, DIRECTORY_INFO).cloned() {
             self.state.remove(INTERNAL_STORE, Lifetime::Application, DIRECTORY_INFO);
             self.set_in_pings("glean.health.data_directory_info", &METRICS_AND_HEALTH, &info);
         }

@@ -9,19 +9,13 @@ use crate::common_metric_data::Lifetime;
 use crate::error_recording::METRICS_PING;
 use crate::events::EVENTS_PING;
 use crate::logging::log_at;
-use crate::machine::op::Moment;
-use crate::ping::{self, PingDefinition};
+use crate::ping::{self, DELETION_REQUESTS, PENDING, PingDefinition};
 use crate::store::Value;
 use crate::store::base::Effect;
+use crate::time::Moment;
 
-/// Bookkeeping entry: what `ping_info.server_knobs_config` shows.
-pub(crate) const KNOBS: &str = "glean.internal.metrics.server_knobs_config";
 /// Ends the bookkeeping entry of a submitted ping.
 pub(crate) const SUBMITTED: &str = "#submitted";
-/// Name of the folder of pings that wait for upload.
-pub(crate) const PENDING: &str = "pending_pings";
-/// Name of the folder of `deletion-request` pings that wait for upload.
-pub(crate) const DELETION_REQUESTS: &str = "deletion_request";
 const BUILT_IN_PINGS: [&str; 5] = ["baseline", METRICS_PING, EVENTS_PING, "health", DELETION_REQUEST_PING];
 
 impl Machine<'_> {
@@ -68,14 +62,18 @@ impl Machine<'_> {
             is_known
         });
         if name == EVENTS_PING {
-            crate::events::note_collected(self);
+            super::events::note_collected(self);
         }
         let document_id = Uuid::new_v4().hyphenated().to_string();
         let application = crate::text::sanitize_application_id(&self.context.settings.application_id);
         // Path, body and metadata, a line each, one behind the other in what becomes the file.
         let mut content = format!("/submit/{application}/{name}/1/{document_id}\n").into_bytes();
         let body_start = content.len();
-        if !ping::assemble(self, ping, reason, moment, &mut content) {
+        let assembled = ping::assemble(self.state, ping, reason, moment, &self.context.start, &mut content);
+        for (error, why) in &assembled.errors {
+            self.record_error(ping::RESTARTED, std::slice::from_ref(name), *error, 1, why);
+        }
+        if !assembled.is_made {
             log_at!(Debug, "ping {name}: nothing to send");
             return false;
         }
@@ -122,7 +120,7 @@ impl Machine<'_> {
             "submitted_date": moment.local.to_rfc3339_ms(),
             "payload": payload,
         });
-        self.set_internal(
+        self.state.set_internal(
             Lifetime::Application,
             &format!("{document_id}{SUBMITTED}"),
             Value::Object(submitted.to_string()),

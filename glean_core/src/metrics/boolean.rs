@@ -1,8 +1,8 @@
 //! Booleans: the last value wins.
 
-use crate::machine::scope::Scope;
+use super::scope::Scope;
 use crate::store::Value;
 
-pub(super) fn set(scope: &mut Scope<'_, '_>, value: bool) {
+pub(super) fn set(scope: &mut Scope<'_>, value: bool) {
     scope.set(&Value::Boolean(value));
 }

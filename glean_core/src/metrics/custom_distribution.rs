@@ -2,13 +2,13 @@
 
 use super::Kind;
 use super::memory_distribution::record_all;
+use super::scope::Scope;
 use crate::error_recording::ErrorType;
 use crate::histogram::{Buckets, Histogram};
-use crate::machine::scope::Scope;
 use crate::store::Value;
 
 /// Adds samples. Negative ones are left out and counted as [`ErrorType::InvalidValue`].
-pub(super) fn accumulate(scope: &mut Scope<'_, '_>, samples: &[i64]) {
+pub(super) fn accumulate(scope: &mut Scope<'_>, samples: &[i64]) {
     let known = scope.known();
     let Kind::CustomDistribution { range_min, range_max, bucket_count, histogram_type } = &known.definition.kind else {
         return;

@@ -4,21 +4,21 @@ use std::collections::BTreeSet;
 
 use super::Kind;
 use super::labeled::{MAX_BYTES, MAX_LABELS, OTHER, SEPARATOR};
+use super::scope::Scope;
 use crate::error_recording::ErrorType;
-use crate::machine::scope::{Scope, add_to_counter};
 use crate::store::Value;
 
 /// Adds a positive amount. Zero does nothing, a negative amount is [`ErrorType::InvalidValue`].
-pub(super) fn add(scope: &mut Scope<'_, '_>, amount: i32) {
+pub(super) fn add(scope: &mut Scope<'_>, amount: i32) {
     match amount {
-        1.. => scope.change(|| Value::DualLabeledCounter(0), |value| add_to_counter(value, amount)),
+        1.. => scope.change(|| Value::DualLabeledCounter(0), |value| value.add(amount)),
         0 => (),
         _ => scope.record_error(ErrorType::InvalidValue, 1, "a negative amount was added"),
     }
 }
 
 /// Returns key and category as stored, joined by [`SEPARATOR`].
-pub(super) fn resolve(scope: &mut Scope<'_, '_>, key: &str, category: &str) -> String {
+pub(super) fn resolve(scope: &mut Scope<'_>, key: &str, category: &str) -> String {
     let known = scope.known();
     let Kind::DualLabeledCounter { keys, categories } = &known.definition.kind else {
         return join(OTHER, OTHER);
@@ -30,7 +30,7 @@ pub(super) fn resolve(scope: &mut Scope<'_, '_>, key: &str, category: &str) -> S
         return join(OTHER, OTHER);
     }
     let common = &known.definition.common;
-    let stored = scope.machine.state.labels(&common.send_in_pings, common.lifetime, &known.identifier);
+    let stored = scope.state.labels(&common.send_in_pings, common.lifetime, &known.identifier);
     let stored: Vec<(String, String)> =
         stored.iter().filter_map(|label| split(label)).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
     let key = resolve_part(scope, key, keys.as_deref(), stored.iter().map(|(key, _)| key.as_str()).collect());
@@ -39,7 +39,7 @@ pub(super) fn resolve(scope: &mut Scope<'_, '_>, key: &str, category: &str) -> S
     join(&key, &category)
 }
 
-fn resolve_part(scope: &mut Scope<'_, '_>, part: &str, listed: Option<&[String]>, stored: BTreeSet<&str>) -> String {
+fn resolve_part(scope: &mut Scope<'_>, part: &str, listed: Option<&[String]>, stored: BTreeSet<&str>) -> String {
     if let Some(listed) = listed {
         let is_listed = !part.contains(SEPARATOR) && listed.iter().any(|name| name == part);
         return if is_listed { part.to_owned() } else { OTHER.to_owned() };

@@ -1,8 +1,8 @@
 //! Labels: which ones a labeled metric accepts, decided when a value is recorded.
 
 use super::Label;
+use super::scope::Scope;
 use crate::error_recording::ErrorType;
-use crate::machine::scope::Scope;
 
 /// The label of everything that has no label of its own.
 pub(crate) const OTHER: &str = "__other__";
@@ -14,14 +14,14 @@ pub(crate) const MAX_BYTES: usize = 111;
 pub(crate) const SEPARATOR: char = '\u{1e}';
 
 /// Returns the label under which a value of this metric is stored now.
-pub(crate) fn resolve(scope: &mut Scope<'_, '_>) -> Option<String> {
+pub(crate) fn resolve(scope: &mut Scope<'_>) -> Option<String> {
     let known = scope.known();
     match &known.definition.label {
         Label::None => None,
         Label::Static(label, is_listed) => Some(if *is_listed { label.clone() } else { OTHER.to_owned() }),
         Label::Dynamic(label) => {
             let common = &known.definition.common;
-            let stored = scope.machine.state.labels(&common.send_in_pings, common.lifetime, &known.identifier);
+            let stored = scope.state.labels(&common.send_in_pings, common.lifetime, &known.identifier);
             if stored.contains(label.as_str()) {
                 return Some(label.clone());
             }

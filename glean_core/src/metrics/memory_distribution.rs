@@ -1,9 +1,9 @@
 //! Memory distributions: histograms of sizes, in bytes, sixteen buckets for each power of two.
 
 use super::MemoryUnit;
+use super::scope::Scope;
 use crate::error_recording::ErrorType;
 use crate::histogram::{Histogram, functional_bucket};
-use crate::machine::scope::Scope;
 use crate::store::Value;
 
 const LOG_BASE: f64 = 2.0;
@@ -15,9 +15,17 @@ pub(crate) fn empty() -> Value {
     Value::MemoryDistribution(Histogram::default())
 }
 
+/// Adds one size in the unit of the metric. Of a negative one nothing is left but the [`ErrorType::InvalidValue`].
+pub(super) fn add(scope: &mut Scope<'_>, sample: i64, unit: MemoryUnit) {
+    if sample < 0 {
+        return scope.record_error(ErrorType::InvalidValue, 1, "a negative size");
+    }
+    accumulate(scope, &[sample], unit);
+}
+
 /// Adds sizes in the unit of the metric. Negative ones are left out, too large ones are cut; both are counted as
 /// [`ErrorType::InvalidValue`].
-pub(super) fn accumulate(scope: &mut Scope<'_, '_>, samples: &[i64], unit: MemoryUnit) {
+pub(super) fn accumulate(scope: &mut Scope<'_>, samples: &[i64], unit: MemoryUnit) {
     let mut negative = 0;
     let mut large = 0;
     let mut sizes = Vec::with_capacity(samples.len());
@@ -47,7 +55,7 @@ pub(crate) fn bucket(size: u64) -> u64 {
 
 /// Adds samples to the histogram, which is made even if there are none.
 pub(super) fn record_all(
-    scope: &mut Scope<'_, '_>,
+    scope: &mut Scope<'_>,
     empty: impl Fn() -> Value,
     samples: &[u64],
     bucket: impl Fn(u64) -> u64,

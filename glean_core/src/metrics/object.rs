@@ -1,9 +1,9 @@
 //! Objects: JSON values; the last one wins.
 
-use crate::machine::scope::Scope;
+use super::scope::Scope;
 use crate::store::Value;
 
 /// Sets an object from JSON text that was checked before.
-pub(super) fn set(scope: &mut Scope<'_, '_>, text: &str) {
+pub(super) fn set(scope: &mut Scope<'_>, text: &str) {
     scope.set(&Value::Object(text.to_owned()));
 }

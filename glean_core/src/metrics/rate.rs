@@ -1,16 +1,11 @@
-//! Rates: two sums that saturate at `i32::MAX`.
+//! Rates: two sums that saturate at `i32::MAX`. The denominator may be recorded by a metric of its own.
 
+use super::scope::Scope;
 use crate::error_recording::ErrorType;
-use crate::machine::scope::Scope;
 use crate::store::Value;
 
-/// Adds to the denominator; zero makes the rate. A negative amount is [`ErrorType::InvalidValue`].
-pub(super) fn add_to_denominator(scope: &mut Scope<'_, '_>, amount: i32) {
-    add(scope, 0, amount);
-}
-
-/// Adds to both parts.
-pub(super) fn add(scope: &mut Scope<'_, '_>, numerator: i32, denominator: i32) {
+/// Adds to both parts; zeros make the rate. A negative amount is [`ErrorType::InvalidValue`].
+pub(super) fn add(scope: &mut Scope<'_>, numerator: i32, denominator: i32) {
     if numerator < 0 || denominator < 0 {
         return scope.record_error(ErrorType::InvalidValue, 1, "a negative amount was added");
     }

@@ -1,23 +1,20 @@
 //! Strings of at most 255 bytes: the last one wins.
 
+use super::scope::Scope;
 use crate::error_recording::ErrorType;
-use crate::machine::scope::Scope;
 use crate::store::Value;
-use crate::text::truncate;
 
 /// Longer strings are cut.
 pub(crate) const MAX_BYTES: usize = 255;
 
 /// Sets a string that was cut to [`MAX_BYTES`]; that it was is [`ErrorType::InvalidOverflow`].
-pub(super) fn set(scope: &mut Scope<'_, '_>, text: &str, is_cut: bool) {
-    // The C functions of longer texts cut later.
-    let (text, was_cut) = truncate(text, MAX_BYTES);
-    note_cut(scope, u32::from(is_cut || was_cut), MAX_BYTES);
+pub(super) fn set(scope: &mut Scope<'_>, text: &str, is_cut: bool) {
+    note_cut(scope, u32::from(is_cut), MAX_BYTES);
     scope.set(&Value::String(text.to_owned()));
 }
 
 /// Counts strings that were too long.
-pub(super) fn note_cut(scope: &mut Scope<'_, '_>, count: u32, limit_bytes: usize) {
+pub(super) fn note_cut(scope: &mut Scope<'_>, count: u32, limit_bytes: usize) {
     for _ in 0..count {
         scope.record_error(ErrorType::InvalidOverflow, 1, &format!("cut to {limit_bytes} bytes"));
     }

@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 
+use super::scope::Scope;
 use super::string::note_cut;
 use crate::error_recording::ErrorType;
-use crate::machine::scope::Scope;
 use crate::store::Value;
 
 /// Longer strings are cut.
@@ -13,7 +13,7 @@ pub(crate) const MAX_BYTES: usize = 100;
 pub(crate) const MAX_STRINGS: usize = 100;
 
 /// Adds a string that was cut to [`MAX_BYTES`]. A full list is [`ErrorType::InvalidValue`].
-pub(super) fn add(scope: &mut Scope<'_, '_>, text: &str, is_cut: bool) {
+pub(super) fn add(scope: &mut Scope<'_>, text: &str, is_cut: bool) {
     note_cut(scope, u32::from(is_cut), MAX_BYTES);
     let is_full = Cell::new(false);
     scope.change(
@@ -30,7 +30,7 @@ pub(super) fn add(scope: &mut Scope<'_, '_>, text: &str, is_cut: bool) {
 }
 
 /// Sets the list; `is_cut` tells that it had more than [`MAX_STRINGS`], which is [`ErrorType::InvalidValue`].
-pub(super) fn set(scope: &mut Scope<'_, '_>, list: &[String], cut: u32, is_cut: bool) {
+pub(super) fn set(scope: &mut Scope<'_>, list: &[String], cut: u32, is_cut: bool) {
     if is_cut {
         scope.record_error(ErrorType::InvalidValue, 1, "the list was cut to 100 strings");
     }

@@ -1,9 +1,9 @@
 //! Timing distributions: histograms of durations, in nanoseconds, eight buckets for each power of two.
 
 use super::memory_distribution::record_all;
+use super::scope::Scope;
 use crate::error_recording::ErrorType;
 use crate::histogram::{Histogram, functional_bucket};
-use crate::machine::scope::Scope;
 use crate::store::Value;
 use crate::time::TimeUnit;
 
@@ -22,7 +22,7 @@ pub(crate) fn bucket(nanos: u64) -> u64 {
 }
 
 /// Adds a measured duration: at least one unit, at most [`MAX_UNITS`].
-pub(super) fn accumulate_nanos(scope: &mut Scope<'_, '_>, nanos: u64, unit: TimeUnit) {
+pub(super) fn add(scope: &mut Scope<'_>, nanos: u64, unit: TimeUnit) {
     let max = unit.to_nanos(MAX_UNITS);
     let nanos = if nanos > max {
         scope.record_error(ErrorType::InvalidOverflow, 1, "a duration was cut to the largest one");
@@ -35,7 +35,7 @@ pub(super) fn accumulate_nanos(scope: &mut Scope<'_, '_>, nanos: u64, unit: Time
 
 /// Adds durations in the unit of the metric. Negative ones are counted as [`ErrorType::InvalidValue`] and left out,
 /// too large ones as [`ErrorType::InvalidOverflow`] and cut.
-pub(super) fn accumulate(scope: &mut Scope<'_, '_>, samples: &[i64], unit: TimeUnit) {
+pub(super) fn accumulate(scope: &mut Scope<'_>, samples: &[i64], unit: TimeUnit) {
     let mut negative = 0;
     let mut large = 0;
     let mut nanos = Vec::with_capacity(samples.len());

@@ -7,11 +7,11 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::{DELETION_REQUESTS, PENDING};
 use crate::disk::{self, Unsynced, in_folder};
 use crate::error::{Error, Result};
 use crate::logging::log_at;
-use crate::machine::client_id;
-use crate::machine::submission::{DELETION_REQUESTS, PENDING};
+use crate::store::CLIENT_ID_FILE;
 use crate::store::base::Effect;
 
 const TEMPORARY: &str = "tmp";
@@ -58,7 +58,7 @@ pub fn carry_out(data_dir: &Path, effects: &[Effect], attempt: Attempt) -> Resul
             }
             Effect::WriteClientId(client_id) => write_client_id(data_dir, &client_id.hyphenated().to_string()),
             Effect::RemoveClientId => {
-                let _ = fs::remove_file(data_dir.join(client_id::FILE));
+                let _ = fs::remove_file(data_dir.join(CLIENT_ID_FILE));
                 Ok(())
             }
         };
@@ -122,7 +122,7 @@ fn holds(path: &Path, content: &str) -> bool {
 }
 
 fn write_client_id(data_dir: &Path, client_id: &str) -> Result<()> {
-    let path = data_dir.join(client_id::FILE);
+    let path = data_dir.join(CLIENT_ID_FILE);
     disk::replace(&path, client_id.as_bytes())?;
     disk::sync_parent(&path);
     Ok(())

@@ -4,26 +4,24 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{EntryInPing, PingDefinition};
+use super::{EntryInPing, KNOBS, PingDefinition};
 use crate::common_metric_data::Lifetime;
 use crate::experiments;
-use crate::machine::op::Moment;
-use crate::machine::{Machine, submission};
 use crate::store::value::{ExperimentInPing, InPing};
 use crate::store::{CLIENT_INFO_STORE, Entry, INTERNAL_STORE, State, Value};
-use crate::time::{LocalDatetime, TimeUnit};
+use crate::time::{LocalDatetime, Moment, TimeUnit};
 
 /// Returns when the ping was assembled last.
-pub(crate) fn stored_start_time<'m>(machine: &'m Machine<'_>, ping: &PingDefinition) -> Option<&'m LocalDatetime> {
-    match machine.internal(Lifetime::User, &format!("{}#start", ping.name)) {
+pub(super) fn stored_start_time<'s>(state: &'s State, ping: &PingDefinition) -> Option<&'s LocalDatetime> {
+    match state.internal(Lifetime::User, &format!("{}#start", ping.name)) {
         Some(Value::Datetime(time, _)) => Some(time),
         _ => None,
     }
 }
 
 /// Returns the sequence number of the ping that is assembled next.
-fn sequence(machine: &Machine<'_>, ping: &PingDefinition) -> i32 {
-    match machine.internal(Lifetime::User, &sequence_key(ping)) {
+fn sequence(state: &State, ping: &PingDefinition) -> i32 {
+    match state.internal(Lifetime::User, &sequence_key(ping)) {
         Some(Value::Counter(next)) => *next,
         _ => 0,
     }
@@ -35,12 +33,12 @@ fn sequence_key(ping: &PingDefinition) -> String {
 
 /// Stores what the next ping starts with: its sequence number and start time, and no values of `client_info` that have
 /// ping lifetime, as the ping that comes first has them.
-pub(super) fn prepare_next(machine: &mut Machine<'_>, ping: &PingDefinition, moment: &Moment) {
-    let next = sequence(machine, ping).saturating_add(1);
-    machine.set_internal(Lifetime::User, &sequence_key(ping), Value::Counter(next));
+pub(super) fn prepare_next(state: &mut State, ping: &PingDefinition, moment: &Moment) {
+    let next = sequence(state, ping).saturating_add(1);
+    state.set_internal(Lifetime::User, &sequence_key(ping), Value::Counter(next));
     let end = Value::Datetime(moment.local.clone(), TimeUnit::Millisecond);
-    machine.set_internal(Lifetime::User, &format!("{}#start", ping.name), end);
-    machine.state.clear(CLIENT_INFO_STORE, Lifetime::Ping);
+    state.set_internal(Lifetime::User, &format!("{}#start", ping.name), end);
+    state.clear(CLIENT_INFO_STORE, Lifetime::Ping);
 }
 
 /// The section `ping_info`. The fields are sorted.
@@ -59,28 +57,29 @@ pub(super) struct PingInfo<'a> {
 
 impl<'a> PingInfo<'a> {
     pub(super) fn collect(
-        machine: &'a Machine<'_>,
+        state: &'a State,
         ping: &PingDefinition,
         reason: Option<&'a str>,
         moment: &Moment,
+        core_start: &'a Moment,
     ) -> PingInfo<'a> {
         let unit = if ping.precise_timestamps { TimeUnit::Millisecond } else { TimeUnit::Minute };
-        let start = stored_start_time(machine, ping).unwrap_or(&machine.context.start.local);
+        let start = stored_start_time(state, ping).unwrap_or(&core_start.local);
         let mut info = PingInfo {
             end_time: moment.local.to_text(unit),
             experiments: BTreeMap::new(),
             reason,
-            seq: sequence(machine, ping),
+            seq: sequence(state, ping),
             server_knobs_config: None,
             start_time: start.to_text(unit),
         };
-        for (identifier, entry) in machine.state.entries(INTERNAL_STORE, Lifetime::Application) {
+        for (identifier, entry) in state.entries(INTERNAL_STORE, Lifetime::Application) {
             match entry {
                 Entry::Plain(Value::Experiment(experiment)) => {
                     let id = identifier.strip_suffix(experiments::KEY_SUFFIX).unwrap_or(identifier);
                     info.experiments.insert(id, experiment.into());
                 }
-                Entry::Plain(value @ Value::Object(_)) if identifier == submission::KNOBS => {
+                Entry::Plain(value @ Value::Object(_)) if identifier == KNOBS => {
                     info.server_knobs_config = Some(InPing(value));
                 }
                 _ => (),

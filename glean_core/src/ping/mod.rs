@@ -10,14 +10,12 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value as Json;
 
 use crate::common_metric_data::Lifetime;
-use crate::events::normalize::{self, EventInPing, Normalized};
-use crate::events::{self, EVENTS_PING, StoredEvent};
-use crate::machine::Machine;
-use crate::machine::op::Moment;
+use crate::error_recording::ErrorType;
+use crate::events::{self, EVENTS_PING, EventInPing, Normalized};
 use crate::metrics::dual_labeled_counter;
 use crate::store::value::{InPing, tree};
-use crate::store::{Entry, Value};
-use crate::time::{LocalDatetime, start_of_minute};
+use crate::store::{Entry, State, StoredEvent, Value};
+use crate::time::{LocalDatetime, Moment, start_of_minute};
 use info::{ClientInfo, PingInfo};
 use metrics::Metrics;
 
@@ -72,28 +70,43 @@ impl PingDefinition {
     }
 }
 
-/// Collects what is stored for a ping and appends its body; `false` if it is empty and such a ping isn't sent.
+/// Name of the folder of pings that wait for upload.
+pub(crate) const PENDING: &str = "pending_pings";
+/// Name of the folder of `deletion-request` pings that wait for upload.
+pub(crate) const DELETION_REQUESTS: &str = "deletion_request";
+/// Bookkeeping entry: what `ping_info.server_knobs_config` shows.
+pub(crate) const KNOBS: &str = "glean.internal.metrics.server_knobs_config";
+/// Identifier of the string metric that tags every ping of an experiment.
+pub(crate) const EXPERIMENTATION_ID: &str = "glean.client.annotation.experimentation_id";
+/// Identifier of the event that marks a start, which errors of [`Assembled`] are counted for.
+pub(crate) const RESTARTED: &str = "glean.restarted";
+
+/// What became of a ping.
+pub(crate) struct Assembled {
+    /// Whether there is a body; none is made of an empty ping that isn't sent then.
+    pub(crate) is_made: bool,
+    /// Errors to count for [`RESTARTED`], each with its reason.
+    pub(crate) errors: Vec<(ErrorType, String)>,
+}
+
+/// Collects what is stored for a ping and appends its body.
 ///
 /// Values of ping lifetime and events are taken out of the store either way.
 pub(crate) fn assemble(
-    machine: &mut Machine<'_>,
+    state: &mut State,
     ping: &PingDefinition,
     reason: Option<&str>,
     moment: &Moment,
+    core_start: &Moment,
     body: &mut Vec<u8>,
-) -> bool {
-    let Normalized { events, errors } = take_events(machine, ping);
-    let is_made = write_body(machine, ping, reason, moment, &events, body);
-    machine.state.clear(&ping.name, Lifetime::Ping);
-    // Not before, as these are for the next ping.
-    for (error, why) in &errors {
-        let identifier = format!("glean.{}", events::RESTARTED);
-        machine.record_error(&identifier, std::slice::from_ref(&ping.name), *error, 1, why);
-    }
+) -> Assembled {
+    let Normalized { events, errors } = take_events(state, ping, core_start);
+    let is_made = write_body(state, ping, reason, moment, core_start, &events, body);
+    state.clear(&ping.name, Lifetime::Ping);
     if is_made && ping.include_info_sections {
-        info::prepare_next(machine, ping, moment);
+        info::prepare_next(state, ping, moment);
     }
-    is_made
+    Assembled { is_made, errors }
 }
 
 /// What most metrics take at most in a ping.
@@ -114,15 +127,16 @@ struct Body<'a> {
 
 /// Writes the body straight from what is stored: a tree in between would copy every text, and took four times as long.
 fn write_body(
-    machine: &Machine<'_>,
+    state: &State,
     ping: &PingDefinition,
     reason: Option<&str>,
     moment: &Moment,
+    core_start: &Moment,
     events: &[StoredEvent],
     bytes: &mut Vec<u8>,
 ) -> bool {
     let capabilities = Entry::Plain(Value::StringList(ping.uploader_capabilities.clone()));
-    let mut metrics = Metrics::collect(machine.state, ping);
+    let mut metrics = Metrics::collect(state, ping);
     let has_content = !metrics.is_empty() || !events.is_empty();
     if !ping.uploader_capabilities.is_empty() && (has_content || ping.send_if_empty) {
         metrics.insert("glean.ping.uploader_capabilities", &capabilities);
@@ -142,25 +156,24 @@ fn write_body(
     bytes.reserve(metrics.len() * TYPICAL_BYTES);
     let has_info = ping.include_info_sections;
     let body = Body {
-        client_info: has_info.then(|| ClientInfo::collect(machine.state, ping)),
+        client_info: has_info.then(|| ClientInfo::collect(state, ping)),
         events: events.iter().map(EventInPing::from).collect(),
         metrics,
-        ping_info: has_info.then(|| PingInfo::collect(machine, ping, reason, moment)),
+        ping_info: has_info.then(|| PingInfo::collect(state, ping, reason, moment, core_start)),
     };
     serde_json::to_writer(bytes, &body).expect("texts and numbers are the only keys, and memory the only limit");
     true
 }
 
 /// Takes the events of a ping out of the store and makes them ready for it.
-fn take_events(machine: &mut Machine<'_>, ping: &PingDefinition) -> Normalized {
-    let Some(stored) = machine.state.events.remove(&ping.name) else { return Normalized::default() };
-    let core_start_ms = machine.context.start.unix_ms;
-    let ping_start_ms = match info::stored_start_time(machine, ping).map(LocalDatetime::unix_ms) {
+fn take_events(state: &mut State, ping: &PingDefinition, core_start: &Moment) -> Normalized {
+    let Some(stored) = state.events.remove(&ping.name) else { return Normalized::default() };
+    let ping_start_ms = match info::stored_start_time(state, ping).map(LocalDatetime::unix_ms) {
         Some(start_ms) if !ping.precise_timestamps => start_of_minute(start_ms),
         Some(start_ms) => start_ms,
-        None => core_start_ms,
+        None => core_start.unix_ms,
     };
-    normalize::normalize(stored, ping_start_ms, core_start_ms)
+    events::normalize(stored, ping_start_ms, core_start.unix_ms)
 }
 
 /// What is stored for an identifier, as it appears in a ping.

@@ -16,13 +16,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::is_pseudo_store;
 use super::state::{Address, State};
 use super::value::Value;
+use super::{StoredEvent, is_pseudo_store};
 use crate::common_metric_data::Lifetime;
 use crate::disk::{self, OwnFile};
 use crate::error::{Error, Result};
-use crate::events::StoredEvent;
 use crate::journal::frame;
 
 const MAGIC: &[u8; 8] = b"GLEANB03";

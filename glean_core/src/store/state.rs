@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Value;
+use super::{INTERNAL_STORE, StoredEvent, Value};
 use crate::common_metric_data::Lifetime;
-use crate::events::StoredEvent;
 
 /// What is stored for one identifier.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +58,16 @@ impl State {
             (Entry::Labeled(values), Some(label)) => values.get(label),
             _ => None,
         }
+    }
+
+    /// Returns one of the core's own values from the store of bookkeeping.
+    pub(crate) fn internal(&self, lifetime: Lifetime, identifier: &str) -> Option<&Value> {
+        self.get(INTERNAL_STORE, Address::plain(lifetime, identifier))
+    }
+
+    /// Sets one of the core's own values in the store of bookkeeping.
+    pub(crate) fn set_internal(&mut self, lifetime: Lifetime, identifier: &str, value: Value) {
+        self.set(INTERNAL_STORE, Address::plain(lifetime, identifier), value);
     }
 
     /// Returns what is stored for an identifier, with all its labels.
@@ -148,6 +157,11 @@ impl State {
         if let Some(value) = self.get_mut(store, address) {
             change(value);
         }
+    }
+
+    /// Adds to a counter.
+    pub(crate) fn add(&mut self, store: &str, address: Address<'_>, amount: i32) {
+        self.change(store, address, || Value::Counter(0), |value| value.add(amount));
     }
 
     fn get_mut(&mut self, store: &str, address: Address<'_>) -> Option<&mut Value> {

@@ -73,6 +73,14 @@ impl Value {
         }
     }
 
+    /// Adds to a counter; saturates. Anything but a counter is replaced.
+    pub(crate) fn add(&mut self, amount: i32) {
+        match self {
+            Value::Counter(count) | Value::DualLabeledCounter(count) => *count = count.saturating_add(amount),
+            other => *other = Value::Counter(amount),
+        }
+    }
+
     /// Returns the value as it appears in a ping.
     pub fn to_json(&self) -> Json {
         tree(&InPing(self))
@@ -113,7 +121,7 @@ impl Serialize for InPing<'_> {
             Value::StringList(list) => list.serialize(serializer),
             Value::Uuid(uuid) => serializer.serialize_str(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer())),
             Value::Timespan(nanos, unit) => {
-                Timespan { time_unit: unit.name(), value: nanos_to_unit(*nanos, *unit) }.serialize(serializer)
+                Timespan { time_unit: *unit, value: nanos_to_unit(*nanos, *unit) }.serialize(serializer)
             }
             Value::TimingDistribution(histogram)
             | Value::MemoryDistribution(histogram)
@@ -131,7 +139,7 @@ impl Serialize for InPing<'_> {
 
 #[derive(Serialize)]
 struct Timespan {
-    time_unit: &'static str,
+    time_unit: TimeUnit,
     value: i64,
 }
 

@@ -11,10 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use glean_core::ffi::buffers::{GleanBuffer, glean_buffer_free};
 use glean_core::ffi::{
-    activity::*, boolean::*, counter::*, custom_distribution::*, datetime::*, debug::*, denominator::*,
-    dual_labeled_counter::*, event::*, experiments::*, facts::*, labeled::*, lifecycle::*, memory_distribution::*,
-    metric::*, numerator::*, object::*, ping::*, quantity::*, rate::*, string::*, string_list::*, submitted::*,
-    text::*, timespan::*, timing_distribution::*, url::*, uuid::*, *,
+    activity::*, debug::*, dual_labeled_counter::*, experiments::*, facts::*, labeled::*, lifecycle::*, metric::*,
+    ping::*, recording::*, submitted::*, *,
 };
 
 const HEADER: &str = include_str!("../../include/glean.h");
@@ -160,34 +158,35 @@ pub fn functions() -> Vec<Function> {
         glean_clear_stored_submitted_pings
     }
     functions! { calls, (_),
+        glean_counter_increment glean_metric_set_datetime_now glean_metric_refuse_value glean_metric_start
         glean_abi_version glean_version glean_last_error glean_log_set_level glean_log_pending glean_buffer_free
-        glean_counter_increment glean_datetime_set_now glean_get_debug_view_tag glean_set_log_pings glean_get_log_pings
+        glean_get_debug_view_tag glean_set_log_pings glean_get_log_pings
         glean_test_get_experimentation_id glean_test_get_attribution glean_test_get_distribution glean_set_test_mode
-        glean_set_collection_enabled glean_set_dirty_flag glean_metric_destroy glean_object_record_schema_error
+        glean_set_collection_enabled glean_set_dirty_flag glean_metric_destroy
         glean_ping_destroy glean_get_registered_ping_names glean_set_store_submitted_pings_enabled
-        glean_get_all_stored_submitted_pings glean_timespan_start glean_timespan_stop glean_timespan_cancel
-        glean_timing_distribution_start
+        glean_get_all_stored_submitted_pings
     }
     functions! { calls, (_, _),
-        glean_log_next glean_session_end glean_boolean_set glean_counter_add
-        glean_custom_distribution_accumulate_single_sample glean_denominator_add glean_set_experiment_inactive
+        glean_counter_add glean_metric_add_to_denominator glean_metric_set_bool glean_metric_set_number glean_metric_stop
+        glean_metric_cancel glean_metric_accumulate
+        glean_log_next glean_session_end
+        glean_set_experiment_inactive
         glean_set_experimentation_id glean_update_attribution glean_update_distribution glean_initialize
-        glean_set_app_channel glean_apply_server_knobs_config glean_memory_distribution_accumulate
-        glean_numerator_add_to_numerator glean_ping_set_enabled glean_quantity_set glean_rate_add_to_numerator
-        glean_rate_add_to_denominator glean_timespan_set_raw_nanos glean_timing_distribution_stop_and_accumulate
-        glean_timing_distribution_cancel glean_timing_distribution_accumulate_single_sample
+        glean_set_app_channel glean_apply_server_knobs_config
+        glean_ping_set_enabled
     }
     functions! { calls, (_, _, _),
-        glean_custom_distribution_accumulate_samples glean_set_debug_view_tag glean_set_source_tags glean_event_record
-        glean_test_get_experiment_data glean_memory_distribution_accumulate_samples glean_metric_new
-        glean_metric_test_get_num_recorded_errors glean_object_set glean_ping_new glean_ping_submit glean_string_set
-        glean_string_list_add glean_string_list_set glean_get_stored_submitted_pings_by_name glean_text_set
-        glean_timing_distribution_accumulate_samples glean_url_set glean_uuid_set
+        glean_metric_set_text glean_metric_set_object glean_metric_add_to_list glean_metric_set_list
+        glean_metric_accumulate_samples glean_metric_record_event
+        glean_set_debug_view_tag glean_set_source_tags
+        glean_test_get_experiment_data glean_metric_new
+        glean_metric_test_get_num_recorded_errors glean_ping_new glean_ping_submit
+        glean_get_stored_submitted_pings_by_name
     }
     functions! { calls, (_, _, _, _), glean_labeled_get glean_metric_test_get_value glean_submit_ping_by_name }
     functions! { calls, (_, _, _, _, _), glean_submit_ping_by_name_sync }
     functions! { calls, (_, _, _, _, _, _), glean_dual_labeled_counter_get glean_set_experiment_active }
-    functions! { calls, (_, _, _, _, _, _, _, _, _), glean_datetime_set }
+    functions! { calls, (_, _, _, _, _, _, _, _, _), glean_metric_set_datetime }
     let mut declared = declarations();
     let functions = calls
         .into_iter()
@@ -223,7 +222,7 @@ fn declarations() -> BTreeMap<String, Vec<Parameter>> {
         }
         declared.insert(name.to_owned(), kinds);
     }
-    assert!(declared.len() > 80, "{} declarations", declared.len());
+    assert!(declared.len() > 60, "{} declarations", declared.len());
     declared
 }
 
@@ -248,84 +247,71 @@ fn parse_parameter(text: &str, before: Option<Kind>) -> Parameter {
     Parameter { name: name.to_owned(), kind }
 }
 
-/// The type of metric that a function is for; `None` if it takes any, or none at all.
-pub fn metric_type(function: &str) -> Option<&'static str> {
-    // Longer names first: `string_list` begins like `string`.
-    const TYPES: [&str; 20] = [
-        "custom_distribution",
-        "memory_distribution",
-        "timing_distribution",
-        "dual_labeled_counter",
-        "string_list",
-        "denominator",
-        "numerator",
-        "datetime",
-        "timespan",
-        "quantity",
-        "boolean",
-        "counter",
-        "labeled",
-        "object",
-        "string",
-        "event",
-        "rate",
-        "text",
-        "uuid",
-        "url",
-    ];
-    let name = function.strip_prefix("glean_")?;
-    TYPES.into_iter().find(|kind| name.strip_prefix(kind).is_some_and(|rest| rest.starts_with('_')))
+/// Tells whether a function records something of a metric.
+pub fn is_recording(function: &str) -> bool {
+    const VERBS: [&str; 10] =
+        ["add_", "set_", "refuse_", "start", "stop", "cancel", "accumulate", "record_", "increment", "add"];
+    let verb = function.strip_prefix("glean_metric_").or_else(|| function.strip_prefix("glean_counter_"));
+    verb.is_some_and(|verb| VERBS.iter().any(|begin| verb.starts_with(begin)))
+}
+
+/// The words of all types, labeled ones included, as the core says them when it refuses another one.
+pub fn metric_types() -> Vec<String> {
+    let error = try_metric(&description("nonsense", &serde_json::json!("nonsense"))).unwrap_err();
+    let (_, expected) = error.split_once("expected one of").unwrap_or_else(|| panic!("{error}"));
+    let words: Vec<String> = expected.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    assert!(words.len() > 15 && words.iter().any(|word| word == "counter"), "{error}");
+    let labeled: Vec<String> = words.iter().map(|word| format!("labeled_{word}")).collect();
+    words.into_iter().chain(labeled).filter(|word| word != "labeled_dual_labeled_counter").collect()
+}
+
+/// What the types take as parameters; a type goes with the first one that it takes.
+fn parameters() -> [serde_json::Value; 6] {
+    use serde_json::json;
+    let numerator = json!({"category": "test", "name": "numerator", "send_in_pings": ["custom"], "lifetime": "ping", "disabled": false});
+    [
+        json!("nanosecond"),
+        json!("byte"),
+        json!({"range_min": 1, "range_max": 100, "bucket_count": 10, "histogram_type": "exponential"}),
+        json!(["key", "other"]),
+        json!([numerator]),
+        json!({}),
+    ]
 }
 
 /// The description of a metric of a type, as `glean_metric_new` takes it.
-pub fn definition(kind: &str) -> String {
-    let more = match kind {
-        "timespan" | "timing_distribution" | "datetime" | "labeled_timing_distribution" => r#","time_unit":0"#,
-        "memory_distribution" | "labeled_memory_distribution" => r#","memory_unit":0"#,
-        "custom_distribution" | "labeled_custom_distribution" => {
-            r#","range_min":1,"range_max":100,"bucket_count":10,"histogram_type":1"#
-        }
-        "event" => r#","allowed_extra_keys":["key","other"]"#,
-        "denominator" => {
-            r#","numerators":[{"category":"test","name":"numerator","send_in_pings":["custom"],"lifetime":0,"disabled":false}]"#
-        }
-        _ => "",
-    };
+pub fn definition(word: &str) -> String {
+    static KNOWN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if !known.contains_key(word) {
+        let kind = word.strip_prefix("labeled_").unwrap_or(word);
+        let with_parameters = parameters().into_iter().map(|parameters| serde_json::json!({kind: parameters}));
+        let mut all = [serde_json::json!(kind)].into_iter().chain(with_parameters).map(|kind| description(word, &kind));
+        let accepted = all.find(|text| try_metric(text).is_ok());
+        let accepted = accepted.unwrap_or_else(|| panic!("add what {word} takes to `parameters` in {}", file!()));
+        known.insert(word.to_owned(), accepted);
+    }
+    known[word].clone()
+}
+
+fn description(word: &str, kind: &serde_json::Value) -> String {
+    let is_labeled = word.starts_with("labeled_");
     format!(
-        r#"{{"type":"{kind}","category":"test","name":"{kind}","send_in_pings":["custom"],"lifetime":0,"disabled":false{more}}}"#
+        r#"{{"type":{kind},"is_labeled":{is_labeled},"category":"test","name":"{word}","send_in_pings":["custom"],"lifetime":"ping","disabled":false}}"#
     )
 }
 
-/// The types of metrics that can be made.
-pub const METRIC_TYPES: [&str; 27] = [
-    "boolean",
-    "counter",
-    "quantity",
-    "string",
-    "text",
-    "url",
-    "string_list",
-    "uuid",
-    "timespan",
-    "timing_distribution",
-    "memory_distribution",
-    "custom_distribution",
-    "datetime",
-    "event",
-    "object",
-    "rate",
-    "numerator",
-    "denominator",
-    "labeled_boolean",
-    "labeled_counter",
-    "labeled_quantity",
-    "labeled_string",
-    "labeled_timing_distribution",
-    "labeled_memory_distribution",
-    "labeled_custom_distribution",
-    "dual_labeled_counter",
-    "labeled_text",
-];
+/// Makes a metric and destroys it; or returns why there is none.
+fn try_metric(definition: &str) -> Result<(), String> {
+    let mut handle = 0;
+    match unsafe { glean_metric_new(definition.as_ptr(), definition.len() as u64, &mut handle) } & !GLEAN_LOGGED {
+        GLEAN_OK => {
+            check(glean_metric_destroy(handle));
+            Ok(())
+        }
+        _ => Err(last_error()),
+    }
+}
 
 /// The description of the ping `custom`, as `glean_ping_new` takes it.
 pub const PING: &str = r#"{"name":"custom","include_client_id":true,"send_if_empty":true,"precise_timestamps":true,

@@ -1,52 +1,28 @@
-//! Stored events, and what makes events of several runs ready for one ping.
+//! What makes stored events of several runs ready for one ping.
 //!
 //! Each run counts time from another zero. An event `glean.restarted` marks the start of a run and tells the minute of
 //! it, so the events after it can be put behind those of earlier runs, roughly as far as they were apart.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
-use super::{RESTARTED, STARTUP_DATE_EXTRA};
 use crate::error_recording::ErrorType;
 use crate::store::value::tree;
+use crate::store::{SessionMetadata, StoredEvent};
 use crate::time::parse_minute;
 
+/// Name of the built-in ping of events.
+pub(crate) const EVENTS_PING: &str = "events";
+/// Extra with the time of the clock on the wall.
+pub(crate) const WALL_CLOCK_EXTRA: &str = "glean_timestamp";
+/// Name, after the category `glean`, of the event that marks a start.
+pub(crate) const RESTARTED: &str = "restarted";
+/// Extra of that event: when the start was, to the minute.
+pub(crate) const STARTUP_DATE_EXTRA: &str = "glean.startup.date";
 /// Category of the events of the core itself.
 const GLEAN_CATEGORY: &str = "glean";
-
-/// An event that waits for a ping.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StoredEvent {
-    /// Milliseconds of the clock that goes on during suspend, until [`normalize`] makes them relative.
-    pub timestamp: u64,
-    /// Category of the metric.
-    pub category: String,
-    /// Name of the metric, without its category.
-    pub name: String,
-    /// Further values.
-    pub extra: Option<BTreeMap<String, String>>,
-    /// The session it belongs to.
-    pub session: Option<SessionMetadata>,
-    /// Number of the run, if the ping had events of an earlier one.
-    pub execution_counter: Option<i32>,
-}
-
-/// What an event tells about its session.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SessionMetadata {
-    /// A random UUID.
-    pub session_id: String,
-    /// Number of the session.
-    pub session_seq: i64,
-    /// Number of the event in its session, from 0.
-    pub event_seq: i64,
-    /// The share of sessions that are sampled, 0 to 1.
-    pub session_sample_rate: f64,
-    /// Start of the session.
-    pub session_start_time: Option<String>,
-}
 
 /// An event as it stands in a ping; `Serialize` of [`StoredEvent`] itself is for storage.
 ///

@@ -1,31 +1,17 @@
 //! Events: how they are kept, when there are enough of them for a ping, and what a restart does to them.
 
-pub mod normalize;
-
-pub use normalize::{SessionMetadata, StoredEvent};
-
 use std::collections::BTreeMap;
 
+use super::Machine;
+use super::context::Context;
 use crate::common_metric_data::Lifetime;
-use crate::machine::Machine;
-use crate::machine::context::{Context, KnownMetric};
-use crate::machine::op::Moment;
-use crate::machine::scope::add_to_counter;
-use crate::metrics::EventRecording;
-use crate::store::{Address, INTERNAL_STORE, State, Value};
-use crate::time::TimeUnit;
+use crate::events::{EVENTS_PING, RESTARTED, STARTUP_DATE_EXTRA, WALL_CLOCK_EXTRA};
+use crate::metrics::{EventRecording, KnownMetric};
+use crate::store::{Address, INTERNAL_STORE, State, StoredEvent, Value};
+use crate::time::{Moment, TimeUnit};
 
-/// Name of the built-in ping of events.
-pub(crate) const EVENTS_PING: &str = "events";
-/// Extra with the time of the clock on the wall.
-pub(crate) const WALL_CLOCK_EXTRA: &str = "glean_timestamp";
 /// Bookkeeping entry: how many `events` pings were collected since the start.
 const COLLECTED: &str = "events#collected";
-/// Name, after the category `glean`, of the event that marks a start.
-pub(crate) const RESTARTED: &str = "restarted";
-/// Extra of that event: when the start was, to the minute.
-pub(crate) const STARTUP_DATE_EXTRA: &str = "glean.startup.date";
-
 /// Keeps an event for each enabled ping; a full `events` ping is submitted.
 pub(crate) fn record(machine: &mut Machine<'_>, known: &KnownMetric, event: &EventRecording) {
     store(machine, known, event);
@@ -51,7 +37,7 @@ pub(crate) fn store(machine: &mut Machine<'_>, known: &KnownMetric, event: &Even
     let session = if common.in_session { machine.next_session_metadata() } else { None };
     for ping in pings {
         let counter = execution_counter(ping);
-        let execution_counter = match machine.internal(Lifetime::Ping, &counter) {
+        let execution_counter = match machine.state.internal(Lifetime::Ping, &counter) {
             Some(Value::Counter(count)) => Some(*count),
             _ => None,
         };
@@ -96,7 +82,7 @@ fn collected(state: &State) -> u64 {
 /// Counts one more.
 pub(crate) fn note_collected(machine: &mut Machine<'_>) {
     let address = Address::plain(Lifetime::Ping, COLLECTED);
-    machine.state.change(INTERNAL_STORE, address, || Value::Counter(0), |value| add_to_counter(value, 1));
+    machine.state.add(INTERNAL_STORE, address, 1);
 }
 
 /// Forgets those of the former run, and that of the start.
@@ -117,7 +103,7 @@ pub(crate) fn submit_pending(machine: &mut Machine<'_>, start: &Moment) {
     for ping in &others {
         let counter = execution_counter(ping);
         let address = Address::plain(Lifetime::Ping, &counter);
-        machine.state.change(INTERNAL_STORE, address, || Value::Counter(0), |value| add_to_counter(value, 1));
+        machine.state.add(INTERNAL_STORE, address, 1);
     }
     if !others.is_empty() {
         let date = start.local.to_text(TimeUnit::Minute);
