@@ -470,8 +470,10 @@ def early(request):
 
 
 def count(request):
-    """Add up what is stored and what the pings have, after a last ping."""
+    """Add up what is stored and what the pings have, after a last ping; `adds` says what to record before it."""
     ping = start(request["data_dir"])
+    if "adds" in request:
+        metrics.CounterMetricType(describe("last")).add(request["adds"])
     ping.submit()
     # Reading waits for the ping.
     metrics.CounterMetricType(describe("nothing")).test_get_value()

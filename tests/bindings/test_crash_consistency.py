@@ -8,16 +8,15 @@ import json
 import os
 import random
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
+from children import IS_WINDOWS
 from kill_child import SCHEDULE, Model
 from test_kill import Nursery
 
-IS_WINDOWS = sys.platform == "win32"
 # An opening takes some milliseconds, and under Wine some more.
 MOST_OPENINGS = 64 if IS_WINDOWS else 512
 WINDOW_BYTES = 32

@@ -4,34 +4,14 @@ A process costs seconds under Wine, so there are few here, each with several ass
 """
 
 import os
-import subprocess
-import sys
-import textwrap
 import time
 
 import pytest
+from children import start, wait_until
 from conftest import describe, make_ping, read_pings
 
 from glean_py import Glean
 from glean_py.metrics import CounterMetricType
-
-PREPARE = """
-import os, sys
-from pathlib import Path
-from glean_py import Glean
-from glean_py.metrics import CommonMetricData, CounterMetricType, Lifetime, PingType
-custom = PingType("custom", True, False, True, True, [], [], [])
-counter = CounterMetricType(CommonMetricData(
-    category="test", name="metric", send_in_pings=["custom"], lifetime=Lifetime.PING, disabled=False))
-Glean.initialize("glean-tests", "1.0", True, data_dir=Path(sys.argv[1]))
-"""
-
-
-def start_process(data_dir, code, **options):
-    """Start a Python that has Glean running in `data_dir`."""
-    program = PREPARE + textwrap.dedent(code)
-    options.setdefault("stdin", subprocess.DEVNULL)
-    return subprocess.Popen([sys.executable, "-c", program, str(data_dir)], cwd=str(data_dir), **options)
 
 
 def make_counter():
@@ -46,11 +26,12 @@ def test_values_survive_into_the_next_process(stopped, tmp_path):
         def __del__(self):
             counter.add(100)
     late = Late()
+    initialize()
     counter.add(3)
     """
-    process = start_process(tmp_path, code, stderr=subprocess.PIPE)
-    assert process.communicate(timeout=60)[1] == b""
-    assert process.returncode == 0
+    with start(tmp_path, code) as child:
+        child.finish()
+        assert child.errors() == ""
     counter = make_counter()
     custom = make_ping()
     Glean.initialize("glean-tests", "1.0", True, data_dir=tmp_path)
@@ -63,23 +44,23 @@ def test_values_survive_into_the_next_process(stopped, tmp_path):
 def test_a_process_at_rest_has_no_journal_and_what_comes_after_the_rest_is_kept(stopped, tmp_path):
     # Adding to two counters in turn takes room; a rest begins one to two seconds after the last call.
     code = """
-    import time
-    other = CounterMetricType(CommonMetricData(
-        category="test", name="other", send_in_pings=["custom"], lifetime=Lifetime.PING, disabled=False))
+    other = CounterMetricType(describe("other"))
+    initialize()
     for _ in range(2000):
         counter.add(1)
         other.add(1)
-    db = Path(sys.argv[1]) / "db"
-    deadline = time.monotonic() + 30
-    while list(db.glob("*.log")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    print([file.name for file in db.iterdir() if file.suffix in (".log", ".spare")], flush=True)
+    say("recorded")
+    hear()
     counter.add(10)
-    os.kill(os.getpid(), 9)
+    say("recorded")
+    hear()
     """
-    process = start_process(tmp_path, code, stdout=subprocess.PIPE, universal_newlines=True)
-    assert process.communicate(timeout=90)[0] == "[]\n"
-    assert process.returncode != 0
+    with start(tmp_path, code) as child:
+        assert child.hear() == "recorded"
+        left = [".log", ".spare"]
+        wait_until(lambda: not [file for file in (tmp_path / "db").iterdir() if file.suffix in left], "the rest", child)
+        assert child.ask("go on") == "recorded"
+        child.kill()
     counter = make_counter()
     Glean.initialize("glean-tests", "1.0", True, data_dir=tmp_path)
     assert counter.test_get_value() == 2010
@@ -87,15 +68,15 @@ def test_a_process_at_rest_has_no_journal_and_what_comes_after_the_rest_is_kept(
 
 def test_values_survive_a_hard_kill_at_once(stopped, tmp_path):
     code = """
+    initialize()
     for _ in range(50):
         counter.add()
-    print("recorded", flush=True)
-    sys.stdin.read()
+    say("recorded")
+    hear()
     """
-    process = start_process(tmp_path, code, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout.readline().strip() == b"recorded"
-    process.kill()
-    process.communicate()
+    with start(tmp_path, code) as child:
+        assert child.hear() == "recorded"
+        child.kill()
     counter = make_counter()
     Glean.initialize("glean-tests", "1.0", True, data_dir=tmp_path)
     assert counter.test_get_value() == 50
@@ -104,24 +85,24 @@ def test_values_survive_a_hard_kill_at_once(stopped, tmp_path):
 def test_two_processes_in_one_directory_count_together(ping):
     # The last one is a mistake, which is logged; without any handler `logging` would print it.
     code = """
+    initialize()
     counter.add(100)
     counter.add(-1)
-    print(Glean.is_initialized(), counter.test_get_value(), flush=True)
-    sys.stdin.read()
+    say(Glean.is_initialized(), counter.test_get_value())
+    hear()
     Glean.shutdown()
     """
     counter = make_counter()
     counter.add()
-    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = start_process(Glean._data_dir, code, **streams)
-    assert process.stdout.readline().split() == [b"True", b"101"]
-    counter.add(10)
-    assert counter.test_get_value() == 111
-    ping.submit()
-    (sent,) = read_pings(name="custom")
-    assert sent.body["metrics"]["counter"] == {"test.metric": 111}
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, b"")
+    with start(Glean._data_dir, code) as child:
+        assert child.hear() == "True 101"
+        counter.add(10)
+        assert counter.test_get_value() == 111
+        ping.submit()
+        (sent,) = read_pings(name="custom")
+        assert sent.body["metrics"]["counter"] == {"test.metric": 111}
+        child.finish()
+        assert child.errors() == ""
     assert counter.test_get_value() is None
 
 
