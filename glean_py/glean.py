@@ -462,8 +462,13 @@ class Glean:
 
     @classmethod
     def _end_process(cls) -> None:
-        """End Glean because the process ends."""
-        cls._reset()
+        """End Glean because the process ends; what later exit handlers record is kept for the next start."""
+        with cls._init_lock:
+            cls._begin_end()
+            _ffi.finish(_ffi.lib.glean_finish())
+            _ffi.drain_log()
+            cls._end_uploads()
+            cls._remove_own_data_dir()
         dispatcher = sys.modules.get("glean_py._process_dispatcher")
         if dispatcher is not None:
             dispatcher.ProcessDispatcher.let_go()
@@ -482,17 +487,21 @@ class Glean:
             _ffi.forget_failures()
             listeners.clear()
             atexit.unregister(cls._end_process)
-            # A forked process leaves the directory to the one that made it.
-            if cls._destroy_data_dir and cls._data_dir is not None and cls._owner_pid == os.getpid():
-                try:
-                    _rmtree(cls._data_dir)
-                except OSError:
-                    # Another process still writes there; the system removes what is left.
-                    pass
+            cls._remove_own_data_dir()
             cls._destroy_data_dir = False
             cls._testing_mode = False
             cls._init_finished = False
             cls._initialized = False
+
+    @classmethod
+    def _remove_own_data_dir(cls) -> None:
+        """Remove a temporary data directory of ours; a forked process leaves it to the one that made it."""
+        if cls._destroy_data_dir and cls._data_dir is not None and cls._owner_pid == os.getpid():
+            try:
+                _rmtree(cls._data_dir)
+            except OSError:
+                # Another process still writes there; the system removes what is left.
+                pass
 
     @classmethod
     def _initialize_with_tempdir_for_testing(
