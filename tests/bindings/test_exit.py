@@ -224,3 +224,16 @@ print(any(blocked))
 """
     with FaultServer() as server:
         assert run_program(tmp_path, server.endpoint, code).split() == ["True"]
+
+
+def test_the_main_thread_of_the_program_stays_the_main_thread(tmp_path):
+    # Whichever thread imports `threading` first is the main one for it.
+    code = """
+start()
+custom.submit()
+wait_until(lambda: not files() and (data_dir / "pending_pings").exists())
+import threading
+print(threading.main_thread() is threading.current_thread())
+"""
+    with FaultServer() as server:
+        assert run_program(tmp_path, server.endpoint, code).split() == ["True"]

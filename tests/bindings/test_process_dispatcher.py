@@ -1,5 +1,6 @@
 """Where a process of its own may be started to send what waits, and how that process lives."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -40,16 +41,14 @@ def importable(monkeypatch, tmp_path):
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "noting.py").write_text(NOTING, "utf-8")
     monkeypatch.syspath_prepend(tmp_path / "modules")
-    import noting
-
-    yield noting.write_note
+    yield importlib.import_module("noting").write_note
     del sys.modules["noting"]
 
 
 def test_a_function_runs_in_a_process_of_its_own(importable, tmp_path):
     file = tmp_path / "note"
     process = ProcessDispatcher.dispatch(importable, (str(file), "caf\u00e9 \U0001f600"), cwd=str(tmp_path))
-    assert process.pid != os.getpid()
+    assert not isinstance(process, _SyncWorkWrapper)
     ProcessDispatcher._wait_for_last_process()
     assert process.returncode == 0
     text, cwd, guard = json.loads(file.read_text("utf-8"))
