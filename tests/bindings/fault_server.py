@@ -273,7 +273,9 @@ def wrong_length(connection):
 
 def lost_answer(connection):
     """Take the ping, but end the connection before the answer."""
-    connection.accept(connection.read_request())
+    request = connection.read_request()
+    if request is not None:
+        connection.accept(request)
 
 
 def refusing_endpoint():

@@ -1,4 +1,4 @@
-"""Programs as they come from PyPI that run an application in processes of their own. Each is skipped if not installed."""
+"""Programs from PyPI that run an application in processes of their own; each is skipped if it isn't installed."""
 
 import signal
 import socket
