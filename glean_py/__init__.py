@@ -4,8 +4,8 @@
 
     glean.Glean.initialize("my-app", "1.0", True, data_dir=Path("telemetry"))
 
-Metrics and pings are in `glean_py.metrics`, helpers for tests in `glean_py.testing`. Log messages go to the logger
-`glean_py`.
+Metrics and pings are in `glean_py.metrics`, what sends them in `glean_py.net`, helpers for tests in `glean_py.testing`.
+Log messages go to the logger `glean_py`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, List
 
     from glean_py import metrics as metrics
+    from glean_py import net as net
     from glean_py import testing as testing
     from glean_py._loader import GLEAN_PARSER_VERSION as GLEAN_PARSER_VERSION
     from glean_py._loader import load_metrics, load_pings
@@ -40,7 +41,7 @@ __all__ = [
 
 # What is imported when it is used: reading YAML needs modules that take longer to import than all the rest.
 _LOADED = ("load_metrics", "load_pings", "GLEAN_PARSER_VERSION")
-_MODULES = ("_builtins", "_loader", "_uniffi", "_util", "metrics", "testing")
+_MODULES = ("_builtins", "_loader", "_uniffi", "_util", "metrics", "net", "testing")
 
 # Type checkers read the imports above; with this they would take every name for granted.
 if not TYPE_CHECKING:

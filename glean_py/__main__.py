@@ -1,4 +1,4 @@
-"""The command line of glean_py: `python -m glean_py compile metrics.yaml pings.yaml -o telemetry.py`."""
+"""The command line of glean_py: `compile` for YAML, and what shows and sends the pings of a data directory."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ is not or cannot be made, 2 for a wrong command line.
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command and return the exit status."""
     given = _parser().parse_args(arguments)
+    return int(given.run(given))
+
+
+def _compile(given: argparse.Namespace) -> int:
     # Only this needs the modules for it.
     from glean_py import _compile
 
@@ -48,6 +52,16 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     return 0
 
 
+def _run_on_directory(given: argparse.Namespace) -> int:
+    from glean_py import _commands
+
+    try:
+        return _commands.COMMANDS[given.command](given)
+    except _commands.CommandError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m glean_py", description="Telemetry for Python applications.")
     commands = parser.add_subparsers(dest="command", metavar="command")
@@ -59,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    compile_.set_defaults(run=_compile)
     compile_.add_argument("files", nargs="+", type=Path, metavar="FILE", help="metrics.yaml, pings.yaml, tags.yaml")
     compile_.add_argument("-o", "--output", type=Path, required=True, metavar="MODULE", help="the module to write")
     compile_.add_argument("--check", action="store_true", help="write nothing; fail if the module is out of date")
@@ -77,7 +92,22 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="disable what this file doesn't name; may be given more than once",
     )
+    for name, text in _ON_DIRECTORIES.items():
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}. {_BESIDE}")
+        command.set_defaults(run=_run_on_directory)
+        command.add_argument("directory", type=Path, metavar="DIR", help="the data_dir of the program")
+        if name == "send":
+            command.add_argument("--endpoint", required=True, metavar="URL", help="the server: https://host")
     return parser
+
+
+_ON_DIRECTORIES = {
+    "status": "tell whether a program collects and which switch says so, what waits, and what came of the last pings",
+    "show": "print as JSON what would be sent and what was",
+    "send": "send what waits",
+    "purge": "delete the pings that wait; requests for the deletion of data stay",
+}
+_BESIDE = "The program may run meanwhile."
 
 
 def _config(given: argparse.Namespace) -> Tuple[Dict[str, Any], List[Union[str, Path]]]:

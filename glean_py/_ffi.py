@@ -15,7 +15,7 @@ from glean_py._json_text import not_text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
-    from typing import Any, Optional, Set
+    from typing import Any, Callable, Optional, Set
 
 ABI_VERSION = 3
 _LIBRARY_NAMES = {"win32": "glean_core.dll", "darwin": "libglean_core.dylib"}
@@ -106,6 +106,9 @@ _NOT_INITIALIZED: int = lib.GLEAN_NOT_INITIALIZED
 # Levels of `logging`, which is imported when there is something to log.
 _DEBUG, _WARNING, _ERROR = 10, 30, 40
 
+# What is called after a call that may have made a ping.
+after_submission: Optional[Callable[[], object]] = None
+
 _draining = _local()
 # Kinds of failures that were logged already.
 _reported: Set[int] = set()
@@ -125,7 +128,7 @@ def finish(status: int) -> None:
         drain_log()
     if is_news:
         _reported.add(code)
-        _log(_DEBUG if code == _NOT_INITIALIZED else _ERROR, message)
+        log(_DEBUG if code == _NOT_INITIALIZED else _ERROR, message)
 
 
 def forget_failures() -> None:
@@ -149,10 +152,18 @@ def check(status: int) -> bool:
     return code == _OK
 
 
-def has_failed(status: int, code: int) -> bool:
-    """Forward waiting log messages and return whether a call failed in this way, for calls the core logs itself."""
+def is_status(status: int, code: int) -> bool:
+    """Forward waiting log messages and return whether a call returned this, for calls whose failures the core logs."""
     drain_log()
     return status & _CODE == code
+
+
+def finish_submission(status: int) -> None:
+    """Finish a call that may have made a ping, and let whoever sends pings know."""
+    if status:
+        finish(status)
+    if after_submission is not None:
+        after_submission()
 
 
 def setup_logging() -> None:
@@ -161,9 +172,8 @@ def setup_logging() -> None:
 
 def log_level() -> int:
     """Return the level from which on the logger `glean_py` wants messages."""
-    logging = sys.modules.get("logging")
-    # Nobody imported it, so nobody configured it.
-    return _WARNING if logging is None else int(logging.getLogger("glean_py").getEffectiveLevel())
+    # If nobody imported it, nobody configured it.
+    return int(_logger().getEffectiveLevel()) if "logging" in sys.modules else _WARNING
 
 
 def _logger() -> logging.Logger:
@@ -173,10 +183,13 @@ def _logger() -> logging.Logger:
     if not logger.handlers:
         # Without any handler, `logging` would print warnings to the host program's stderr.
         logger.addHandler(logging.NullHandler())
+        # So that levels and handlers which a program sets for glean-sdk's logger count here as well.
+        logger.parent = logging.getLogger("glean")
     return logger
 
 
-def _log(level: int, message: str, *, is_exception: bool = False) -> None:
+def log(level: int, message: str, *, is_exception: bool = False) -> None:
+    """Log a message; never raises."""
     try:
         _logger().log(level, "%s", message, exc_info=is_exception)
     except Exception:
@@ -186,7 +199,7 @@ def _log(level: int, message: str, *, is_exception: bool = False) -> None:
 
 def log_exception(what: str) -> None:
     """Log the exception that is being handled, which came from code of the host program."""
-    _log(_ERROR, what, is_exception=True)
+    log(_ERROR, what, is_exception=True)
 
 
 def drain_log() -> None:
@@ -199,7 +212,7 @@ def drain_log() -> None:
         level = ffi.new("int32_t *")
         buffer = ffi.new("GleanBuffer *")
         while lib.glean_log_next(level, buffer) & _CODE == _OK:
-            _log(level[0], take_text(buffer))
+            log(level[0], take_text(buffer))
     finally:
         _draining.is_active = False
 
@@ -221,11 +234,14 @@ def library_version() -> str:
 def take_text(buffer: Any) -> str:
     """Copy the text out of a `GleanBuffer` and free it."""
     try:
-        # `unpack` refuses NULL, which is what an empty buffer holds.
-        data: bytes = bytes(ffi.buffer(buffer.data, buffer.len)) if buffer.len else b""
-        return data.decode("utf-8")
+        return copy_bytes(buffer).decode("utf-8")
     finally:
         lib.glean_buffer_free(buffer)
+
+
+def copy_bytes(buffer: Any) -> bytes:
+    """Copy what is in a `GleanBuffer` that somebody else frees."""
+    return bytes(ffi.buffer(buffer.data, buffer.len)) if buffer.len else b""
 
 
 def take_json(buffer: Any) -> Any:

@@ -5,6 +5,7 @@ Every call reads the files and makes new objects. What `python -m glean_py compi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 from pathlib import Path
@@ -17,8 +18,14 @@ from glean_py.metrics import ObjectSerialize
 
 if TYPE_CHECKING:
     import os
+    import sys
 
-    FilePath = Union[str, "os.PathLike[str]"]
+    if sys.version_info >= (3, 11):
+        from importlib.resources.abc import Traversable
+    else:
+        from importlib.abc import Traversable
+
+    FilePath = Union[str, "os.PathLike[str]", Traversable]
 
 GLEAN_PARSER_VERSION = _definitions.PARSER_VERSION
 
@@ -32,7 +39,7 @@ def load_metrics(filepath: Union[FilePath, List[FilePath]], config: Optional[Dic
     parts of a dotted category are nested. A `-` in a name becomes `_`. A ping has its reasons in `<name>_reason_codes`.
 
     Args:
-        filepath: a file, or a list of them.
+        filepath: a file, or a list of them; also what `importlib.resources.files` returns, even inside of an archive.
         config: options of glean_parser: `allow_reserved`, `do_not_disable_expired`, `allow_missing_files`,
             `interesting`, and its hooks for expiry.
 
@@ -42,10 +49,11 @@ def load_metrics(filepath: Union[FilePath, List[FilePath]], config: Optional[Dic
         TypeError: a file names no schema.
         ValueError: the files break the rules of glean_parser, or define nothing.
     """
-    paths = [Path(path) for path in (filepath if isinstance(filepath, list) else [filepath])]
     tree = type("Metrics", (), {})
-    for definition in _definitions.read(paths, {} if config is None else config):
-        _add(_find_group(tree, definition.group), definition)
+    with contextlib.ExitStack() as stack:
+        paths = [_to_path(path, stack) for path in (filepath if isinstance(filepath, list) else [filepath])]
+        for definition in _definitions.read(paths, {} if config is None else config):
+            _add(_find_group(tree, definition.group), definition)
     return tree
 
 
@@ -57,6 +65,15 @@ def load_pings(filepath: Union[FilePath, List[FilePath]], config: Optional[Dict[
         Exception: whatever `load_metrics` raises.
     """
     return load_metrics(filepath, config).pings
+
+
+def _to_path(file: Any, stack: contextlib.ExitStack) -> Path:
+    """Return the path of a file; of one in an archive, that of a copy which is there until `stack` ends."""
+    if isinstance(file, str) or hasattr(file, "__fspath__") or not hasattr(file, "read_bytes"):
+        return Path(file)
+    from importlib.resources import as_file
+
+    return Path(stack.enter_context(as_file(file)))
 
 
 class UnsupportedMetricType:

@@ -1,7 +1,4 @@
-"""The functions below the classes, under the names that peers generate them with. Programs use `Glean` and `metrics`.
-
-Those that hand out pings for upload are not there yet: this version sends none.
-"""
+"""The functions below the classes, under the names of peers. Programs use `Glean` and `metrics`."""
 
 from __future__ import annotations
 
@@ -27,6 +24,10 @@ from glean_py.metrics.experiment import RecordedExperiment
 from glean_py.metrics.labeled import LabeledMetricData
 from glean_py.metrics.rate import Rate
 from glean_py.metrics.timing_distribution import TimerId
+from glean_py.net.ping_upload_worker import NO_ENDPOINT, PingRequest, PingUploadTask, UploadTaskAction, open_directory
+from glean_py.net.ping_upload_worker import get_upload_task as _get_upload_task
+from glean_py.net.ping_upload_worker import process_ping_upload_response as glean_process_ping_upload_response
+from glean_py.net.ping_uploader import UploadResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ __all__ = [
     "Lifetime",
     "MemoryUnit",
     "OnGleanEvents",
+    "PingRateLimit",
+    "PingRequest",
+    "PingUploadTask",
     "Rate",
     "RecordedEvent",
     "RecordedExperiment",
@@ -55,6 +59,8 @@ __all__ = [
     "SubmittedPing",
     "TimeUnit",
     "TimerId",
+    "UploadResult",
+    "UploadTaskAction",
     "glean_apply_server_knobs_config",
     "glean_clear_attribution",
     "glean_clear_distribution",
@@ -66,10 +72,13 @@ __all__ = [
     "glean_get_log_pings",
     "glean_get_registered_ping_names",
     "glean_get_stored_submitted_pings_by_name",
+    "glean_get_upload_task",
     "glean_handle_client_active",
     "glean_handle_client_inactive",
     "glean_initialize",
+    "glean_initialize_for_subprocess",
     "glean_persist_ping_lifetime_data",
+    "glean_process_ping_upload_response",
     "glean_register_event_listener",
     "glean_session_end",
     "glean_session_start",
@@ -118,14 +127,14 @@ class OnGleanEvents:
         """Hear that the core was started."""
 
     def trigger_upload(self) -> None:
-        """Hear that pings wait for upload; not called yet."""
+        """Hear that pings wait for upload; not called: `glean_get_upload_task` hands them out."""
 
     def start_metrics_ping_scheduler(self) -> bool:
         """Start a schedule for the ping `metrics`; not called."""
         return False
 
     def cancel_uploads(self) -> None:
-        """Hear that uploads have to stop; not called yet."""
+        """Hear that uploads have to stop; not called."""
 
     def shutdown(self) -> None:
         """Hear that the core ends; not called."""
@@ -187,6 +196,14 @@ class ClientInfoMetrics(Value):
         self.windows_build_number = windows_build_number
 
 
+class PingRateLimit(Value):
+    """How many pings may be sent in how much time."""
+
+    def __init__(self, *, seconds_per_interval: int, pings_per_interval: int) -> None:
+        self.seconds_per_interval = seconds_per_interval
+        self.pings_per_interval = pings_per_interval
+
+
 class InternalConfiguration(Value):
     """All choices that peers' cores offer; this one has no use for those that concern schedules and delayed writes."""
 
@@ -203,7 +220,7 @@ class InternalConfiguration(Value):
         use_core_mps: bool,
         trim_data_to_registered_pings: bool,
         log_level: Optional[Any],
-        rate_limit: Optional[Any],
+        rate_limit: Optional[PingRateLimit],
         enable_event_timestamps: bool,
         experimentation_id: Optional[str],
         enable_internal_pings: bool,
@@ -286,6 +303,8 @@ def glean_initialize(cfg: InternalConfiguration, client_info: ClientInfoMetrics,
         session_inactivity_timeout_ms=cfg.session_inactivity_timeout_ms,
         events_ping_acceleration_factor=cfg.events_ping_acceleration_factor,
     )
+    if cfg.rate_limit is not None:
+        configuration._rate_limit = (cfg.rate_limit.seconds_per_interval, cfg.rate_limit.pings_per_interval)
     description = describe_start(
         configuration,
         data_dir=cfg.data_path,
@@ -297,11 +316,31 @@ def glean_initialize(cfg: InternalConfiguration, client_info: ClientInfoMetrics,
         architecture=client_info.architecture,
         os_version=client_info.os_version,
         locale=client_info.locale,
+        windows_build_number=client_info.windows_build_number,
     )
     glean_set_store_submitted_pings_enabled(cfg.enable_store_submitted_pings)
     _ffi.lib.glean_log_set_level(_ffi.log_level())
     _ffi.record(_ffi.lib.glean_initialize, description)
     callbacks.initialize_finished()
+
+
+def glean_initialize_for_subprocess(cfg: InternalConfiguration) -> bool:
+    """Get ready to send what waits in a data directory, without recording there; return whether that works.
+
+    Raises:
+        TypeError: a field has a wrong type.
+    """
+    limits = {
+        "max_pending_pings_count": cfg.max_pending_pings_count,
+        "max_pending_pings_directory_size": cfg.max_pending_pings_directory_size,
+    }
+    status = open_directory(cfg.data_path, cfg.application_id, limits, is_exclusive=False)
+    return _ffi.is_status(status, _ffi.lib.GLEAN_OK)
+
+
+def glean_get_upload_task() -> PingUploadTask:
+    """Return what an uploader is to do next; the result of a ping goes to `glean_process_ping_upload_response`."""
+    return _get_upload_task(NO_ENDPOINT)
 
 
 def glean_shutdown() -> None:
@@ -356,47 +395,23 @@ def glean_test_get_experimentation_id() -> Optional[str]:
 
 
 def glean_register_event_listener(tag: str, listener: GleanEventListener) -> None:
-    """Let a listener hear of every event that this process records; it replaces the one with the same tag.
-
-    Raises:
-        TypeError: the tag is no `str`.
-    """
-    _ffi.to_utf8(tag)
-    listeners[tag] = listener
+    """Do what `Glean.register_event_listener` does."""
+    Glean.register_event_listener(tag, listener)
 
 
 def glean_unregister_event_listener(tag: str) -> None:
-    """Let the listener with this tag, if there is one, hear of no more events.
-
-    Raises:
-        TypeError: the tag is no `str`.
-    """
-    _ffi.to_utf8(tag)
-    listeners.pop(tag, None)
+    """Do what `Glean.unregister_event_listener` does."""
+    Glean.unregister_event_listener(tag)
 
 
 def glean_apply_server_knobs_config(json: str) -> None:
-    """Apply choices that a server made: which metrics and pings are on, thresholds, sampling.
-
-    Text that is no such JSON changes nothing and is logged; an empty text is ignored.
-
-    Raises:
-        TypeError: not a `str`.
-        UnicodeEncodeError: the text has a lone surrogate.
-    """
-    _ffi.record(_ffi.lib.glean_apply_server_knobs_config, _ffi.to_utf8(json))
+    """Do what `Glean.apply_server_knobs_config` does."""
+    Glean.apply_server_knobs_config(json)
 
 
 def glean_set_debug_view_tag(tag: str) -> bool:
-    """Mark all pings with a tag: 1 to 20 letters, digits and hyphens; `False` if it isn't such a tag.
-
-    Before `initialize` it is only remembered, and `True` returned.
-
-    Raises:
-        TypeError: not a `str`.
-        UnicodeEncodeError: the text has a lone surrogate.
-    """
-    return _accepts(_ffi.lib.glean_set_debug_view_tag, _ffi.to_utf8(tag))
+    """Do what `Glean.set_debug_view_tag` does."""
+    return Glean.set_debug_view_tag(tag)
 
 
 def glean_get_debug_view_tag() -> Optional[str]:
@@ -405,20 +420,13 @@ def glean_get_debug_view_tag() -> Optional[str]:
 
 
 def glean_set_source_tags(tags: List[str]) -> bool:
-    """Mark all pings with 1 to 5 tags, none of which begins with `glean`; `False` if one isn't such a tag.
-
-    Before `initialize` they are only remembered, and `True` returned.
-
-    Raises:
-        TypeError: something is no `str`.
-        UnicodeEncodeError: a text has a lone surrogate.
-    """
-    return _accepts(_ffi.lib.glean_set_source_tags, quote_all(tags).encode())
+    """Do what `Glean.set_source_tags` does."""
+    return Glean.set_source_tags(tags)
 
 
 def glean_set_log_pings(value: bool) -> None:
-    """Choose whether the content of pings is logged when they are handed out for upload."""
-    _ffi.finish(_ffi.lib.glean_set_log_pings(1 if value else 0))
+    """Do what `Glean.set_log_pings` does."""
+    Glean.set_log_pings(value)
 
 
 def glean_get_log_pings() -> bool:
@@ -470,7 +478,7 @@ def glean_submit_ping_by_name(ping_name: str, reason: Optional[str] = None) -> N
         UnicodeEncodeError: a text has a lone surrogate.
     """
     name, text, length = _name_and_reason(ping_name, reason)
-    _ffi.finish(_ffi.lib.glean_submit_ping_by_name(name, len(name), text, length))
+    _ffi.finish_submission(_ffi.lib.glean_submit_ping_by_name(name, len(name), text, length))
 
 
 def glean_submit_ping_by_name_sync(ping_name: str, reason: Optional[str] = None) -> bool:
@@ -564,13 +572,6 @@ def glean_get_stored_submitted_pings_by_name(ping: str) -> List[SubmittedPing]:
 def glean_clear_stored_submitted_pings() -> None:
     """Forget the pings that were remembered."""
     _ffi.finish(_ffi.lib.glean_clear_stored_submitted_pings())
-
-
-def _accepts(function: Any, data: bytes) -> bool:
-    """Call a setter that says whether it takes the value."""
-    out = _ffi.ffi.new("uint8_t *")
-    _ffi.finish(function(data, len(data), out))
-    return bool(out[0])
 
 
 def _name_and_reason(ping_name: str, reason: Optional[str]) -> Tuple[bytes, Any, int]:

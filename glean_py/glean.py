@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from _thread import RLock
+from time import monotonic
 
 from glean_py import _ffi
-from glean_py._json_text import flag, integer, optional, quote, quote_map, to_object
-from glean_py._util import classproperty
+from glean_py._json_text import flag, integer, optional, quote, quote_all, quote_map, to_object
+from glean_py._util import classproperty, get_architecture, get_locale_tag, get_os_version, get_windows_build_number
 from glean_py.config import Configuration, SessionMode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterable, Optional, Type, Union
+    from typing import Any, Dict, Iterable, Optional, Tuple, Type, Union
 
+    from glean_py._listeners import GleanEventListener
     from glean_py.metrics.attribution import AttributionMetrics, DistributionMetrics
     from glean_py.metrics.experiment import RecordedExperiment
 
 __all__ = ["Glean"]
 
+_INFO, _WARNING = 20, 30
+
 
 class OnGleanEventsImpl:
-    """What a core may ask for; this one asks for nothing but to note that it started."""
+    """What the cores of peers ask for; this one wakes the upload thread and keeps the schedule by itself."""
 
     def __init__(self, glean: Type[Glean]) -> None:
         self.glean = glean
@@ -32,13 +37,17 @@ class OnGleanEventsImpl:
         self.glean._init_finished = True
 
     def trigger_upload(self) -> None:
-        """Do nothing: this version sends no pings."""
+        """Send what waits."""
+        from glean_py.net.ping_upload_worker import PingUploadWorker
 
-    def start_metrics_ping_scheduler(self) -> None:
-        """Do nothing: the ping `metrics` is sent when it is submitted."""
+        PingUploadWorker.process(self.glean._testing_mode)
+
+    def start_metrics_ping_scheduler(self) -> bool:
+        """Return that there is no schedule but that of `Configuration.schedule_metrics_ping`."""
+        return False
 
     def cancel_uploads(self) -> None:
-        """Do nothing: this version sends no pings."""
+        """Do nothing: the core removes what may not be sent."""
 
     def shutdown(self) -> None:
         """Do nothing."""
@@ -61,6 +70,13 @@ class Glean:
     _destroy_data_dir: bool = False
     _owner_pid: int = 0
     _testing_mode: bool = False
+    # The process that records, its application, and whether it sends pings.
+    _pid: int = 0
+    _application_id: str = ""
+    _data_path: str = ""
+    _is_running: bool = False
+    # When all of shutdown has to be over, on the clock of `monotonic`; the first call says it for all that follow.
+    _deadline: Optional[float] = None
     _simple_log_level: Optional[int] = None
 
     @classmethod
@@ -76,8 +92,10 @@ class Glean:
     ) -> None:
         """Start Glean; recordings made before are stored, in their order. A second call changes nothing.
 
-        Returns at once; the core opens its files in a thread of its own. A data directory that cannot be used is logged
-        as an error and leaves Glean off: recordings do nothing, the host program isn't disturbed.
+        Returns at once; the core opens its files in a thread of its own, and another one sends pings if the
+        configuration says where to. A data directory that cannot be used is logged as an error and leaves Glean off:
+        recordings do nothing, the host program isn't disturbed. With `DO_NOT_TRACK` in the environment Glean is off as
+        well, and touches no file.
 
         Args:
             application_id: part of the submission path; must not be empty.
@@ -100,6 +118,7 @@ class Glean:
             cls._simple_log_level = log_level
         with cls._init_lock:
             if cls._initialized:
+                cls._refuse_second(application_id)
                 return
             if data_dir is None:
                 raise TypeError("data_dir is needed: the directory for everything Glean keeps")
@@ -112,17 +131,56 @@ class Glean:
                 app_display_version=application_version,
                 app_build=application_build_id,
                 upload_enabled=upload_enabled,
+                windows_build_number=get_windows_build_number(),
                 test_mode=cls._testing_mode,
             )
             cls._configuration = configuration
             cls._data_dir = data_dir
+            # The working directory may change.
+            cls._data_path = os.path.abspath(os.fsdecode(data_dir))
+            cls._application_id = application_id
+            cls._pid = os.getpid()
+            cls._deadline = None
             cls._initialized = True
             _ffi.lib.glean_log_set_level(_ffi.log_level())
             status = _ffi.lib.glean_initialize(description, len(description))
             # What fails is logged by the core. Only the interpreter that started it ends it.
-            if not _ffi.has_failed(status, _ffi.lib.GLEAN_ALREADY_INITIALIZED):
-                atexit.register(cls._reset)
+            if not _ffi.is_status(status, _ffi.lib.GLEAN_ALREADY_INITIALIZED):
+                atexit.register(cls._end_process)
+                cls._is_running = True
+                cls._start_uploads()
             OnGleanEventsImpl(cls).initialize_finished()
+
+    @classmethod
+    def _refuse_second(cls, application_id: str) -> None:
+        """Warn a forked process that it goes on as what its parent is."""
+        if cls._pid != os.getpid() and application_id != cls._application_id:
+            _ffi.log(
+                _WARNING,
+                f"initialize({application_id!r}) changes nothing: this process was forked from one that had started "
+                f"Glean as {cls._application_id!r}, and goes on as that. Start Glean after the fork.",
+            )
+
+    @classmethod
+    def _start_uploads(cls) -> None:
+        """See to it that what waits is sent, if the configuration says where to; in test mode, before this returns."""
+        if not cls._is_running:
+            return
+        configuration = cls._configuration
+        if not configuration._has_destination():
+            _ffi.after_submission = None
+            if _ffi.log_level() <= _INFO:
+                _ffi.log(_INFO, "pings are kept and not sent: Configuration.server_endpoint isn't set")
+        elif cls._testing_mode:
+            from glean_py.net.ping_upload_worker import PingUploadWorker
+
+            _ffi.after_submission = PingUploadWorker._test_process_sync
+            PingUploadWorker._test_process_sync()
+        else:
+            from glean_py import _upload_thread
+
+            _ffi.after_submission = _upload_thread.note_submission
+            _upload_thread.start(configuration)
 
     @classmethod
     def is_initialized(cls) -> bool:
@@ -146,7 +204,7 @@ class Glean:
         Off submits a `deletion-request` ping and removes the client id, all values and all waiting pings, except
         those of pings that don't follow this switch. On makes a new client id.
         """
-        _ffi.finish(_ffi.lib.glean_set_collection_enabled(1 if enabled else 0))
+        _ffi.finish_submission(_ffi.lib.glean_set_collection_enabled(1 if enabled else 0))
 
     @classmethod
     def set_upload_enabled(cls, enabled: bool) -> None:
@@ -225,12 +283,12 @@ class Glean:
     @classmethod
     def handle_client_active(cls) -> None:
         """Say that the user began to use the application: submits the ping `baseline`, may begin a session."""
-        _ffi.finish(_ffi.lib.glean_handle_client_active())
+        _ffi.finish_submission(_ffi.lib.glean_handle_client_active())
 
     @classmethod
     def handle_client_inactive(cls) -> None:
         """Say that the user left the application: submits the pings `baseline` and `events`, may end a session."""
-        _ffi.finish(_ffi.lib.glean_handle_client_inactive())
+        _ffi.finish_submission(_ffi.lib.glean_handle_client_inactive())
 
     @classmethod
     def session_start(cls) -> None:
@@ -301,10 +359,114 @@ class Glean:
         return DistributionMetrics(**(_ffi.read_json(_ffi.lib.glean_test_get_distribution) or {}))
 
     @classmethod
+    def set_debug_view_tag(cls, tag: str) -> bool:
+        """Mark all pings with a tag: 1 to 20 letters, digits and hyphens; `False` if it isn't such a tag.
+
+        Before `initialize` it is only remembered, and `True` returned.
+
+        Raises:
+            TypeError: not a `str`.
+            UnicodeEncodeError: the text has a lone surrogate.
+        """
+        return _accepts(_ffi.lib.glean_set_debug_view_tag, _ffi.to_utf8(tag))
+
+    @classmethod
+    def set_source_tags(cls, tags: Iterable[str]) -> bool:
+        """Mark all pings with 1 to 5 tags, none of which begins with `glean`; `False` if one isn't such a tag.
+
+        Before `initialize` they are only remembered, and `True` returned.
+
+        Raises:
+            TypeError: something is no `str`.
+            UnicodeEncodeError: a text has a lone surrogate.
+        """
+        return _accepts(_ffi.lib.glean_set_source_tags, quote_all(tags).encode())
+
+    @classmethod
+    def set_log_pings(cls, value: bool) -> None:
+        """Choose whether the content of pings is logged, at level info, when they are sent."""
+        _ffi.finish(_ffi.lib.glean_set_log_pings(1 if value else 0))
+
+    @classmethod
+    def apply_server_knobs_config(cls, json: str) -> None:
+        """Apply choices that a server made: which metrics and pings are on, thresholds, sampling.
+
+        Text that is no such JSON changes nothing and is logged; an empty text is ignored.
+
+        Raises:
+            TypeError: not a `str`.
+            UnicodeEncodeError: the text has a lone surrogate.
+        """
+        _ffi.record(_ffi.lib.glean_apply_server_knobs_config, _ffi.to_utf8(json))
+
+    @classmethod
+    def register_event_listener(cls, tag: str, listener: GleanEventListener) -> None:
+        """Let a listener hear of every event that this process records; it replaces the one with the same tag.
+
+        Args:
+            tag: a name for the listener.
+            listener: its `on_event_recorded("category.name")` is called right after each event, in the same thread.
+
+        Raises:
+            TypeError: the tag is no `str`.
+        """
+        from glean_py._listeners import listeners
+
+        _ffi.to_utf8(tag)
+        listeners[tag] = listener
+
+    @classmethod
+    def unregister_event_listener(cls, tag: str) -> None:
+        """Let the listener with this tag, if there is one, hear of no more events.
+
+        Raises:
+            TypeError: the tag is no `str`.
+        """
+        from glean_py._listeners import listeners
+
+        _ffi.to_utf8(tag)
+        listeners.pop(tag, None)
+
+    @classmethod
     def shutdown(cls) -> None:
-        """Write everything to disk and stop; later recordings do nothing. `is_initialized` stays true."""
+        """Write everything to disk, send what can be sent in time, and stop; later recordings do nothing.
+
+        Returns after `Configuration.shutdown_timeout_s` at the latest; where a process of its own may send what waits,
+        at once. What is not sent waits on disk for the next start. `is_initialized` stays true.
+        """
+        cls._begin_end()
         _ffi.finish(_ffi.lib.glean_shutdown())
         _ffi.drain_log()
+        cls._end_uploads()
+
+    @classmethod
+    def _begin_end(cls) -> None:
+        """Say when everything has to be over, unless an earlier call did."""
+        if cls._deadline is None and cls._is_running:
+            cls._deadline = monotonic() + cls._configuration._shutdown_timeout_s
+
+    @classmethod
+    def _end_uploads(cls) -> None:
+        """Send what waits until the deadline, let a process of its own send the rest, and end uploads."""
+        with cls._init_lock:
+            is_running, cls._is_running = cls._is_running, False
+            _ffi.after_submission = None
+            if not is_running:
+                return
+            may_hand_over = cls._configuration._allow_multiprocessing and not cls._destroy_data_dir
+            upload_thread = sys.modules.get("glean_py._upload_thread")
+            if upload_thread is not None:
+                upload_thread.end(cls._data_path, cls._application_id, cls._deadline or 0.0, may_hand_over)
+            _ffi.finish(_ffi.lib.glean_upload_close())
+            _ffi.drain_log()
+
+    @classmethod
+    def _end_process(cls) -> None:
+        """End Glean because the process ends."""
+        cls._reset()
+        dispatcher = sys.modules.get("glean_py._process_dispatcher")
+        if dispatcher is not None:
+            dispatcher.ProcessDispatcher.let_go()
 
     @classmethod
     def _reset(cls) -> None:
@@ -312,12 +474,14 @@ class Glean:
         from glean_py._listeners import listeners
 
         with cls._init_lock:
+            cls._begin_end()
             _ffi.finish(_ffi.lib.glean_reset())
             _ffi.drain_log()
+            cls._end_uploads()
             _ffi.lib.glean_set_test_mode(0)
             _ffi.forget_failures()
             listeners.clear()
-            atexit.unregister(cls._reset)
+            atexit.unregister(cls._end_process)
             # A forked process leaves the directory to the one that made it.
             if cls._destroy_data_dir and cls._data_dir is not None and cls._owner_pid == os.getpid():
                 try:
@@ -376,8 +540,9 @@ def describe_start(
     upload_enabled: bool,
     test_mode: bool,
     architecture: Optional[str] = None,
-    os_version: str = "Unknown",
+    os_version: Optional[str] = None,
     locale: Optional[str] = None,
+    windows_build_number: Optional[int] = None,
 ) -> bytes:
     """Return what `glean_initialize` is told.
 
@@ -400,9 +565,10 @@ def describe_start(
             "app_display_version": quote("Unknown" if app_display_version is None else app_display_version),
             "app_build": quote("Unknown" if app_build is None else app_build),
             "channel": optional(quote, configuration.channel),
-            "architecture": quote(_architecture() if architecture is None else architecture),
-            "os_version": quote(os_version),
-            "locale": optional(quote, locale),
+            "architecture": quote(get_architecture() if architecture is None else architecture),
+            "os_version": quote(get_os_version() if os_version is None else os_version),
+            "locale": quote(get_locale_tag() if locale is None else locale),
+            "windows_build_number": _count(windows_build_number, "i64"),
             "experimentation_id": optional(quote, configuration.experimentation_id),
             "upload_enabled": flag(upload_enabled),
             "enable_internal_pings": flag(configuration.enable_internal_pings),
@@ -414,6 +580,8 @@ def describe_start(
             "events_ping_acceleration_factor": _count(configuration.events_ping_acceleration_factor, "u32"),
             "max_pending_pings_count": _count(configuration.max_pending_pings_count, "u64"),
             "max_pending_pings_directory_size": _count(configuration.max_pending_pings_directory_size, "u64"),
+            "rate_limit": optional(describe_rate, configuration._rate_limit),
+            "schedule_metrics_ping": flag(configuration.schedule_metrics_ping),
             "test_mode": flag(test_mode),
         }
     )
@@ -433,13 +601,17 @@ def _count(number: Optional[int], kind: str) -> str:
     return "null" if number is None else integer(number, kind)
 
 
-def _architecture() -> str:
-    """Return what `platform.machine()` does; importing `platform` takes longer than starting."""
-    if hasattr(os, "uname"):
-        return os.uname().machine or "Unknown"
-    import platform
+def describe_rate(rate_limit: Tuple[int, int]) -> str:
+    """Return seconds and the pings that may be sent in them, as the core takes them."""
+    seconds, pings = integer(rate_limit[0], "u64"), integer(rate_limit[1], "u32")
+    return f'{{"seconds_per_interval":{seconds},"pings_per_interval":{pings}}}'
 
-    return platform.machine() or "Unknown"
+
+def _accepts(function: Any, data: bytes) -> bool:
+    """Call a setter that says whether it takes the value."""
+    out = _ffi.ffi.new("uint8_t *")
+    _ffi.finish(function(data, len(data), out))
+    return bool(out[0])
 
 
 def _read_experiment(experiment_id: str) -> Any:

@@ -82,9 +82,79 @@
 #define GLEAN_TOO_MANY_HANDLES 13
 
 /*
+ There is nothing to send now.
+ */
+#define GLEAN_UPLOAD_DONE 0
+
+/*
+ A ping is to be sent.
+ */
+#define GLEAN_UPLOAD_SEND 1
+
+/*
+ The next call has to wait.
+ */
+#define GLEAN_UPLOAD_WAIT 2
+
+/*
+ The server answered.
+ */
+#define GLEAN_UPLOAD_HTTP_STATUS 0
+
+/*
+ There was no answer, but there may be one later.
+ */
+#define GLEAN_UPLOAD_RECOVERABLE_FAILURE 1
+
+/*
+ There never will be one.
+ */
+#define GLEAN_UPLOAD_UNRECOVERABLE_FAILURE 2
+
+/*
+ The uploader can't do what the ping needs.
+ */
+#define GLEAN_UPLOAD_INCAPABLE 3
+
+/*
+ The uploader stopped before it knew: the ping stays.
+ */
+#define GLEAN_UPLOAD_STOPPED 4
+
+/*
  How many calls wait for the start; later ones are dropped and counted.
  */
 #define MAX_WAITING 1000000
+
+/*
+ The hour of the day at which it is due.
+ */
+#define METRICS_HOUR 4
+
+/*
+ The limit of all pauses.
+ */
+#define CAP_MS ((4 * 3600) * 1000)
+
+/*
+ How long a lease lasts. A request takes less: the binding gives it half of that.
+ */
+#define LEASE_MS 60000
+
+/*
+ How many pings wait at most, if nobody says otherwise.
+ */
+#define DEFAULT_COUNT 500
+
+/*
+ How many bytes they have together at most.
+ */
+#define DEFAULT_BYTES (50 << 20)
+
+/*
+ How large a compressed body may be.
+ */
+#define MAX_BODY_BYTES (1 << 20)
 
 /*
  Bytes that the library allocated for the caller, to be freed once with `glean_buffer_free`.
@@ -99,6 +169,40 @@ typedef struct {
    */
   uint64_t len;
 } GleanBuffer;
+
+/*
+ What is to be done next, to be freed with `glean_upload_task_free`.
+ */
+typedef struct {
+  /*
+   `GLEAN_UPLOAD_DONE`, `GLEAN_UPLOAD_SEND` or `GLEAN_UPLOAD_WAIT`.
+   */
+  int32_t kind;
+  /*
+   Milliseconds until the next call makes sense; `UINT64_MAX` if nothing changes by itself.
+   */
+  uint64_t ms;
+  /*
+   The id of the ping; this and what follows is empty unless it is to be sent.
+   */
+  GleanBuffer document_id;
+  /*
+   Where to.
+   */
+  GleanBuffer url;
+  /*
+   The compressed body.
+   */
+  GleanBuffer body;
+  /*
+   The headers, as a JSON object.
+   */
+  GleanBuffer headers;
+  /*
+   What the uploader has to be able to do, as a JSON array.
+   */
+  GleanBuffer capabilities;
+} GleanUploadTask;
 
 /*
  Writes `GLEAN_ABI_VERSION` as the library was built with. Works in any process and before anything else.
@@ -681,5 +785,112 @@ int32_t glean_get_stored_submitted_pings_by_name(const uint8_t *name, uint64_t l
  Empties the list.
  */
 int32_t glean_clear_stored_submitted_pings(void);
+
+/*
+ Writes what is to be done next. `endpoint` is the URL that the submission path is appended to; nothing is sent without.
+
+ Carries out what was called so far, may read and compress a file, and may remove a bounded number of files.
+
+ # Safety
+
+ `endpoint` is NULL or valid for reads of `len` bytes, `out_task` is NULL or valid for a write.
+ */
+int32_t glean_upload_next(const uint8_t *endpoint, uint64_t len, GleanUploadTask *out_task);
+
+/*
+ Frees what is in a task and empties it, so that a second call does nothing. NULL is allowed.
+
+ # Safety
+
+ `task` is NULL or points to a task that this library filled, or that is all zero.
+ */
+int32_t glean_upload_task_free(GleanUploadTask *task);
+
+/*
+ Takes over what became of a request.
+
+ `result` is one of `GLEAN_UPLOAD_HTTP_STATUS` and those that follow, `http_status` counts with the first one only.
+ `retry_after_ms` is what the server asked for, `UINT64_MAX` if it did not. Writes 1 if the caller should stop for now.
+
+ # Safety
+
+ `document_id` is NULL or valid for reads of `len` bytes, `out_is_over` is NULL or valid for a write.
+ */
+int32_t glean_upload_report(const uint8_t *document_id,
+                            uint64_t len,
+                            int32_t result,
+                            uint32_t http_status,
+                            uint64_t retry_after_ms,
+                            uint8_t *out_is_over);
+
+/*
+ Sleeps until a ping is published or `glean_upload_wake` is called, at most so long; writes 0 if neither happened.
+
+ # Safety
+
+ `out_is_woken` is NULL or valid for a write.
+ */
+int32_t glean_upload_wait(uint64_t timeout_ms, uint8_t *out_is_woken);
+
+/*
+ Ends `glean_upload_wait`, also one that begins later.
+ */
+int32_t glean_upload_wake(void);
+
+/*
+ Prepares uploads from a directory in a process in which Glean doesn't run, with a JSON description.
+
+ `GLEAN_NO_VALUE` if there is no such directory, or the environment says `DO_NOT_TRACK`; `GLEAN_LOCKED` if another process
+ has it; `GLEAN_ALREADY_INITIALIZED` if Glean runs.
+
+ # Safety
+
+ `settings` is NULL or valid for reads of `len` bytes.
+ */
+int32_t glean_upload_open(const uint8_t *settings,
+                          uint64_t len);
+
+/*
+ Ends uploads: what is being sent is given back, and the directory is left. Until then they go on when Glean ends.
+ */
+int32_t glean_upload_close(void);
+
+/*
+ Writes whether there is something to send, as a JSON object: `waiting`, `retry_ms`, `is_exclusive_taken`, `is_frozen`.
+
+ # Safety
+
+ `out_json` is NULL or valid for a write.
+ */
+int32_t glean_upload_peek(GleanBuffer *out_json);
+
+/*
+ Writes what is in a data directory, as a JSON object; with the bodies of pings if `with_bodies` isn't 0.
+
+ Changes nothing, also beside a running program. `GLEAN_NO_VALUE` if it is no data directory.
+
+ # Safety
+
+ `data_dir` is NULL or valid for reads of `len` bytes, `out_json` is NULL or valid for a write.
+ */
+int32_t glean_inspect(const uint8_t *data_dir, uint64_t len, uint8_t with_bodies, GleanBuffer *out_json);
+
+/*
+ Removes the pings that wait, except requests for deletion; writes how many.
+
+ # Safety
+
+ `data_dir` is NULL or valid for reads of `len` bytes, `out_removed` is NULL or valid for a write.
+ */
+int32_t glean_purge(const uint8_t *data_dir, uint64_t len, uint64_t *out_removed);
+
+/*
+ Writes whether the environment says `DO_NOT_TRACK`: Glean does nothing then.
+
+ # Safety
+
+ `out_frozen` is NULL or valid for a write.
+ */
+int32_t glean_is_frozen(uint8_t *out_frozen);
 
 #endif  /* GLEAN_H */

@@ -202,6 +202,11 @@ pub(crate) fn is_open_as(descriptor: libc::c_int, identity: Identity) -> bool {
 pub struct Unsynced(OwnFile);
 
 impl Unsynced {
+    /// Sets the time of the file; one that can't be set stays as it is.
+    pub fn set_modified(&self, time: std::time::SystemTime) {
+        let _ = self.0.get().and_then(|file| file.set_modified(time));
+    }
+
     /// Waits until it is.
     ///
     /// # Errors

@@ -12,6 +12,7 @@
 
 pub mod common_metric_data;
 pub mod disk;
+pub mod do_not_track;
 pub mod engine;
 pub mod error;
 pub mod error_recording;
@@ -29,6 +30,7 @@ pub mod process;
 pub mod store;
 pub mod text;
 pub mod time;
+pub mod upload;
 
 pub use common_metric_data::{CommonMetricData, Lifetime};
 pub use error::{Error, Result};

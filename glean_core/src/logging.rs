@@ -38,8 +38,17 @@ pub(crate) fn hold() -> Held {
 
 /// See [`hold`].
 #[cfg(unix)]
-#[allow(dead_code)]
 pub(crate) struct Held(MutexGuard<'static, Queue>);
+
+#[cfg(unix)]
+impl Held {
+    /// Drops what waits.
+    pub(crate) fn drop_waiting(&mut self) {
+        self.0.messages.clear();
+        self.0.dropped = 0;
+        PENDING.store(0, Ordering::Release);
+    }
+}
 
 fn queue() -> MutexGuard<'static, Queue> {
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner)

@@ -146,6 +146,25 @@ impl LocalDatetime {
         (local_s - i64::from(self.offset_seconds)) * 1000 + i64::from(self.nanos / NANOS_PER_MS)
     }
 
+    /// Returns the hour.
+    pub fn hour(&self) -> u8 {
+        self.hour
+    }
+
+    /// Tells whether both show the same date.
+    pub fn is_same_day(&self, other: &LocalDatetime) -> bool {
+        (self.year, self.month, self.day) == (other.year, other.month, other.day)
+    }
+
+    /// Returns the milliseconds from here to the next time it is that hour, unless the offset changes on the way.
+    pub fn ms_until_hour(&self, hour: u8) -> i64 {
+        const DAY_MS: i64 = SECONDS_PER_DAY * 1000;
+        let seconds = i64::from(self.hour) * 3600 + i64::from(self.minute) * 60 + i64::from(self.second);
+        let since_midnight_ms = seconds * 1000 + i64::from(self.nanos / NANOS_PER_MS);
+        let rest_ms = (i64::from(hour) * 3_600_000 - since_midnight_ms).rem_euclid(DAY_MS);
+        if rest_ms == 0 { DAY_MS } else { rest_ms }
+    }
+
     /// Writes the time cut to `unit`, never rounded, then the offset as `±HH:MM`.
     ///
     /// An offset with seconds is rounded to the minute. A leap second is `:60`, or just the next second where no leap
@@ -264,6 +283,22 @@ pub fn unix_ms_now() -> i64 {
         Ok(after) => since(after.as_millis()),
         Err(before) => -since(before.duration().as_millis()),
     }
+}
+
+/// Writes a time as HTTP headers have it, for example `Sun, 22 Nov 2026 14:00:47 GMT`.
+pub fn http_date(unix_ms: i64) -> String {
+    const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let seconds = unix_ms.div_euclid(1000);
+    let (days, second) = (seconds.div_euclid(SECONDS_PER_DAY), seconds.rem_euclid(SECONDS_PER_DAY));
+    // No clock shows a date that no calendar has.
+    let date = chrono::TimeDelta::try_days(days)
+        .and_then(|days| NaiveDate::default().checked_add_signed(days))
+        .unwrap_or_default();
+    let weekday = WEEKDAYS[days.rem_euclid(7) as usize];
+    let month = MONTHS[date.month0() as usize];
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{weekday}, {:02} {month} {:04} {hour:02}:{minute:02}:{second:02} GMT", date.day(), date.year())
 }
 
 /// Returns nanoseconds of a clock that never goes back and stands still while the computer is suspended.

@@ -10,6 +10,7 @@ use std::ptr::{null, null_mut};
 
 use abi::{Function, Kind, definition, last_error, new_metric, new_ping, take_turn, value};
 use common::{PENDING, TempDir, sent};
+use glean_core::ffi::upload::GleanUploadTask;
 use glean_core::ffi::{debug::*, experiments::*, labeled::*, lifecycle::*, metric::*, ping::*, recording::*, *};
 use serde_json::json;
 
@@ -21,8 +22,15 @@ fn check(status: i32, expected: i32) {
 
 const BAD_UTF8: [&[u8]; 4] = [b"\xff\xfe", b"\xed\xa0\x80", b"abc\xc3", b"\xf8\x88\x80\x80\x80"];
 const BAD_JSON: [&str; 9] = ["", "{", "[1", "nonsense", "{\"a\":}", "\"\\ud800\"", "1e999", "\u{0}", "{}{}"];
-/// Functions that end or start Glean: the walk doesn't call them with arguments that are all right.
-const SWITCHES: [&str; 4] = ["glean_initialize", "glean_reset", "glean_shutdown", "glean_set_test_mode"];
+/// Functions that end or start something, or wait: the walk doesn't call them with arguments that are all right.
+const SWITCHES: [&str; 6] = [
+    "glean_initialize",
+    "glean_reset",
+    "glean_shutdown",
+    "glean_set_test_mode",
+    "glean_upload_open",
+    "glean_upload_wait",
+];
 
 /// Where the words of the arguments point to.
 struct Arguments {
@@ -30,11 +38,12 @@ struct Arguments {
     texts: Vec<Vec<u8>>,
     samples: Vec<i64>,
     #[allow(clippy::vec_box)]
-    outs: Vec<Box<[u64; 2]>>,
+    outs: Vec<Box<[u64; 12]>>,
 }
 
-/// What is in an output that nobody wrote. As a buffer it is empty.
-const UNTOUCHED: [u64; 2] = [0, 0];
+/// What is in an output that nobody wrote. As a buffer or a task it is empty.
+const UNTOUCHED: [u64; 12] = [0; 12];
+const _: () = assert!(size_of::<GleanUploadTask>() == size_of::<[u64; 12]>());
 
 impl Arguments {
     /// Arguments that a function accepts.
@@ -238,6 +247,9 @@ fn walk(function: &Function, handles: &Handles, state: &str) {
                         let what = format!("{name} is {number}");
                         match (function.name, name) {
                             ("glean_metric_test_get_num_recorded_errors", _) if !(0..=3).contains(&number) => {
+                                refuse(&set, &[GLEAN_OUT_OF_RANGE], &what);
+                            }
+                            ("glean_upload_report", "result") if !(0..=4).contains(&number) => {
                                 refuse(&set, &[GLEAN_OUT_OF_RANGE], &what);
                             }
                             _ => refuse(&set, &any_state, &what),

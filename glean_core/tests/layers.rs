@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src/`, from the top down.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 21] = [
     "ffi",
     "process",
     "handles",
@@ -14,6 +14,7 @@ const ORDER: [&str; 19] = [
     "ping",
     "metrics",
     "events",
+    "upload",
     "store",
     "journal",
     "disk",
@@ -23,6 +24,7 @@ const ORDER: [&str; 19] = [
     "histogram",
     "error",
     "logging",
+    "do_not_track",
     "time",
     "text",
 ];

@@ -65,6 +65,27 @@ class LabeledMetricData(Value):
     def __init__(self) -> None:
         raise RuntimeError("LabeledMetricData has no objects of its own: use COMMON or one of its other variants")
 
+    def is_common(self) -> bool:
+        """Return whether this is `COMMON`."""
+        return isinstance(self, _Common)
+
+    def is_custom_distribution(self) -> bool:
+        """Return whether this is `CUSTOM_DISTRIBUTION`."""
+        return isinstance(self, _CustomDistribution)
+
+    def is_memory_distribution(self) -> bool:
+        """Return whether this is `MEMORY_DISTRIBUTION`."""
+        return isinstance(self, _MemoryDistribution)
+
+    def is_timing_distribution(self) -> bool:
+        """Return whether this is `TIMING_DISTRIBUTION`."""
+        return isinstance(self, _TimingDistribution)
+
+    is_COMMON = is_common
+    is_CUSTOM_DISTRIBUTION = is_custom_distribution
+    is_MEMORY_DISTRIBUTION = is_memory_distribution
+    is_TIMING_DISTRIBUTION = is_timing_distribution
+
     def _parameters(self) -> str:
         """Return what the type of its metrics takes, as JSON; empty if that is nothing."""
         return ""
@@ -125,7 +146,7 @@ LabeledMetricData.CUSTOM_DISTRIBUTION = _CustomDistribution
 LabeledMetricData.MEMORY_DISTRIBUTION = _MemoryDistribution
 LabeledMetricData.TIMING_DISTRIBUTION = _TimingDistribution
 for _name, _variant in list(vars(LabeledMetricData).items()):
-    if _name.isupper():
+    if _name.isupper() and isinstance(_variant, type):
         _variant.__name__, _variant.__qualname__ = _name, f"LabeledMetricData.{_name}"
 
 

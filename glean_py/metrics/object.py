@@ -15,7 +15,27 @@ _set = _ffi.lib.glean_metric_set_object
 _refuse = _ffi.lib.glean_metric_refuse_value
 _finish = _ffi.finish
 
-__all__ = ["ObjectMetricType", "ObjectSerialize"]
+__all__ = ["EncodeObject", "ObjectMetricType", "ObjectSerialize"]
+
+
+if TYPE_CHECKING:
+    from json import JSONEncoder
+
+    class EncodeObject(JSONEncoder):
+        """An encoder for `json.dumps(…, cls=EncodeObject)` that knows objects: fields that are `None` are left out."""
+
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Make `EncodeObject` when it is asked for: `json` takes longer to import than all of this package."""
+        if name != "EncodeObject":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from json import JSONEncoder
+
+        from glean_py._bases import _fields
+
+        made = type(name, (JSONEncoder,), {"__module__": __name__, "default": lambda _, value: _fields(value)})
+        return globals().setdefault(name, made)
 
 
 class ObjectMetricType(WrappedMetric, Generic[T]):

@@ -77,7 +77,7 @@ class PingType:
         return self._name
 
     def submit(self, reason: Optional[int] = None) -> None:
-        """Write what is stored for this ping to a file that waits for upload.
+        """Make a ping of what is stored for it; it is sent as soon as that is possible.
 
         Args:
             reason: an index into `reason_codes`, as `ReasonCodes.X.value`.
@@ -91,7 +91,7 @@ class PingType:
         if callback is not None:
             callback(code)
         data = _ffi.NULL if code is None else code.encode()
-        _ffi.finish(_ffi.lib.glean_ping_submit(self._handle, data, 0 if code is None else len(data)))
+        _ffi.finish_submission(_ffi.lib.glean_ping_submit(self._handle, data, 0 if code is None else len(data)))
 
     def set_enabled(self, enabled: bool) -> None:
         """Switch this ping on or off; off removes its values and its files that wait for upload."""

@@ -9,9 +9,10 @@ import pytest
 from conftest import describe, make_ping, read_pings
 
 import glean_py
-from glean_py import Configuration, Glean, SessionMode, _ffi, _uniffi, config, testing
+from glean_py import Configuration, Glean, SessionMode, _ffi, _uniffi, _util, config, testing
 from glean_py.glean import OnGleanEventsImpl
 from glean_py.metrics import CounterMetricType, Lifetime, StringMetricType
+from glean_py.net import HttpClientUploader
 from glean_py.testing import ErrorType
 
 
@@ -118,8 +119,9 @@ def test_a_missing_version_is_sent_as_unknown(stopped, tmp_path):
     assert client_info["app_channel"] == "nightly"
     assert client_info["architecture"] == platform.machine()
     assert client_info["build_date"] == "1970-01-01T00:00:00+00:00"
-    assert client_info["os_version"] == "Unknown"
-    assert "locale" not in client_info
+    assert client_info["os_version"] == _util.get_os_version() != "Unknown"
+    assert client_info["locale"] == _util.get_locale_tag()
+    assert client_info.get("windows_build_number") == _util.get_windows_build_number()
     Glean.configuration.channel = "beta"
     assert Glean.configuration.channel == "beta"
     assert _uniffi.glean_submit_ping_by_name_sync("hollow")
@@ -189,6 +191,26 @@ def test_misuse_is_logged_with_the_name_of_the_metric(ping, caplog):
     assert "test.misused" in record.getMessage()
 
 
+def test_level_and_handlers_of_the_logger_of_peers_count_here(stopped, tmp_path):
+    class Handler(logging.Handler):
+        def emit(self, record):
+            heard.append((record.name, record.levelname))
+
+    heard = []
+    peer, handler = logging.getLogger("glean"), Handler()
+    peer.setLevel(logging.DEBUG)
+    peer.addHandler(handler)
+    try:
+        Glean.initialize("glean-tests", "1.0", True, data_dir=tmp_path)
+        make_ping("hollow", send_if_empty=True).submit()
+        Glean.shutdown()
+    finally:
+        peer.setLevel(logging.NOTSET)
+        peer.removeHandler(handler)
+    assert {name for name, _ in heard} == {"glean_py"}
+    assert {level for _, level in heard} >= {"INFO"}
+
+
 def test_a_logging_handler_may_record(ping):
     class RecordOnce(logging.Handler):
         def emit(self, record):
@@ -233,13 +255,19 @@ def test_a_configuration_takes_every_option(monkeypatch):
         session_sample_rate=0.5,
         session_inactivity_timeout_ms=0,
         events_ping_acceleration_factor=3,
+        shutdown_timeout_s=0.5,
+        schedule_metrics_ping=True,
     )
     assert configuration.server_endpoint == "https://example.org"
     configuration.server_endpoint = "https://other.example.org"
     assert configuration.server_endpoint == "https://other.example.org"
     assert configuration.channel == "beta"
     assert configuration.max_events == 7
-    assert configuration.ping_uploader is None
+    assert isinstance(configuration.ping_uploader, HttpClientUploader)
+    assert configuration.ping_uploader is configuration.ping_uploader
+    uploader = HttpClientUploader()
+    configuration.ping_uploader = uploader
+    assert configuration.ping_uploader is uploader
     assert configuration._allow_multiprocessing is False
     assert configuration.enable_event_timestamps is False
     assert configuration.experimentation_id == "tag"
@@ -250,6 +278,9 @@ def test_a_configuration_takes_every_option(monkeypatch):
     assert configuration.session_sample_rate == 0.5
     assert configuration.session_inactivity_timeout_ms == 0
     assert configuration.events_ping_acceleration_factor == 3
+    assert configuration.shutdown_timeout_s == 0.5
+    assert configuration.schedule_metrics_ping is True
+    assert Configuration().server_endpoint == ""
     monkeypatch.setattr(config, "DEFAULT_TELEMETRY_ENDPOINT", "https://changed.example.org")
     assert Configuration().server_endpoint == "https://changed.example.org"
     assert Configuration().max_events == config.DEFAULT_MAX_EVENTS == 500
@@ -340,7 +371,6 @@ def test_the_callbacks_of_peers_are_there(monkeypatch):
     monkeypatch.setattr(Glean, "_init_finished", False)
     callbacks = OnGleanEventsImpl(Glean)
     callbacks.initialize_finished()
-    callbacks.trigger_upload()
     callbacks.start_metrics_ping_scheduler()
     callbacks.cancel_uploads()
     callbacks.shutdown()

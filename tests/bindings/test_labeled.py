@@ -253,3 +253,19 @@ def test_one_label_can_be_described_by_itself(running):
     metric = make(identifier="test.single")
     metric["label"].add(3)
     assert metric.test_get_value() == {"label": 5}
+
+
+@pytest.mark.parametrize(
+    "variant, arguments",
+    [
+        ("COMMON", ()),
+        ("CUSTOM_DISTRIBUTION", (1, 10, 2, HistogramType.LINEAR)),
+        ("MEMORY_DISTRIBUTION", (MemoryUnit.BYTE,)),
+        ("TIMING_DISTRIBUTION", (TimeUnit.SECOND,)),
+    ],
+)
+def test_a_description_says_what_it_is_of(variant, arguments):
+    described = getattr(LabeledMetricData, variant)(describe(), *arguments)
+    variants = ("COMMON", "CUSTOM_DISTRIBUTION", "MEMORY_DISTRIBUTION", "TIMING_DISTRIBUTION")
+    for spell in (str.upper, str.lower):
+        assert [name for name in variants if getattr(described, "is_" + spell(name))()] == [variant]

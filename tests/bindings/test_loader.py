@@ -2,9 +2,12 @@
 
 import dataclasses
 import enum
+import importlib
+import shutil
 import subprocess
 import sys
 import types
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -484,3 +487,22 @@ def test_importing_the_package_reads_no_yaml(tmp_path):
         timeout=120,
     )
     assert finished.returncode == 0, finished.stderr.decode("utf-8", "replace")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 9), reason="importlib.resources.files is new in Python 3.9")
+def test_files_of_a_package_are_read_from_a_folder_and_from_an_archive(parser, tmp_path, monkeypatch):
+    from importlib import resources
+
+    folder, archive = tmp_path / "folder", tmp_path / "archive.zip"
+    (folder / "in_folder").mkdir(parents=True)
+    with zipfile.ZipFile(str(archive), "w") as packed:
+        packed.writestr("in_archive/__init__.py", "")
+        packed.write(str(DATA / "pings.yaml"), "in_archive/pings.yaml")
+    (folder / "in_folder" / "__init__.py").write_text("")
+    shutil.copy(str(DATA / "pings.yaml"), str(folder / "in_folder" / "pings.yaml"))
+    expected = sorted(vars(glean_py.load_pings(DATA / "pings.yaml")))
+    for path, package in ((folder, "in_folder"), (archive, "in_archive")):
+        monkeypatch.syspath_prepend(str(path))
+        found = resources.files(importlib.import_module(package)) / "pings.yaml"
+        assert sorted(vars(glean_py.load_pings(found))) == expected
+        assert sorted(vars(glean_py.load_pings([found]))) == expected

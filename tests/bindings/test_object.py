@@ -98,3 +98,15 @@ def test_an_object_goes_into_every_ping_of_the_metric(running):
     metric = ObjectMetricType[Pair](describe(pings=["custom", "other"]), Pair)
     metric.set(Pair(1))
     assert metric.test_get_value("custom") == metric.test_get_value("other") == {"first": 1}
+
+
+def test_the_encoder_of_peers_knows_objects():
+    from glean_py.metrics.object import EncodeObject
+
+    class Planet(ObjectSerialize):
+        def __init__(self):
+            self.name, self.moons = "Earth", None
+
+    assert json.dumps({"planets": [Planet()]}, cls=EncodeObject) == '{"planets": [{"name": "Earth"}]}'
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        EncodeObject().encode(object())

@@ -13,7 +13,7 @@ import pytest
 from conftest import describe
 
 import glean_py
-from glean_py import Glean, _ffi, _uniffi, metrics, testing
+from glean_py import Glean, _ffi, _uniffi, metrics, net, testing
 from glean_py.metrics import CounterMetricType
 
 PACKAGE = Path(glean_py.__file__).resolve().parent
@@ -51,7 +51,7 @@ def test_importing_is_light():
 
 
 def test_everything_that_is_promised_can_be_imported():
-    for module in (glean_py, metrics, testing, _uniffi):
+    for module in (glean_py, metrics, net, testing, _uniffi):
         assert sorted(module.__all__) == sorted(set(module.__all__))
         for name in module.__all__:
             if name not in ("load_metrics", "load_pings"):
@@ -59,6 +59,8 @@ def test_everything_that_is_promised_can_be_imported():
                 assert name in dir(module)
     for name in ("datetime", "event", "labeled", "object", "ping", "string", "timespan", "timing_distribution", "url"):
         assert getattr(metrics, name) is importlib.import_module(f"glean_py.metrics.{name}")
+    for name in ("base_uploader", "http_client", "ping_upload_worker", "ping_uploader"):
+        assert getattr(net, name) is importlib.import_module(f"glean_py.net.{name}")
     with pytest.raises(AttributeError):
         glean_py.nonsense  # type: ignore[attr-defined]  # noqa: B018 - the access is the test
     with pytest.raises(AttributeError):

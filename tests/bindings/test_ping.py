@@ -165,9 +165,16 @@ def test_a_ping_submitted_before_initialize_is_sent(stopped, tmp_path):
 
 def test_the_first_run_sends_a_health_ping(stopped, tmp_path):
     Glean.initialize("glean-tests", "1.0", True, data_dir=tmp_path)
+    Glean.handle_client_active()
+    # It follows what is called during the start.
+    Glean.shutdown()
     (sent,) = read_pings(name="health")
     assert sent.body["ping_info"]["reason"] == "pre_init"
     assert sent.body["metrics"]["counter"]["glean.health.init_count"] == 1
+    submitted = "glean.validation.pings_submitted"
+    assert sent.body["metrics"]["labeled_counter"][submitted] == {"baseline": 1}
+    (baseline,) = read_pings(name="baseline")
+    assert submitted not in baseline.body.get("metrics", {}).get("labeled_counter", {})
 
 
 def test_a_scheduled_ping_follows_with_the_same_reason(ping):

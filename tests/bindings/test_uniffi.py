@@ -11,7 +11,7 @@ from glean_py import Glean, _uniffi, metrics
 from glean_py.metrics import CounterMetricType, EventMetricType
 
 
-def test_every_function_of_peers_but_those_for_uploads_is_there():
+def test_every_function_of_peers_is_there():
     for name in _uniffi.__all__:
         assert getattr(_uniffi, name) is not None
     assert not [name for name in vars(_uniffi) if name.startswith("glean_") and name not in _uniffi.__all__]

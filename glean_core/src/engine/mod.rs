@@ -99,6 +99,8 @@ pub struct Engine {
     /// When this process gave the directory back, if others may wait for it.
     given_back: Option<Instant>,
     has_others: bool,
+    /// How many pings were published since somebody asked, and how many bytes.
+    published: (u64, u64),
 }
 
 /// What a step did.
@@ -155,7 +157,13 @@ impl Engine {
             damage: None,
             given_back: None,
             has_others: false,
+            published: (0, 0),
         }
+    }
+
+    /// Returns how many pings were published since the last call, and how many bytes they have.
+    pub fn take_published(&mut self) -> (u64, u64) {
+        std::mem::take(&mut self.published)
     }
 
     /// Returns what is stored, as of the last step.
@@ -407,6 +415,10 @@ impl Engine {
     /// Carries out the effects of the base. Pings are visible before the first wait for the disk: the base has them, too.
     fn carry_out(&mut self, attempt: Attempt) -> Result<()> {
         let published = files::carry_out(&self.data_dir, &self.header.effects, attempt)?;
+        for (path, _) in &published {
+            self.published.0 += 1;
+            self.published.1 += fs::metadata(path).map_or(0, |data| data.len());
+        }
         if !published.is_empty() {
             self.base.note(mark::PUBLISHED);
             self.stored = Stored::Unfinished(Attempt::Published);
@@ -436,13 +448,18 @@ impl Engine {
         own_bytes
     }
 
-    /// Removes the locks of processes that are gone and left nothing.
+    /// Removes the locks of processes that are gone and left nothing, and segments that they had begun to make.
     fn remove_locks(&self, listing: &Listing, finished: &[LogFile]) {
         let left: Vec<LogFile> = listing.logs().into_iter().filter(|log| !finished.contains(log)).collect();
         for process in listing.processes().filter(|process| *process != self.process) {
             let path = self.directory.process_lock(process);
-            if !left.iter().any(|log| log.process == process) && FileLock::is_free(&path).unwrap_or(false) {
-                let _ = fs::remove_file(path);
+            if !left.iter().any(|log| log.process == process) {
+                FileLock::remove_if_free(&path);
+            }
+        }
+        for (name, process) in listing.unfinished().filter(|(_, process)| *process != self.process) {
+            if FileLock::is_free(&self.directory.process_lock(process)).unwrap_or(false) {
+                let _ = fs::remove_file(self.directory.file(name));
             }
         }
     }

@@ -14,10 +14,16 @@ pub struct GleanBuffer {
 
 impl From<String> for GleanBuffer {
     fn from(text: String) -> GleanBuffer {
-        if text.is_empty() {
+        GleanBuffer::from(text.into_bytes())
+    }
+}
+
+impl From<Vec<u8>> for GleanBuffer {
+    fn from(bytes: Vec<u8>) -> GleanBuffer {
+        if bytes.is_empty() {
             return GleanBuffer { data: std::ptr::null_mut(), len: 0 };
         }
-        let bytes = text.into_bytes().into_boxed_slice();
+        let bytes = bytes.into_boxed_slice();
         let len = bytes.len() as u64;
         GleanBuffer { data: Box::into_raw(bytes).cast(), len }
     }

@@ -1,11 +1,12 @@
 //! Start, stop, and the switches of the whole.
 
-use super::{guard, json, strings};
+use super::{guard, parse, strings};
 use crate::error::Error;
 use crate::logging::log_at;
 use crate::machine::context::Settings;
 use crate::machine::op::{Op, ServerKnobs};
 use crate::process;
+use crate::upload::UploadSettings;
 
 /// Starts Glean with a JSON description and runs the calls that waited for it. What is slow happens after it returned.
 ///
@@ -19,8 +20,10 @@ use crate::process;
 pub unsafe extern "C" fn glean_initialize(settings: *const u8, len: u64) -> i32 {
     guard("glean_initialize", || {
         // SAFETY: promised by the caller.
-        let settings: Settings = unsafe { json(settings, len, "settings") }?;
-        process::initialize(settings).map_err(|error| {
+        let text = unsafe { strings::read(settings, len, "settings") }?;
+        let settings: Settings = parse(text, "settings")?;
+        let uploads: UploadSettings = parse(text, "settings")?;
+        process::initialize(settings, uploads).map_err(|error| {
             log_at!(Error, "Glean is off: {error}");
             error.into()
         })

@@ -26,6 +26,7 @@ pub mod ping;
 pub mod recording;
 pub mod strings;
 pub mod submitted;
+pub mod upload;
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;

@@ -23,6 +23,9 @@ use crate::error::{Error, Result};
 /// The first bytes of a segment; the last two are the version of the format.
 pub const MAGIC: &[u8; 8] = b"GLEANL03";
 
+/// The extension of a file that is no segment yet.
+pub const UNFINISHED: &str = "new";
+
 /// A mapped file.
 #[derive(Debug)]
 pub struct Segment {
@@ -63,19 +66,20 @@ impl Segment {
     ///
     /// [`Error::Io`] if the file cannot be made, or the disk has no room for all of it.
     pub fn create(path: &Path, size_bytes: usize) -> Result<(Segment, Tail)> {
-        let file = OwnFile::open(OpenOptions::new().read(true).write(true).create_new(true), "create", path)?;
-        let made = file.get().map_err(Error::io("create", path)).and_then(|file| {
+        // Somebody who takes this process for dead can only seal what begins as a segment does.
+        let temporary = path.with_extension(UNFINISHED);
+        let file = OwnFile::open(OpenOptions::new().read(true).write(true).create_new(true), "create", &temporary)?;
+        let made = file.get().map_err(Error::io("create", &temporary)).and_then(|file| {
             reserve(file, size_bytes as u64).map_err(Error::io("reserve room for", path))?;
-            Map::new(file, 0, size_bytes).map_err(Error::io("map", path))
+            let map = Map::new(file, 0, size_bytes).map_err(Error::io("map", path))?;
+            let made = Segment::begin(path, map);
+            fs::rename(&temporary, path).map_err(Error::io("name", path))?;
+            Ok(made)
         });
         drop(file);
-        match made {
-            Ok(map) => Ok(Segment::begin(path, map)),
-            Err(error) => {
-                let _ = fs::remove_file(path);
-                Err(error)
-            }
-        }
+        made.inspect_err(|_| {
+            let _ = fs::remove_file(&temporary);
+        })
     }
 
     /// Begins to write to a map that nobody else knows.

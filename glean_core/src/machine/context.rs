@@ -31,6 +31,8 @@ pub struct Settings {
     pub os_version: String,
     /// `client_info.locale`; left out if `None`.
     pub locale: Option<String>,
+    /// `client_info.windows_build_number`; left out if `None`.
+    pub windows_build_number: Option<i64>,
     /// Tag of an experiment that is added to every ping with a client id.
     pub experimentation_id: Option<String>,
     /// Whether anything is recorded and sent.
@@ -49,6 +51,8 @@ pub struct Settings {
     pub session_inactivity_timeout_ms: u64,
     /// How much sooner early events pings are sent.
     pub events_ping_acceleration_factor: Option<i64>,
+    /// Whether the core submits the ping `metrics`, once a day.
+    pub schedule_metrics_ping: bool,
     /// Whether every call is carried out before it returns.
     pub test_mode: bool,
 }

@@ -8,10 +8,12 @@ pub mod client_id;
 pub mod collection;
 pub mod context;
 pub mod events;
+pub mod metrics_schedule;
 pub mod op;
 pub mod session;
 pub mod startup;
 pub mod submission;
+pub mod uploads;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -77,6 +79,8 @@ impl Machine<'_> {
                 let calls = i32::try_from(calls).unwrap_or(i32::MAX);
                 self.count("glean.error.io", None, &startup::METRICS_AND_HEALTH, calls);
             }
+            Op::MetricsPingDue(moment) => self.metrics_ping_due(&moment),
+            Op::Upload(observation) => self.observe_upload(observation),
             Op::End(is_shutdown, waited_nanos) => self.end(is_shutdown, waited_nanos),
             other => self.context.observe(&other),
         }
@@ -138,7 +142,7 @@ impl Machine<'_> {
     }
 
     /// Tells whether a server left one of the core's own metrics on.
-    fn is_own_metric_enabled(&self, identifier: &str) -> bool {
+    pub(crate) fn is_own_metric_enabled(&self, identifier: &str) -> bool {
         self.context.knobs.metrics_enabled.get(identifier).copied().unwrap_or(true)
     }
 
@@ -275,7 +279,7 @@ impl Machine<'_> {
     }
 
     /// Adds to one of the core's own timing distributions, whose unit is the millisecond.
-    fn add_duration(&mut self, identifier: &str, nanos: u64) {
+    pub(crate) fn add_duration(&mut self, identifier: &str, nanos: u64) {
         let nanos = nanos.max(1_000_000);
         let bucket = metrics::timing_distribution::bucket(nanos);
         for ping in startup::METRICS_AND_HEALTH {

@@ -8,6 +8,7 @@ use super::context::Context;
 use crate::metrics::{MetricDefinition, Recording};
 use crate::ping::PingDefinition;
 pub use crate::time::Moment;
+use crate::upload::observation::Observation;
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,6 +73,10 @@ pub enum Op<'a> {
     Dropped(u64),
     /// Glean ended in this process. `true` if it was told to.
     End(bool, Option<u64>),
+    /// It is time for the ping `metrics`.
+    MetricsPingDue(Moment),
+    /// An upload told something about itself.
+    Upload(Observation),
 }
 
 impl Op<'_> {

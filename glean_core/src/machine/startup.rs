@@ -9,8 +9,9 @@ use crate::ping::EXPERIMENTATION_ID;
 use crate::store::{ALL_PINGS_STORE, Address, CLIENT_INFO_STORE, INTERNAL_STORE, Value};
 use crate::text::truncate;
 use crate::time::{LocalDatetime, TimeUnit};
+use crate::upload::request::operating_system;
 
-pub(super) const METRICS_AND_HEALTH: [&str; 2] = [METRICS_PING, "health"];
+pub(crate) const METRICS_AND_HEALTH: [&str; 2] = [METRICS_PING, "health"];
 /// Bookkeeping entry: how large the database was before this start.
 const DATABASE_BYTES: &str = "database#bytes";
 /// Bookkeeping entry: what the directory looked like before this start.
@@ -68,6 +69,7 @@ impl Machine<'_> {
                 self.submit("baseline", Some("dirty_startup"), moment);
             }
         }
+        self.start_metrics_schedule(moment);
         // The one of the start doesn't count for the acceleration of later ones.
         events::forget_collected(self);
         if !is_first_run {
@@ -144,6 +146,10 @@ impl Machine<'_> {
         if let Some(locale) = &settings.locale {
             self.set_client_info("locale", locale);
         }
+        if let Some(number) = settings.windows_build_number {
+            let address = Address::plain(Lifetime::Application, "windows_build_number");
+            self.state.set(CLIENT_INFO_STORE, address, Value::Quantity(number));
+        }
         let address = Address::plain(Lifetime::Application, "build_date");
         let epoch = Value::Datetime(LocalDatetime::epoch(), TimeUnit::Second);
         self.state.set(CLIENT_INFO_STORE, address, epoch);
@@ -160,13 +166,17 @@ impl Machine<'_> {
     }
 
     fn note_database_size(&mut self, bytes: u64) {
-        if bytes == 0 {
-            return;
+        if bytes > 0 {
+            self.add_size("glean.database.size", bytes);
         }
+    }
+
+    /// Adds to one of the core's own memory distributions.
+    pub(crate) fn add_size(&mut self, identifier: &str, bytes: u64) {
         let bucket = memory_distribution::bucket(bytes);
         for ping in METRICS_AND_HEALTH {
-            if self.context.is_store_enabled(ping) {
-                let address = Address::plain(Lifetime::Ping, "glean.database.size");
+            if self.is_own_metric_enabled(identifier) && self.context.is_store_enabled(ping) {
+                let address = Address::plain(Lifetime::Ping, identifier);
                 self.state.change(ping, address, memory_distribution::empty, |value| {
                     if let Value::MemoryDistribution(histogram) = value {
                         histogram.record(bucket, bytes);
@@ -174,21 +184,5 @@ impl Machine<'_> {
                 });
             }
         }
-    }
-}
-
-/// Returns the name of the system this library was built for.
-fn operating_system() -> &'static str {
-    match std::env::consts::OS {
-        "linux" => "Linux",
-        "macos" => "Darwin",
-        "windows" => "Windows",
-        "freebsd" => "FreeBSD",
-        "netbsd" => "NetBSD",
-        "openbsd" => "OpenBSD",
-        "solaris" => "Solaris",
-        "android" => "Android",
-        "ios" => "iOS",
-        _ => "Unknown",
     }
 }

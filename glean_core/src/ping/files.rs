@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::{DELETION_REQUESTS, PENDING};
 use crate::disk::{self, Unsynced, in_folder};
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::logging::log_at;
 use crate::store::CLIENT_ID_FILE;
 use crate::store::base::Effect;
+use crate::upload::lease;
 
 const TEMPORARY: &str = "tmp";
 /// How many pings are kept open until they are synced; others are opened again for it.
@@ -104,14 +106,28 @@ fn publish(
     }
     let temporary = data_dir.join(TEMPORARY).join(document_id);
     let target = data_dir.join(folder).join(document_id);
+    if content.is_empty() {
+        return Ok(None);
+    }
+    // Somebody may be sending it, or have died while he did.
+    let leased = if attempt == Attempt::First { None } else { lease::find(&data_dir.join(folder), document_id) };
+    if let Some(leased) = &leased {
+        if holds(leased, content) {
+            return Ok(Some((leased.clone(), None)));
+        }
+        // A power cut damaged it.
+        remove(leased);
+    }
     let is_there = attempt != Attempt::First && holds(&target, content);
-    if content.is_empty() || attempt == Attempt::Published && !target.exists() {
+    if attempt == Attempt::Published && leased.is_none() && !target.exists() {
         return Ok(None);
     }
     if is_there {
         return Ok(Some((target, None)));
     }
     let file = in_folder(&temporary, |temporary| disk::write(temporary, content.as_bytes()))?;
+    // They are sent in this order, and file systems stamp all files of some milliseconds alike.
+    file.set_modified(SystemTime::now());
     in_folder(&target, |target| fs::rename(&temporary, target).map_err(Error::io("move a ping to", target)))?;
     Ok(Some((target, Some(file))))
 }

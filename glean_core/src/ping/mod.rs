@@ -70,10 +70,7 @@ impl PingDefinition {
     }
 }
 
-/// Name of the folder of pings that wait for upload.
-pub(crate) const PENDING: &str = "pending_pings";
-/// Name of the folder of `deletion-request` pings that wait for upload.
-pub(crate) const DELETION_REQUESTS: &str = "deletion_request";
+pub(crate) use crate::upload::queue::{DELETION_REQUESTS, PENDING};
 /// Bookkeeping entry: what `ping_info.server_knobs_config` shows.
 pub(crate) const KNOBS: &str = "glean.internal.metrics.server_knobs_config";
 /// Identifier of the string metric that tags every ping of an experiment.

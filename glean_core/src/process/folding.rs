@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::worker::{Next, Work};
-use super::{EVENTS_TO_FOLD, append_with, lifecycle, log_trouble, segments, shared};
+use super::{EVENTS_TO_FOLD, FILES, append_with, lifecycle, log_trouble, segments, shared, uploads};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::journal::log::Appended;
@@ -65,18 +65,19 @@ pub(super) fn with_engine<T>(work: impl FnOnce(&mut Engine) -> T) -> Option<T> {
 /// What the thread does.
 pub(super) fn work() -> Work {
     let mut has_failed = false;
-    let mut wants_rest = false;
-    let mut last_used = 0;
-    Box::new(move |is_timeout| {
+    // When to look whether nothing is recorded any more, and how much was when somebody looked last.
+    let mut idle: Option<(Instant, u64)> = None;
+    Box::new(move |_| {
+        submit_scheduled();
         let mut is_resting = false;
-        if is_timeout && wants_rest && !has_failed {
+        if let Some((due, last_used)) = idle.filter(|(due, _)| *due <= Instant::now()) {
             let used = shared().log.used_bytes();
             is_resting = used == last_used;
-            last_used = used;
-            if !is_resting {
-                return Next::After(IDLE_INTERVAL);
+            idle = Some((due + IDLE_INTERVAL, used));
+            if is_resting {
+                rest();
+                idle = None;
             }
-            rest();
         }
         let folded = fold();
         if let Err(error) = &folded {
@@ -84,13 +85,25 @@ pub(super) fn work() -> Work {
         }
         has_failed = folded.is_err();
         lifecycle::end_if_asked();
-        if has_failed {
-            return Next::After(RETRY_INTERVAL);
+        if !has_failed && !is_resting && wants_to_rest() {
+            idle.get_or_insert_with(|| (Instant::now() + IDLE_INTERVAL, 0));
         }
-        wants_rest = !is_resting && wants_to_rest();
-        last_used = 0;
-        if wants_rest { Next::After(IDLE_INTERVAL) } else { Next::Woken }
+        let failed = has_failed.then_some(RETRY_INTERVAL);
+        let idle = idle.map(|(due, _)| due.saturating_duration_since(Instant::now()));
+        let scheduled = shared().schedule.rest();
+        failed.into_iter().chain(idle).chain(scheduled).min().map_or(Next::Woken, Next::After)
     })
+}
+
+/// Appends what is due by now.
+fn submit_scheduled() {
+    let mut shared = shared();
+    for op in shared.schedule.take_due() {
+        // The thread of files comes to it by itself: this one folds once more when there is something to see.
+        if shared.log.append(&op) == Appended::Delayed {
+            FILES.wake();
+        }
+    }
 }
 
 /// Leaves no journal, and the smallest base.
@@ -122,7 +135,9 @@ pub(super) fn fold_and_log() {
 ///
 /// What [`Engine::step`] returns.
 pub fn fold() -> Result<()> {
-    with_engine(fold_with).unwrap_or(Ok(()))
+    let folded = with_engine(fold_with).unwrap_or(Ok(()));
+    uploads::keep_bounds();
+    folded
 }
 
 /// Folds everything that was there when this began, step by step.
@@ -132,6 +147,8 @@ pub(super) fn fold_with(engine: &mut Engine) -> Result<()> {
         let own = shared().log.current();
         let step = engine.step(own.as_ref(), deadline);
         drop(own);
+        let (pings, bytes) = engine.take_published();
+        uploads::published(pings, bytes);
         EVENTS_TO_FOLD.store(i64::try_from(engine.events_to_full()).unwrap_or(i64::MAX), Ordering::Relaxed);
         let step = step?;
         let mut shared = shared();

@@ -16,7 +16,7 @@ struct HeldOverFork {
     shared: MutexGuard<'static, Shared>,
     files: Held,
     folds: Held,
-    _messages: crate::logging::Held,
+    messages: crate::logging::Held,
     /// `None` if somebody folds: a fork doesn't wait for that.
     engine: Option<MutexGuard<'static, Option<Engine>>>,
 }
@@ -35,7 +35,7 @@ extern "C" fn before_fork() {
         shared: shared(),
         files: FILES.hold(),
         folds: FOLDS.hold(),
-        _messages: crate::logging::hold(),
+        messages: crate::logging::hold(),
         engine: folding::slot().try_lock().ok(),
     };
     let _ = HELD_OVER_FORK.try_with(|place| *place.borrow_mut() = Some(held));
@@ -46,6 +46,7 @@ extern "C" fn after_fork_in_parent() {
 }
 
 extern "C" fn after_fork_in_child() {
+    super::uploads::leave_to_parent();
     crate::store::lock::forked::close_copies();
     let _ = HELD_OVER_FORK.try_with(|held| {
         let Some(mut held) = held.borrow_mut().take() else { return };
@@ -56,7 +57,10 @@ extern "C" fn after_fork_in_child() {
             // It may be half-way, and stays as it is, for ever.
             None => folding::abandon(),
         }
+        // They are the parent's, too.
+        held.messages.drop_waiting();
         let shared = &mut *held.shared;
+        shared.schedule.leave_to_parent();
         // Its descriptor is closed already.
         shared.life = None;
         shared.end = None;

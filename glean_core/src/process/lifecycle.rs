@@ -6,11 +6,13 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::uploads::{Attached, Consent};
 use super::{
     EVENTS_TO_FOLD, FILES, FOLDS, MOVED, Shared, TEST_PATIENCE, folding, is_test_mode, log_trouble, new_name, segments,
     set_test_mode, shared, wait_for_file, wake,
 };
 use crate::disk;
+use crate::do_not_track;
 use crate::error::{Error, Result};
 use crate::journal::frame;
 use crate::logging::log_at;
@@ -19,6 +21,7 @@ use crate::machine::op::{DebugTags, Moment, Op, Start};
 use crate::store::directory::{self, Directory, Listing};
 use crate::store::lock::FileLock;
 use crate::text::{are_source_tags, is_debug_view_tag};
+use crate::upload::UploadSettings;
 
 /// How long `initialize` waits for the first file: much longer than it takes, and too short to be noticed.
 const START_PATIENCE: Duration = Duration::from_millis(15);
@@ -44,7 +47,7 @@ pub(super) enum End {
 ///
 /// [`Error::AlreadyInitialized`]; [`Error::EmptyApplicationId`]; [`Error::NoDataDir`]; [`Error::Io`] if the directory cannot be
 /// used. After the last three Glean is off. If that takes long to find out, it is only logged.
-pub fn initialize(settings: Settings) -> Result<()> {
+pub fn initialize(settings: Settings, uploads: UploadSettings) -> Result<()> {
     prepare_process();
     let mut shared_now = shared();
     if !shared_now.log.is_waiting() {
@@ -53,7 +56,13 @@ pub fn initialize(settings: Settings) -> Result<()> {
     if settings.test_mode {
         set_test_mode(true);
     }
-    if let Err(error) = start(&mut shared_now, settings) {
+    if do_not_track::is_asked_for() {
+        log_at!(Info, "{} is set: nothing is recorded, changed or sent", do_not_track::VARIABLE);
+        shared_now.uploads = None;
+        shared_now.log.turn_off();
+        return Ok(());
+    }
+    if let Err(error) = start(&mut shared_now, settings, uploads) {
         shared_now.log.turn_off();
         return Err(error);
     }
@@ -69,14 +78,16 @@ pub fn initialize(settings: Settings) -> Result<()> {
 }
 
 /// Begins the start; touches no file.
-fn start(shared: &mut Shared, settings: Settings) -> Result<()> {
+fn start(shared: &mut Shared, settings: Settings, uploads: UploadSettings) -> Result<()> {
     if crate::text::sanitize_application_id(&settings.application_id).is_empty() {
         return Err(Error::EmptyApplicationId);
     }
     if settings.data_dir.is_empty() {
         return Err(Error::NoDataDir);
     }
-    shared.data_dir = Some(PathBuf::from(&settings.data_dir));
+    let data_dir = PathBuf::from(&settings.data_dir);
+    let has_internal_pings = settings.enable_internal_pings;
+    let has_metrics_schedule = settings.schedule_metrics_ping;
     let mut context = Context::new(String::new(), settings, Moment::now());
     let before = &mut shared.log.before_start;
     before.pings.iter().for_each(|ping| context.register_ping(ping.clone()));
@@ -90,13 +101,10 @@ fn start(shared: &mut Shared, settings: Settings) -> Result<()> {
             context.observe(&op);
         }
     }
-    if shared.log_pings.is_none() {
-        shared.log_pings = match std::env::var("GLEAN_LOG_PINGS").as_deref() {
-            Ok("true") => Some(true),
-            Ok("false") => Some(false),
-            _ => None,
-        };
-    }
+    shared.log_pings = shared.log_pings.or_else(environment_log_pings);
+    shared.schedule.start(&context.start, has_internal_pings && !is_test_mode(), has_metrics_schedule);
+    shared.uploads = Some(Attached::new(&data_dir, uploads, has_internal_pings, Consent::of(&context)));
+    shared.data_dir = Some(data_dir);
     shared.log.start(context);
     shared.generation += 1;
     shared.is_stalled = false;
@@ -135,11 +143,8 @@ pub(super) fn open(data_dir: &Path) -> Result<()> {
         // It was ended meanwhile.
         return Ok(());
     }
-    let start = new_start(&mut shared.log, moment.clone(), is_alone);
+    let start = new_start(&mut shared.log, moment, is_alone);
     begin(&mut shared.log, &process, Start { directory_info, database_bytes, ..start }, is_unmapped);
-    if is_telling {
-        shared.log.append(&Op::Submit { ping: "health", reason: Some("pre_init"), moment });
-    }
     shared.life = Some(life);
     Ok(())
 }
@@ -190,6 +195,15 @@ pub(super) fn wait_for_start() {
     while shared.log.has_delayed() && !shared.log.is_unmapped() {
         let Some(rest) = deadline.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero()) else { return };
         shared = MOVED.wait_timeout(shared, rest).unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+/// Returns whether the environment asks for pings in the log; `None` if it says nothing.
+pub(crate) fn environment_log_pings() -> Option<bool> {
+    match std::env::var("GLEAN_LOG_PINGS").as_deref() {
+        Ok("true") => Some(true),
+        Ok("false") => Some(false),
+        _ => None,
     }
 }
 
@@ -259,6 +273,13 @@ fn end(kind: End, deadline: Instant) -> Result<()> {
     if !shared_now.log.is_running() {
         shared_now.log.turn_off();
         return Err(Error::NotInitialized);
+    }
+    if let Some(health) = std::mem::take(&mut shared_now.schedule).take_health() {
+        shared_now.log.append(&health);
+    }
+    let consent = shared_now.log.context().map(|context| Consent::of(context));
+    if let (Some(uploads), Some(consent)) = (&mut shared_now.uploads, consent) {
+        uploads.consent = consent;
     }
     // A forked child that recorded nothing has nothing to end.
     let is_used = shared_now.life.is_some() || shared_now.log.has_delayed();

@@ -16,8 +16,11 @@ mod calls;
 mod folding;
 #[cfg(unix)]
 mod fork;
+pub mod inspect;
 mod lifecycle;
+pub mod schedule;
 mod segments;
+pub mod uploads;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -28,8 +31,9 @@ use std::time::{Duration, Instant};
 
 pub use calls::{BeforeStart, Calls};
 pub use folding::{ask, fold, submit_now};
+pub(crate) use lifecycle::environment_log_pings;
 pub use lifecycle::{begin, finish, initialize, new_start, prepare_process, reset, shutdown};
-pub use segments::serve;
+pub use segments::{serve, write_journal};
 
 use crate::error::{Error, Result};
 use crate::handles::{Handles, Object};
@@ -38,6 +42,8 @@ use crate::logging::log_at;
 use crate::machine::op::{Moment, Op};
 use crate::store::lock::FileLock;
 use crate::time::awake_nanos;
+use schedule::Schedule;
+use uploads::Attached;
 use worker::Worker;
 
 /// How long a call waits until a file takes it. It happens once: after that, calls wait in memory until the disk is back.
@@ -56,6 +62,10 @@ pub struct Shared {
     pub active_since: Option<u64>,
     /// Whether pings are shown in the log.
     pub log_pings: Option<bool>,
+    /// What is submitted without a call.
+    schedule: Schedule,
+    /// Where pings are sent from.
+    pub uploads: Option<Attached>,
     data_dir: Option<PathBuf>,
     /// The lock that says that this process lives.
     life: Option<FileLock>,
@@ -74,6 +84,8 @@ static SHARED: Mutex<Shared> = Mutex::new(Shared {
     handles: Handles::new(),
     active_since: None,
     log_pings: None,
+    schedule: Schedule::new(),
+    uploads: None,
     data_dir: None,
     life: None,
     generation: 0,
@@ -145,6 +157,18 @@ pub fn append_with(work: impl FnOnce(&mut Shared) -> Appended) -> Result<()> {
         wake();
     }
     Ok(())
+}
+
+/// Appends an operation that nobody waits for, if Glean runs; tells whether it was taken.
+fn append_aside(op: &Op<'_>) -> bool {
+    let mut shared = shared();
+    // What waits for a start in memory would be lost with a process that never starts Glean.
+    let appended = if shared.log.is_running() { shared.log.append(op) } else { Appended::No };
+    drop(shared);
+    if matches!(appended, Appended::AndWanted | Appended::Delayed) {
+        FILES.wake();
+    }
+    appended != Appended::No
 }
 
 /// Finishes a recording: a full `events` ping is work for the fold.
@@ -229,7 +253,7 @@ pub fn client_inactive() -> Result<()> {
 pub type Fields = BTreeMap<String, String>;
 
 /// Returns a name that no other process in this directory has, and that sorts by time, behind that of a former one.
-fn new_name(unix_ms: i64, former: Option<&str>) -> String {
+pub(crate) fn new_name(unix_ms: i64, former: Option<&str>) -> String {
     let chance = uuid::Uuid::new_v4().as_u64_pair().0 as u32;
     let former_ms = former.and_then(|name| i64::from_str_radix(name.split('-').next()?, 16).ok());
     // A name that says a time no clock will reach is none of ours.

@@ -8,6 +8,7 @@ use super::worker::{Next, Work};
 use super::{Calls, FOLDS, MOVED, Shared, lifecycle, shared};
 use crate::disk;
 use crate::error::{Error, Result};
+use crate::journal::frame;
 use crate::journal::log::{Left, Wanted};
 use crate::journal::segment::{self, Segment, Tail};
 use crate::logging::log_at;
@@ -113,12 +114,7 @@ fn write_delayed(directory: &Directory) -> Result<()> {
     ensure_life(directory, &process)?;
     let taken = shared().log.take_delayed();
     if let Some((serial, frames)) = taken {
-        let path = directory.file(&Directory::log_name(&process, serial));
-        let temporary = path.with_extension("new");
-        let written = disk::in_folder(&temporary, |path| disk::write(path, &segment::sealed_bytes(&frames)).map(drop))
-            .and_then(|()| fs::rename(&temporary, &path).map_err(Error::io("rename", &path)));
-        if let Err(error) = written {
-            let _ = fs::remove_file(&temporary);
+        if let Err(error) = write_whole(directory, &process, serial, &frames) {
             shared().log.put_back(frames);
             return Err(error);
         }
@@ -127,6 +123,30 @@ fn write_delayed(directory: &Directory) -> Result<()> {
         FOLDS.wake();
     }
     Ok(())
+}
+
+/// Writes a segment at once.
+fn write_whole(directory: &Directory, process: &str, serial: u32, frames: &[u8]) -> Result<()> {
+    let path = directory.file(&Directory::log_name(process, serial));
+    let temporary = path.with_extension(segment::UNFINISHED);
+    let written = disk::in_folder(&temporary, |path| disk::write(path, &segment::sealed_bytes(frames)).map(drop))
+        .and_then(|()| fs::rename(&temporary, &path).map_err(Error::io("rename", &path)));
+    written.inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+/// Leaves the journal of a process that is gone.
+///
+/// # Errors
+///
+/// [`Error::Io`]; nothing is left then.
+pub fn write_journal<'a>(directory: &Directory, process: &str, ops: impl Iterator<Item = Op<'a>>) -> Result<()> {
+    let mut frames = Vec::new();
+    for op in ops {
+        frame::push(&mut frames, &postcard::to_stdvec(&op).expect("memory is the only limit of a Vec"));
+    }
+    write_whole(directory, process, 0, &frames)
 }
 
 /// Takes the lock of this process, if it isn't held: the program may close descriptors, and somebody may remove files.

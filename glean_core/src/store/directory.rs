@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use serde_json::{Map, Value as Json};
 
 use crate::error::{Error, Result};
+use crate::journal::segment::UNFINISHED;
 
 /// Ends the names of segments.
 const LOG_SUFFIX: &str = ".log";
@@ -109,6 +110,12 @@ impl Listing {
         let mut logs: Vec<LogFile> = self.0.iter().filter_map(|name| LogFile::named(name)).collect();
         logs.sort();
         logs
+    }
+
+    /// Returns the files that were to become segments, with the names of their processes.
+    pub fn unfinished(&self) -> impl Iterator<Item = (&str, &str)> {
+        let split = |name: &str| Some(name.strip_suffix(UNFINISHED)?.strip_suffix('.')?.rsplit_once('.')?.0.len());
+        self.0.iter().filter_map(move |name| Some((name.as_str(), &name[..split(name)?])))
     }
 
     /// Returns the names of the processes that have a lock here, living or not.

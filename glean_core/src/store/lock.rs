@@ -57,6 +57,18 @@ impl FileLock {
         }
     }
 
+    /// Removes the file of a lock that nobody holds. Who takes it at that moment finds out, and makes the file anew.
+    pub fn remove_if_free(path: &Path) {
+        if let Ok(Some(lock)) = open_exclusively(path, &mut OpenOptions::new()) {
+            // Windows removes no open file, and none that somebody else opened meanwhile.
+            #[cfg(unix)]
+            let _ = std::fs::remove_file(path);
+            drop(lock);
+            #[cfg(not(unix))]
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
     /// Tells whether it is held: the program may have closed the descriptor, and somebody may have removed the file.
     pub fn is_held(&self, path: &Path) -> bool {
         self.file.is_at(path)

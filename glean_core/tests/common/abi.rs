@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use glean_core::ffi::buffers::{GleanBuffer, glean_buffer_free};
 use glean_core::ffi::{
     activity::*, debug::*, dual_labeled_counter::*, experiments::*, facts::*, labeled::*, lifecycle::*, metric::*,
-    ping::*, recording::*, submitted::*, *,
+    ping::*, recording::*, submitted::*, upload::*, *,
 };
 
 const HEADER: &str = include_str!("../../include/glean.h");
@@ -155,7 +155,7 @@ pub fn functions() -> Vec<Function> {
     functions! { calls, (),
         glean_handle_client_active glean_handle_client_inactive glean_session_start glean_clear_attribution
         glean_clear_distribution glean_shutdown glean_finish glean_reset glean_fold glean_persist_ping_lifetime_data
-        glean_clear_stored_submitted_pings
+        glean_clear_stored_submitted_pings glean_upload_wake glean_upload_close
     }
     functions! { calls, (_),
         glean_counter_increment glean_metric_set_datetime_now glean_metric_refuse_value glean_metric_start
@@ -164,7 +164,7 @@ pub fn functions() -> Vec<Function> {
         glean_test_get_experimentation_id glean_test_get_attribution glean_test_get_distribution glean_set_test_mode
         glean_set_collection_enabled glean_set_dirty_flag glean_metric_destroy
         glean_ping_destroy glean_get_registered_ping_names glean_set_store_submitted_pings_enabled
-        glean_get_all_stored_submitted_pings
+        glean_get_all_stored_submitted_pings glean_upload_task_free glean_upload_peek glean_is_frozen
     }
     functions! { calls, (_, _),
         glean_counter_add glean_metric_add_to_denominator glean_metric_set_bool glean_metric_set_number glean_metric_stop
@@ -173,7 +173,7 @@ pub fn functions() -> Vec<Function> {
         glean_set_experiment_inactive
         glean_set_experimentation_id glean_update_attribution glean_update_distribution glean_initialize
         glean_set_app_channel glean_apply_server_knobs_config
-        glean_ping_set_enabled
+        glean_ping_set_enabled glean_upload_wait glean_upload_open
     }
     functions! { calls, (_, _, _),
         glean_metric_set_text glean_metric_set_object glean_metric_add_to_list glean_metric_set_list
@@ -181,11 +181,13 @@ pub fn functions() -> Vec<Function> {
         glean_set_debug_view_tag glean_set_source_tags
         glean_test_get_experiment_data glean_metric_new
         glean_metric_test_get_num_recorded_errors glean_ping_new glean_ping_submit
-        glean_get_stored_submitted_pings_by_name
+        glean_get_stored_submitted_pings_by_name glean_upload_next glean_purge
     }
-    functions! { calls, (_, _, _, _), glean_labeled_get glean_metric_test_get_value glean_submit_ping_by_name }
+    functions! { calls, (_, _, _, _),
+        glean_labeled_get glean_metric_test_get_value glean_submit_ping_by_name glean_inspect
+    }
     functions! { calls, (_, _, _, _, _), glean_submit_ping_by_name_sync }
-    functions! { calls, (_, _, _, _, _, _), glean_dual_labeled_counter_get glean_set_experiment_active }
+    functions! { calls, (_, _, _, _, _, _), glean_dual_labeled_counter_get glean_set_experiment_active glean_upload_report }
     functions! { calls, (_, _, _, _, _, _, _, _, _), glean_metric_set_datetime }
     let mut declared = declarations();
     let functions = calls
@@ -239,7 +241,7 @@ fn parse_parameter(text: &str, before: Option<Kind>) -> Parameter {
         "uint8_t" => Kind::Number(0, u8::MAX.into()),
         "const uint8_t *" => Kind::Text,
         "const int64_t *" => Kind::Samples,
-        "GleanBuffer *" if name == "buffer" => Kind::Buffer,
+        "GleanBuffer *" | "GleanUploadTask *" if !name.starts_with("out_") => Kind::Buffer,
         "GleanBuffer *" => Kind::OutBuffer,
         _ if c_type.ends_with('*') && name.starts_with("out_") => Kind::Out,
         _ => panic!("what is {text:?} for?"),
@@ -351,6 +353,7 @@ pub fn take_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     check(glean_reset());
+    check(glean_upload_close());
     log_messages();
     turn
 }

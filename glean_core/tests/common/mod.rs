@@ -164,6 +164,9 @@ pub struct Process {
     /// Says that it lives.
     pub life: Option<FileLock>,
     metrics: BTreeMap<String, Metric>,
+    /// Whether the disk took no file, and how many calls came since.
+    is_refused: bool,
+    skipped: u32,
 }
 
 impl Process {
@@ -177,15 +180,26 @@ impl Process {
     }
 
     /// Starts with a log that calls waited in.
-    pub fn start_from(mut log: Calls, settings: Settings, pings: Vec<PingDefinition>) -> Result<Process> {
+    pub fn start_from(log: Calls, settings: Settings, pings: Vec<PingDefinition>) -> Result<Process> {
+        Process::start_at(log, settings, pings, Moment::now(), None)
+    }
+
+    /// Starts at that time; `is_alone` says whether others live, if not the directory.
+    pub fn start_at(
+        mut log: Calls,
+        settings: Settings,
+        pings: Vec<PingDefinition>,
+        moment: Moment,
+        is_alone: Option<bool>,
+    ) -> Result<Process> {
         let data_dir = PathBuf::from(&settings.data_dir);
         let directory = Directory::new(&data_dir);
         directory.create()?;
         let name = new_name();
         let life = FileLock::acquire(&directory.process_lock(&name), patience())?;
         let is_free = |other: &str| FileLock::is_free(&directory.process_lock(other)).unwrap_or(false);
-        let is_alone = directory.list()?.processes().filter(|other| *other != name).all(is_free);
-        let moment = Moment::now();
+        let is_found_alone = directory.list()?.processes().filter(|other| *other != name).all(is_free);
+        let is_alone = is_alone.unwrap_or(is_found_alone);
         let mut context = Context::new(String::new(), settings, moment.clone());
         pings.into_iter().for_each(|ping| context.register_ping(ping));
         for operation in log.before_start.take_operations() {
@@ -195,7 +209,16 @@ impl Process {
         let start = process::new_start(&mut log, moment, is_alone);
         process::begin(&mut log, &name, start, false);
         let engine = Engine::new(&data_dir, &name);
-        let mut process = Process { log, engine, name, directory, life: Some(life), metrics: BTreeMap::new() };
+        let mut process = Process {
+            log,
+            engine,
+            name,
+            directory,
+            life: Some(life),
+            metrics: BTreeMap::new(),
+            is_refused: false,
+            skipped: 0,
+        };
         process.serve()?;
         Ok(process)
     }
@@ -208,8 +231,11 @@ impl Process {
     fn settle(&mut self, appended: Appended) -> Appended {
         match appended {
             Appended::AndWanted | Appended::Delayed => {
-                // The disk may take none.
-                let _ = self.serve();
+                // A disk that takes none isn't asked again with every call.
+                self.skipped = (self.skipped + 1) % if self.is_refused { 1000 } else { 1 };
+                if self.skipped == 0 {
+                    self.is_refused = self.serve().is_err();
+                }
                 if self.log.has_delayed() { Appended::Delayed } else { Appended::Yes }
             }
             appended => appended,

@@ -6,6 +6,7 @@ Nobody runs it. Each line with an ignore is a mistake; with `warn_unused_ignores
 from __future__ import annotations
 
 import datetime
+import importlib.resources
 import uuid
 from pathlib import Path
 from typing import Dict, List, Optional
@@ -53,6 +54,26 @@ from glean_py.metrics import (
     UrlMetricType,
     UuidMetricType,
 )
+from glean_py.net import BaseUploader, HttpClientUploader
+from glean_py.net.ping_upload_worker import CapablePingUploadRequest
+from glean_py.net.ping_uploader import UploadResult
+
+
+class OwnUploader(BaseUploader):
+    def upload(self, capable_request: CapablePingUploadRequest) -> UploadResult:
+        request = capable_request.capable(lambda capabilities: "os_name" in capabilities)
+        if request is None:
+            return UploadResult.INCAPABLE(0)
+        url: str = request.url
+        headers: Dict[str, str] = request.headers
+        print(url, headers, len(request.body))
+        return UploadResult.HTTP_STATUS(200)
+
+
+class OwnUploaderWithoutBase:
+    def upload(self, capable_request: CapablePingUploadRequest) -> UploadResult:
+        return UploadResult.RECOVERABLE_FAILURE(0)
+
 
 data = CommonMetricData(category="app", name="n", send_in_pings=["usage"], lifetime=Lifetime.PING, disabled=False)
 CommonMetricData("app", "n", ["usage"], Lifetime.PING, False)  # type: ignore[call-arg]
@@ -196,6 +217,11 @@ def use_pings_and_glean() -> None:
     )
     Configuration(max_events="100")  # type: ignore[arg-type]
     Configuration(unknown=1)  # type: ignore[call-arg]
+    Configuration(server_endpoint="https://server", shutdown_timeout_s=0.5, schedule_metrics_ping=True)
+    Configuration(ping_uploader=HttpClientUploader())
+    Configuration(ping_uploader=OwnUploader())
+    Configuration(ping_uploader=OwnUploaderWithoutBase())
+    Configuration(ping_uploader="https://server")  # type: ignore[arg-type]
     configuration.channel = "release"
     configuration.server_endpoint = "https://example.org"
     configuration.max_events = 5  # type: ignore[misc]
@@ -221,6 +247,9 @@ def use_pings_and_glean() -> None:
     tree = load_metrics(Path("metrics.yaml"), config={"allow_reserved": True})
     tree.app.starts.add()
     load_pings(["pings.yaml"]).usage.submit()
+    load_pings(importlib.resources.files("app") / "pings.yaml").usage.submit()
+    load_metrics([importlib.resources.files("app") / "metrics.yaml", Path("other.yaml")])
+    load_pings(5)  # type: ignore[arg-type]
     testing.reset_glean(application_id="app", application_version="1.0")
     names: List[str] = _uniffi.glean_get_registered_ping_names()
     _uniffi.glean_set_debug_view_tag(5)  # type: ignore[arg-type]

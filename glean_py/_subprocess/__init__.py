@@ -1,0 +1,1 @@
+"""What runs in processes that glean_py starts; nothing here is imported by programs."""

@@ -1,0 +1,193 @@
+"""The thread that sends pings: at most one in a process, and none while there is nowhere to send them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from time import monotonic
+
+from glean_py import _ffi
+from glean_py._util import native_thread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, List, Optional
+
+    from glean_py.config import Configuration
+
+# How long a thread may take that was told to stop. One that needs longer waits for a name server, or for an uploader of
+# the program that doesn't return; neither does harm when the interpreter ends.
+_JOIN_S = 0.05
+# How often it looks for what other processes left: forked ones that ended before they could send it, for example.
+_LOOK_MS = 600_000
+# How long the end of a program waits for a server that is quick, before a process of its own sends what is left.
+_MOMENT_S = 0.03
+
+
+class _UploadThread:
+    """A thread that sends what waits, sleeps in the core until there is more, and ends when it is told to."""
+
+    current: Optional[_UploadThread] = None
+    # What forks copied, with locks in whatever state.
+    copies: List[_UploadThread] = []
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.pid = os.getpid()
+        self._is_finishing = False
+        self._is_stopped = False
+        self._running = native_thread("allocate_lock")()
+
+    def start(self) -> bool:
+        """Start it; `False` if this process gets no thread any more."""
+        # Whatever thread imports it first is the main one for it, and the new thread would be.
+        import threading  # noqa: F401
+
+        self._running.acquire()
+        try:
+            _start_without_signals(self._run)
+        except RuntimeError:
+            # The interpreter ends, or the system has no more. What waits is sent by the next process.
+            self._running.release()
+            return False
+        return True
+
+    def finish(self, deadline: float) -> bool:
+        """Let it send what waits until `deadline`, then cut it off; return whether it ended.
+
+        Args:
+            deadline: on the clock of `monotonic`.
+        """
+        self._is_finishing = True
+        _ffi.lib.glean_upload_wake()
+        has_ended = False
+        try:
+            has_ended = self._running.acquire(True, max(0.0, deadline - monotonic()))
+        finally:
+            # Also when the user interrupts.
+            if not has_ended:
+                has_ended = self._stop()
+        return has_ended
+
+    def _stop(self) -> bool:
+        self._is_stopped = True
+        http_client = sys.modules.get("glean_py.net.http_client")
+        if http_client is not None:
+            http_client.current().stop()
+        _ffi.lib.glean_upload_wake()
+        return bool(self._running.acquire(True, _JOIN_S))
+
+    def _run(self) -> None:
+        try:
+            from glean_py.net import http_client, ping_upload_worker
+
+            http_client.current().start()
+            is_woken = _ffi.ffi.new("uint8_t *")
+            while not self._is_stopped:
+                task = ping_upload_worker.send_waiting(self.configuration, lambda: self._is_stopped)
+                _ffi.drain_log()
+                if self._is_finishing:
+                    break
+                _ffi.lib.glean_upload_wait(min(task.time, _LOOK_MS), is_woken)
+        except BaseException:
+            # Nobody else would hear of it, and `threading.excepthook` is the host program's.
+            _ffi.log_exception("no pings are sent any more, because of an error inside Glean, please report it")
+        finally:
+            self._running.release()
+
+
+def start(configuration: Configuration) -> None:
+    """Start the thread of this process; if it runs, let it look for work."""
+    thread = _UploadThread.current
+    if thread is not None and thread.pid == os.getpid() and thread.configuration is configuration:
+        _ffi.lib.glean_upload_wake()
+        return
+    if thread is not None:
+        _UploadThread.copies.append(thread)
+    thread = _UploadThread(configuration)
+    _UploadThread.current = thread if thread.start() else None
+
+
+def wake() -> None:
+    """Let the thread look for work."""
+    if _UploadThread.current is not None:
+        start(_UploadThread.current.configuration)
+
+
+def note_submission() -> None:
+    """See to it that this process has its thread: one that was forked starts it when it submits for the first time."""
+    thread = _UploadThread.current
+    if thread is not None and thread.pid != os.getpid():
+        start(thread.configuration)
+
+
+def end(data_dir: str, application_id: str, deadline: float, may_hand_over: bool) -> None:
+    """Send what waits until `deadline`, on the clock of `monotonic`, and end the thread of this process.
+
+    With `may_hand_over`, a process of its own sends what is left after a moment, where such a process can be started.
+    """
+    thread, _UploadThread.current = _UploadThread.current, None
+    if thread is None:
+        return
+    if thread.pid != os.getpid():
+        _UploadThread.copies.append(thread)
+        return
+    configuration = thread.configuration
+    may_hand_over = may_hand_over and _is_default_uploader(configuration)
+    if may_hand_over:
+        from glean_py import _process_dispatcher
+
+        may_hand_over = _process_dispatcher.find_python() is not None
+    has_ended = thread.finish(min(deadline, monotonic() + _MOMENT_S) if may_hand_over else deadline)
+    if not may_hand_over or not configuration.server_endpoint:
+        return
+    import json
+
+    out = _ffi.ffi.new("GleanBuffer *")
+    status = _ffi.lib.glean_upload_peek(out)
+    if not _ffi.is_status(status, _ffi.lib.GLEAN_OK):
+        return
+    found = json.loads(_ffi.take_text(out))
+    # What a thread that is still busy holds is given back when uploads are closed.
+    if found["is_exclusive_taken"] or not (found["waiting"] or not has_ended):
+        return
+    _ffi.finish(_ffi.lib.glean_upload_close())
+    from glean_py.net.ping_upload_worker import _process
+
+    settings = {
+        "server_endpoint": configuration.server_endpoint,
+        "max_pending_pings_count": configuration.max_pending_pings_count,
+        "max_pending_pings_directory_size": configuration.max_pending_pings_directory_size,
+    }
+    _process_dispatcher.ProcessDispatcher.start(_process, (data_dir, application_id, settings), cwd=data_dir)
+
+
+def _is_default_uploader(configuration: Configuration) -> bool:
+    """Return whether another process has the same uploader: the default one, which is described by its class."""
+    uploader = configuration._ping_uploader
+    if uploader is None:
+        return True
+    from glean_py.net.http_client import HttpClientUploader
+
+    return type(uploader) is HttpClientUploader
+
+
+# A thread causes these itself, so they have to reach it.
+_OWN_SIGNALS = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP")
+
+
+def _start_without_signals(function: Callable[[], None]) -> None:
+    """Start a thread that takes no signals: they are for the threads of the host program."""
+    import signal
+
+    start_new_thread = native_thread("start_new_thread")
+    if not hasattr(signal, "pthread_sigmask"):
+        # Windows has none that a thread could take.
+        start_new_thread(function, ())
+        return
+    own = {getattr(signal, name, 0) for name in _OWN_SIGNALS}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, set(range(1, 32)) - own)
+    try:
+        start_new_thread(function, ())
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,302 @@
+"""Sending what waits: the loop between the core, which says what is next, and the uploader of the program."""
+
+from __future__ import annotations
+
+import enum
+
+from glean_py import _ffi
+from glean_py._bases import Value
+from glean_py._json_text import flag, integer, optional, quote, to_object
+from glean_py.net import http_client
+from glean_py.net.http_client import HttpClientUploader
+from glean_py.net.ping_uploader import CapablePingUploadRequest, PingUploadRequest, UploadResult
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from typing import Any, Callable, Dict, List, Optional, Tuple, Type, Union
+
+    from glean_py._process_dispatcher import _SyncWorkWrapper
+    from glean_py.config import Configuration
+
+__all__ = ["CapablePingUploadRequest", "PingUploadWorker"]
+
+FOREVER_MS = 2**64 - 1
+"""What the core says when nothing changes by itself."""
+_AFTER_A_BREAK_MS = 60_000
+NO_ENDPOINT = "-"
+"""Stands for the server endpoint where none is needed, as for an uploader of the program's own."""
+_ERROR = 40
+
+
+class PingRequest(Value):
+    """A ping to be sent, as the core hands it out."""
+
+    def __init__(
+        self,
+        *,
+        document_id: str,
+        path: str,
+        body: Union[bytes, List[int]],
+        headers: Dict[str, str],
+        body_has_info_sections: bool,
+        ping_name: str,
+        uploader_capabilities: List[str],
+    ) -> None:
+        self.document_id = document_id
+        self.path = path
+        self.body = body
+        self.headers = headers
+        self.body_has_info_sections = body_has_info_sections
+        self.ping_name = ping_name
+        self.uploader_capabilities = uploader_capabilities
+
+
+class PingUploadTask(Value):
+    """What is to be done next: an object of one of the classes `UPLOAD`, `WAIT` and `DONE`."""
+
+    UPLOAD: Type[_Upload]
+    WAIT: Type[_Wait]
+    DONE: Type[_Done]
+
+    def is_upload(self) -> bool:
+        """Return whether there is a ping to send."""
+        return isinstance(self, _Upload)
+
+    def is_wait(self) -> bool:
+        """Return whether to ask again later."""
+        return isinstance(self, _Wait)
+
+    def is_done(self) -> bool:
+        """Return whether there is nothing to send."""
+        return isinstance(self, _Done)
+
+    is_UPLOAD = is_upload
+    is_WAIT = is_wait
+    is_DONE = is_done
+
+
+class _Upload(PingUploadTask):
+    def __init__(self, request: PingRequest) -> None:
+        self.request = request
+
+
+class _Wait(PingUploadTask):
+    """`time` is in milliseconds."""
+
+    def __init__(self, time: int) -> None:
+        self.time = time
+
+
+class _Done(PingUploadTask):
+    """`time` is in milliseconds: when there may be something to send without a new ping."""
+
+    def __init__(self, unused: int = 0, time: int = FOREVER_MS) -> None:
+        self.unused = unused
+        self.time = time
+
+
+PingUploadTask.UPLOAD, PingUploadTask.WAIT, PingUploadTask.DONE = _Upload, _Wait, _Done
+
+
+class UploadTaskAction(enum.Enum):
+    """Whether to ask for the next task after a result."""
+
+    NEXT = 0
+    END = 1
+
+
+def get_upload_task(endpoint: str) -> Union[_Upload, _Wait, _Done]:
+    """Return what is to be done next. A ping that is handed out is this process's until its result is reported.
+
+    Args:
+        endpoint: where pings are going; if it is empty, there is nothing to do.
+    """
+    task = _ffi.ffi.new("GleanUploadTask *")
+    server = endpoint.encode("utf-8", "replace")
+    try:
+        _ffi.finish(_ffi.lib.glean_upload_next(server, len(server), task))
+        if task.kind == _ffi.lib.GLEAN_UPLOAD_WAIT:
+            return _Wait(int(task.ms))
+        if task.kind != _ffi.lib.GLEAN_UPLOAD_SEND:
+            return _Done(0, int(task.ms) or FOREVER_MS)
+        path = _ffi.copy_bytes(task.url)[len(server) :].decode("utf-8")
+        return _Upload(
+            PingRequest(
+                document_id=_ffi.copy_bytes(task.document_id).decode("utf-8"),
+                path=path,
+                body=_ffi.copy_bytes(task.body),
+                headers=_from_json(task.headers),
+                body_has_info_sections=True,
+                ping_name=path.split("/")[3],
+                uploader_capabilities=_from_json(task.capabilities),
+            )
+        )
+    finally:
+        _ffi.lib.glean_upload_task_free(task)
+
+
+def process_ping_upload_response(document_id: str, result: UploadResult) -> UploadTaskAction:
+    """Tell the core what came of a ping, and return whether to go on."""
+    code, status, retry_after_ms = _describe(result)
+    name = document_id.encode()
+    is_over = _ffi.ffi.new("uint8_t *")
+    _ffi.finish(_ffi.lib.glean_upload_report(name, len(name), code, status, retry_after_ms, is_over))
+    return UploadTaskAction.END if is_over[0] else UploadTaskAction.NEXT
+
+
+def _describe(result: UploadResult) -> Tuple[int, int, int]:
+    """Return result, status and wanted pause in ms, as the core takes them."""
+    lib = _ffi.lib
+    if isinstance(result, UploadResult.HTTP_STATUS):
+        pause_s = result.retry_after_s
+        is_status = isinstance(result.code, int) and 0 <= result.code < 2**32
+        pause_ms = FOREVER_MS if pause_s is None else int(min(max(pause_s, 0), 10**9) * 1000)
+        return int(lib.GLEAN_UPLOAD_HTTP_STATUS), result.code if is_status else 0, pause_ms
+    codes: Dict[type, int] = {
+        UploadResult.UNRECOVERABLE_FAILURE: lib.GLEAN_UPLOAD_UNRECOVERABLE_FAILURE,
+        UploadResult.INCAPABLE: lib.GLEAN_UPLOAD_INCAPABLE,
+        UploadResult.DONE: lib.GLEAN_UPLOAD_STOPPED,
+    }
+    return codes.get(type(result), lib.GLEAN_UPLOAD_RECOVERABLE_FAILURE), 0, FOREVER_MS
+
+
+def _from_json(buffer: Any) -> Any:
+    import json
+
+    return json.loads(_ffi.copy_bytes(buffer).decode("utf-8"))
+
+
+def find_endpoint(configuration: Configuration) -> str:
+    """Return where pings are going now; empty if nowhere."""
+    endpoint = configuration.server_endpoint
+    if endpoint:
+        return str(endpoint)
+    return "" if isinstance(configuration.ping_uploader, HttpClientUploader) else NO_ENDPOINT
+
+
+def send_waiting(configuration: Configuration, is_stopped: Callable[[], bool]) -> Union[_Wait, _Done]:
+    """Send one ping after the other and return the first task that isn't an upload.
+
+    Endpoint and uploader are read anew for each ping.
+
+    Args:
+        configuration: says where to, and by which uploader.
+        is_stopped: asked before each ping; if true, `DONE` is returned.
+    """
+    try:
+        return _send_until_done(configuration, is_stopped)
+    finally:
+        http_client.current().rest()
+
+
+def _send_until_done(configuration: Configuration, is_stopped: Callable[[], bool]) -> Union[_Wait, _Done]:
+    while not is_stopped():
+        endpoint = find_endpoint(configuration)
+        task = get_upload_task(endpoint)
+        if not isinstance(task, _Upload):
+            if isinstance(task, _Wait) and task.time == 0:
+                continue
+            return task
+        request = PingUploadRequest(task.request, "" if endpoint is NO_ENDPOINT else endpoint)
+        result = _upload(configuration.ping_uploader, CapablePingUploadRequest(request))
+        if is_stopped() and isinstance(result, UploadResult.RECOVERABLE_FAILURE):
+            # The request was cut off, which says nothing about the server.
+            result = UploadResult.DONE(0)
+        if process_ping_upload_response(request.doc_id, result) is UploadTaskAction.END:
+            return _Done(0, _AFTER_A_BREAK_MS)
+    return _Done(0, FOREVER_MS)
+
+
+def _upload(uploader: Any, request: CapablePingUploadRequest) -> UploadResult:
+    """Let the uploader send a ping; what it does wrong is logged, and the ping stays."""
+    try:
+        result = (uploader.do_upload if hasattr(uploader, "do_upload") else uploader.upload)(request)
+    except BaseException:
+        # Also what would end a thread: this one is not the uploader's.
+        _ffi.log_exception("the ping uploader failed, and the ping stays")
+        return UploadResult.RECOVERABLE_FAILURE(0)
+    if not isinstance(result, UploadResult):
+        _ffi.log(_ERROR, f"the ping uploader returned {type(result).__name__}, not an UploadResult; the ping stays")
+        return UploadResult.RECOVERABLE_FAILURE(0)
+    return result
+
+
+class PingUploadWorker:
+    """Sends what waits. Programs need not call it: each ping is sent as soon as it was submitted."""
+
+    @classmethod
+    def process(cls, testing_mode: bool = False) -> None:
+        """Send what waits in the upload thread; with `testing_mode`, in this thread, before this returns."""
+        from glean_py import _upload_thread
+
+        if testing_mode:
+            cls._test_process_sync()
+        else:
+            _upload_thread.wake()
+
+    @classmethod
+    def _process(cls, testing_mode: bool = False) -> _SyncWorkWrapper:
+        """Send what waits in this thread, and return an object like a process that has done it."""
+        from glean_py._process_dispatcher import _SyncWorkWrapper
+
+        return _SyncWorkWrapper(cls._test_process_sync, ())
+
+    @classmethod
+    def _test_process_sync(cls) -> bool:
+        """Send what waits, in this thread; return whether nothing is left that could be sent now."""
+        from glean_py.glean import Glean
+
+        return send_waiting(Glean._configuration, lambda: False).is_done()
+
+
+def open_directory(
+    data_dir: Union[str, os.PathLike[str]], application_id: str, limits: Dict[str, Optional[int]], *, is_exclusive: bool
+) -> int:
+    """Get ready to send what waits in a directory, in a process where Glean doesn't run; return the status."""
+    import os
+
+    settings = to_object(
+        {
+            "data_dir": quote(os.path.abspath(os.fsdecode(data_dir))),
+            "application_id": quote(application_id),
+            "max_pending_pings_count": optional(_u64, limits.get("max_pending_pings_count")),
+            "max_pending_pings_directory_size": optional(_u64, limits.get("max_pending_pings_directory_size")),
+            "is_exclusive": flag(is_exclusive),
+        }
+    )
+    return int(_ffi.lib.glean_upload_open(settings, len(settings)))
+
+
+def _u64(number: int) -> str:
+    return integer(number, "u64")
+
+
+def _process(data_dir: str, application_id: str, configuration: Dict[str, Any]) -> bool:
+    """Send what waits in a directory, in a process of its own; return whether nothing is left to send now.
+
+    Args:
+        data_dir: the data directory of a Glean that has ended.
+        application_id: as for `Glean.initialize`.
+        configuration: `server_endpoint` and the limits of what may wait.
+    """
+    from time import monotonic
+
+    from glean_py.config import Configuration
+
+    # The process ends by force when its own deadline is over; by then a request that begins in time is done.
+    end = monotonic() + 30
+    opened = open_directory(data_dir, application_id, configuration, is_exclusive=True)
+    if not _ffi.is_status(opened, _ffi.lib.GLEAN_OK):
+        # Another process sends, or the directory is gone.
+        return False
+    sending = Configuration(server_endpoint=configuration["server_endpoint"])
+    woken = _ffi.ffi.new("uint8_t *")
+    try:
+        while True:
+            task = send_waiting(sending, lambda: monotonic() > end)
+            if not isinstance(task, _Wait) or monotonic() + task.time / 1000 > end:
+                return task.is_done()
+            _ffi.lib.glean_upload_wait(task.time, woken)
+    finally:
+        _ffi.finish(_ffi.lib.glean_upload_close())

@@ -1,0 +1,236 @@
+"""Forked processes send their own pings, over connections of their own, and none of their parent's twice."""
+
+import os
+import sys
+
+import fault_server
+import pytest
+from fault_server import FaultServer, answer, answer_late
+from upload_programs import PREPARE, accepted_ids, environment, finish_program, run_program, start_program, waiting_ids
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+
+FORK = """
+def fork(code, fork=os.fork):
+    child = fork()
+    if child == 0:
+        status = 99
+        try:
+            code()
+            status = 0
+        finally:
+            os._exit(status)
+    return child
+def wait_for(child):
+    assert os.waitpid(child, 0)[1] == 0, "the child failed"
+def is_sent():
+    return not files() and (data_dir / "pending_pings").exists()
+"""
+
+
+def run_forking(data_dir, server, code, **options):
+    """Run a program whose children have to end properly."""
+    return run_program(data_dir, server.endpoint, FORK + code, **options)
+
+
+def bare_fork():
+    """Return code that forks in C, without Python's hooks, as uWSGI does."""
+    return "import ctypes\nfork_in_c = ctypes.PyDLL(None).fork\n"
+
+
+FORKS = {"os.fork": "fork_in_c = os.fork\n", "in C": bare_fork()}
+
+
+@pytest.mark.parametrize("prepare", FORKS.values(), ids=list(FORKS))
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_a_forked_process_sends_what_it_submits(tmp_path, prepare, tls):
+    code = """
+start(allow_multiprocessing=False)
+custom.submit()
+wait_until(is_sent)
+def submit():
+    custom.submit()
+    wait_until(files)
+    wait_until(is_sent)
+for _ in range(2):
+    wait_for(fork(submit, fork_in_c))
+submit()
+"""
+    with FaultServer(tls=tls) as server:
+        run_forking(tmp_path, server, prepare + code)
+        assert len(accepted_ids(server)) == len(set(accepted_ids(server))) == 4
+
+
+def test_a_fork_in_the_middle_of_an_upload_sends_nothing_twice(tmp_path):
+    code = """
+start(allow_multiprocessing=False)
+custom.submit()
+sys.stdin.readline()
+def ids():
+    return {file.name.partition(".")[0] for file in files()}
+def submit():
+    before = ids()
+    custom.submit()
+    wait_until(lambda: ids() - before)
+    own = ids() - before
+    wait_until(lambda: not ids() & own)
+for _ in range(3):
+    wait_for(fork(submit))
+wait_until(is_sent)
+"""
+    with FaultServer(answer_late(3), answer(200), tls=True) as server:
+        program = start_program(tmp_path, server.endpoint, FORK + code)
+        server.wait_for(lambda server: server.requests)
+        program.stdin.write(b"go on\n")
+        program.stdin.flush()
+        finish_program(program)
+        assert len(accepted_ids(server)) == len(set(accepted_ids(server))) == 4
+
+
+def test_a_process_that_is_forked_before_anything_is_sent_sends(tmp_path):
+    code = """
+start(allow_multiprocessing=False)
+wait_for(fork(lambda: (custom.submit(), wait_until(files), wait_until(is_sent))))
+"""
+    with FaultServer() as server:
+        run_forking(tmp_path, server, code)
+        assert len(accepted_ids(server)) == 1
+
+
+def test_a_forked_process_that_ends_at_once_leaves_its_ping_to_others(tmp_path):
+    # As workers of RQ do.
+    code = """
+start(allow_multiprocessing=False)
+for _ in range(3):
+    wait_for(fork(custom.submit))
+"""
+    with FaultServer() as server:
+        run_forking(tmp_path, server, code)
+        run_program(tmp_path, server.endpoint, "start()\nGlean.shutdown()\ntime.sleep(0.2)")
+        run_program(tmp_path, server.endpoint, "start()\ncustom.submit()\nwait_until(lambda: not files())")
+    assert len(set(accepted_ids(server)) | set(waiting_ids(tmp_path))) == 4
+
+
+def test_a_forked_process_may_close_every_descriptor(tmp_path):
+    # As celery does. What is opened next gets the number of the parent's connection.
+    code = """
+start(allow_multiprocessing=False)
+custom.submit()
+wait_until(is_sent)
+def close_all():
+    os.closerange(3, 512)
+    mine = [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]
+    custom.submit()
+    wait_until(files)
+    wait_until(is_sent)
+    for descriptor in mine:
+        os.fstat(descriptor)
+wait_for(fork(close_all))
+"""
+    with FaultServer() as server:
+        run_forking(tmp_path, server, code)
+        assert len(set(accepted_ids(server))) == 2
+
+
+def test_a_forked_process_cannot_become_another_application(tmp_path):
+    code = """
+import logging
+logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(message)s")
+start()
+def become_another():
+    start("other-application")
+    custom.submit()
+    wait_until(files)
+    wait_until(is_sent)
+    start("glean-tests")
+    sys.stdout.flush()
+wait_for(fork(become_another))
+"""
+    with FaultServer() as server:
+        (line,) = run_forking(tmp_path, server, code).splitlines()
+        (request,) = server.accepted
+    assert line.startswith("WARNING initialize('other-application') changes nothing")
+    assert request.target.startswith("/submit/glean-tests/")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_processes_of_multiprocessing_send(tmp_path, method):
+    script = tmp_path / "program.py"
+    script.write_text(
+        PREPARE
+        + """
+import multiprocessing
+def submit(number):
+    start()
+    custom.submit()
+    wait_until(lambda: (data_dir / "pending_pings").exists())
+    return number
+if __name__ == "__main__":
+    if sys.argv[3] == "fork":
+        start()
+    with multiprocessing.get_context(sys.argv[3]).Pool(2) as pool:
+        print(sum(pool.map(submit, range(4))))
+        pool.close()
+        pool.join()
+    start()
+    Glean.shutdown()
+"""
+    )
+    import subprocess
+
+    with FaultServer() as server:
+        argv = [sys.executable, str(script), str(tmp_path / "data"), server.endpoint, method]
+        process = subprocess.Popen(argv, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert finish_program(process).split() == ["6"]
+        # A worker may end before its ping is made, or in the middle of sending it; the next start does what is left.
+        run_program(tmp_path / "data", server.endpoint, "start(shutdown_timeout_s=60, allow_multiprocessing=False)")
+        assert len(set(accepted_ids(server)) | set(waiting_ids(tmp_path / "data"))) == 4
+
+
+def test_a_fork_while_a_name_is_looked_up_starts_anew(tmp_path):
+    code = """
+import socket
+import threading
+real, is_asked, may_answer = socket.getaddrinfo, threading.Event(), threading.Event()
+def look_up(*arguments, **options):
+    if threading.main_thread().ident != os.getpid() and not is_asked.is_set():
+        is_asked.set()
+        may_answer.wait(60)
+    return real(*arguments, **options)
+socket.getaddrinfo = look_up
+start(allow_multiprocessing=False)
+custom.submit()
+is_asked.wait(60)
+def submit():
+    custom.submit()
+    wait_until(lambda: len(files()) > 1)
+    wait_until(lambda: len(files()) == 1)
+wait_for(fork(submit))
+may_answer.set()
+wait_until(is_sent)
+"""
+    with FaultServer() as server:
+        run_forking(tmp_path, server, code)
+        assert len(accepted_ids(server)) == len(set(accepted_ids(server))) == 2
+
+
+def test_under_gevent_the_upload_thread_is_a_thread(tmp_path):
+    pytest.importorskip("gevent", reason="gevent isn't installed")
+    code = """
+import gevent
+ticks = []
+def tick():
+    while True:
+        ticks.append(1)
+        gevent.sleep(0.01)
+gevent.spawn(tick)
+start(allow_multiprocessing=False, shutdown_timeout_s=0.2)
+custom.submit()
+gevent.sleep(0.5)
+print(len(ticks) > 5)
+"""
+    before = "from gevent import monkey; monkey.patch_all()\n"
+    with FaultServer(answer_late(0.2), fault_server.never_answer) as server:
+        process = start_program(tmp_path, server.endpoint, FORK + before + code)
+        assert finish_program(process).split() == ["True"]
+        assert len(accepted_ids(server)) == 1
