@@ -218,7 +218,7 @@ def wait_until(is_true, what, child=None, within_s=PATIENCE_S):
             child._fail(f"waited for {what}")
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {within_s:.0f} s" + (f"\n{child.errors()}" if child else ""))
-        time.sleep(0.01)
+        time.sleep(0.001)
 
 
 class Held:

@@ -162,7 +162,10 @@ def test_a_host_that_closes_all_descriptors_keeps_what_it_opens_then(tmp_path, e
 def test_a_host_without_standard_streams_gets_none_of_our_files_for_them(tmp_path):
     data_dir = tmp_path / "data"
     code = """
-    told = open(str(DATA_DIR.parent / "told"), "w")
+    import fcntl
+    lowest = os.open(str(DATA_DIR.parent / "told"), os.O_WRONLY | os.O_CREAT)
+    told = os.fdopen(fcntl.fcntl(lowest, fcntl.F_DUPFD, 10), "w")
+    os.close(lowest)
     initialize()
     counter.add(5)
     custom.submit()

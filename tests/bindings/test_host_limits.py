@@ -130,11 +130,17 @@ hear()
 """
 
 
+# Another process of the application, which does nothing.
+IDLE = "initialize()\ncounter.test_get_value()\nsay('started')\nhear()\n"
+
+
 @needs_linux("/proc")
 def test_a_backlog_is_published_in_bounded_memory_and_others_have_their_turn(tmp_path):
     data_dir = tmp_path / "data"
-    with start(data_dir, BACKLOG) as child:
+    # Somebody else has to be there to be considered.
+    with start(data_dir, BACKLOG) as child, start(data_dir, IDLE) as idle:
         child.hear()
+        idle.hear()
         with Held(data_dir):
             assert child.ask("submit") == "submitted"
             watched = Watched(child)
@@ -149,7 +155,7 @@ def test_a_backlog_is_published_in_bounded_memory_and_others_have_their_turn(tmp
         child.finish()
     assert watched.most < MEMORY_BYTES
     # Whoever wants the lock gets it long before all is done.
-    assert len({turn for turn in turns if 0 < turn < 400}) > 5
+    assert len({turn for turn in turns if 0 < turn < 400}) > 2
     assert total_sent(data_dir) == 400
 
 
@@ -208,7 +214,8 @@ def test_who_submits_faster_than_it_can_publish_leaves_room_for_others(tmp_path)
         own.add()
         say(own.test_get_value())
     """
-    with start(data_dir, busy) as child:
+    with start(data_dir, IDLE) as idle, start(data_dir, busy) as child:
+        idle.hear()
         assert child.hear() == "submitting"
         for _ in range(5):
             lock = Held(data_dir)
@@ -226,7 +233,7 @@ def test_children_that_end_hard_cost_no_descriptors(tmp_path):
     code = """
     initialize()
     counter.test_get_value()
-    for _ in range(300):
+    for _ in range(600):
         child = os.fork()
         if child == 0:
             counter.add()
@@ -247,9 +254,8 @@ def test_children_that_end_hard_cost_no_descriptors(tmp_path):
     with start(data_dir, FEW_DESCRIPTORS + dedent(code)) as child:
         assert child.hear() == "forked"
         assert child.ask("send") == "sent"
-        # The one ping that was submitted has the calls of all.
-        assert total_sent(data_dir) == 300
         child.finish()
+    assert count(data_dir) == 600
 
 
 @needs_limits

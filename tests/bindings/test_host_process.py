@@ -158,7 +158,9 @@ def test_generations_of_forks_inherit_nothing_but_the_last_one(tmp_path):
         if generation % 5 == 0:
             counter.test_get_value()
         if generation in (3, 29):
-            say(*inherited())
+            # Some are Glean's own and come and go.
+            looks = [(time.sleep(0.01), inherited())[1] for _ in range(100)]
+            say(min(look[0] for look in looks), min(look[1] for look in looks))
         child = os.fork()
         if child:
             status = os.waitpid(child, 0)[1]
@@ -166,7 +168,6 @@ def test_generations_of_forks_inherit_nothing_but_the_last_one(tmp_path):
             os._exit(status >> 8)
     """
     third, last = [[int(word) for word in line.split()] for line in run(data_dir, code)]
-    # A later one may be looked at in the middle of something.
     assert last[0] <= third[0] + 1
     assert last[1] <= third[1] + 1
     assert count(data_dir) == 30
