@@ -221,7 +221,7 @@ def wine_for(target: Target, machine: Machine) -> Part:
         return missing if target.wine_arch == "win64" else _with_wine(_wine32(machine))
     if target.wine_arch == "win64":
         return Part(f"this machine's, {_wine_version(machine)}")
-    if wine._has_wine32():
+    if wine.has_wine32():
         return Part(f"this machine's with its 32-bit half, {_wine_version(machine)}")
     return _wine32(machine)
 
@@ -266,7 +266,7 @@ def _may_unshare(machine: Machine) -> bool:
 
 def _wine_version(machine: Machine) -> str:
     try:
-        return wine._version(machine.ask, [])
+        return wine.version(machine.ask, [wine.machine_loader("win64")])
     except (StepError, IndexError):
         return "which does not say its version"
 

@@ -122,6 +122,8 @@ def _make(
     with clock.measure("audit"), report.step(f"audit {_names(targets)}"):
         for target in targets:
             audits[target] = audit_wheel(wheels[target], target, ws)
+    with clock.measure("wine"):
+        wine.prepare(targets, ws)
     for target in targets:
         own = _Clock(clock.seconds)
         with own.measure("wine"):

@@ -14,6 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ class Run(Protocol):
         check: bool = True,
         quiet: bool = False,
         split_stderr: bool = False,
-        discard: bool = False,
+        detached: bool = False,
         forward: bool = False,
         echo: bool = True,
         on_deadline: Optional[Callable[[], None]] = None,
@@ -80,7 +81,7 @@ def run(
     check: bool = True,
     quiet: bool = False,
     split_stderr: bool = False,
-    discard: bool = False,
+    detached: bool = False,
     forward: bool = False,
     echo: bool = True,
     on_deadline: Optional[Callable[[], None]] = None,
@@ -96,7 +97,8 @@ def run(
         check: raise on a non-zero exit status.
         quiet: do not pass its output on while it runs (the error still shows the last lines).
         split_stderr: keep standard error out of `Completed.stdout`; it is passed on and kept for the error.
-        discard: let its output go nowhere; for programs whose daemons would hold a pipe open for ever.
+        detached: let it write to a file that nobody waits for, read for the error alone; for programs whose daemons would
+            hold a pipe open for ever.
         forward: pass its two outputs on to ours of the same name, for a program that the user asked for.
         echo: print the command line first; questions about this machine are not worth a line.
         on_deadline: called after the process group was ended because of the deadline.
@@ -109,6 +111,7 @@ def run(
     words = [os.fspath(word) if isinstance(word, os.PathLike) else str(word) for word in argv]
     if echo:
         report.command(words)
+    sink = tempfile.TemporaryFile() if detached else None
     started = time.monotonic()
     try:
         process = subprocess.Popen(
@@ -116,7 +119,7 @@ def run(
             cwd=cwd,
             env=None if env is None else dict(env),
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            stdout=subprocess.DEVNULL if discard else subprocess.PIPE,
+            stdout=subprocess.PIPE if sink is None else sink,
             stderr=subprocess.PIPE if split_stderr or forward else subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=_die_with_parent if _prctl is not None else None,
@@ -161,6 +164,10 @@ def run(
         for reader in readers:
             reader.join(timeout=2.0)
     seconds = time.monotonic() - started
+    if sink is not None:
+        with sink:
+            sink.seek(0)
+            output.tail.extend(sink.read().decode("utf-8", "replace").splitlines())
     tail = list(output.tail)
     line = shlex.join(words)
     if late:

@@ -351,7 +351,7 @@ def _rust_wine(target: Target, ws: Workspace) -> LaneResult:
         done = cargo.test_crate(
             target,
             ws=ws,
-            runner_argv=warm.provider.argv(["wine"], ws.crate),
+            runner_argv=warm.provider.argv([warm.provider.loader], ws.crate),
             env=warm.env_changes(),
             arguments=["--no-fail-fast"],
             check=False,

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -25,7 +25,7 @@ from glean_steps.workspace import Stamp, Workspace
 PREFIX_TIMEOUT_S = 300.0
 ROOT_TIMEOUT_S = 1200.0
 END_TIMEOUT_S = 10.0
-_RECIPE = 4  # Raise it when what this module does to a prefix changes.
+_RECIPE = 5  # Raise it when what this module does to a prefix changes.
 
 # No offers to download Mono or Gecko, no menu entries, no debugger. Without WMI, because the query that
 # platform.uname() of Python 3.12 and later asks first ends in a function that Wine 8 lacks and never returns; refused,
@@ -86,11 +86,16 @@ class Provider:
     Attributes:
         name: how it came here, for tables.
         version: what it prints of itself, such as `wine-8.0`.
+        loader: the program that starts Windows programs of this architecture.
+        halves: which halves of Wine are installed there. A 64-bit prefix that was made without the 32-bit half has no
+            `syswow64`, and is another prefix than one that was made with it.
         root: a private system root that it lives in; None for the machine's own.
     """
 
     name: str
     version: str
+    loader: str = "wine"
+    halves: str = ""
     root: Optional[Path] = None
 
     def argv(self, command: Sequence[object], cwd: Path) -> List[object]:
@@ -118,7 +123,7 @@ class Wine:
         check: bool = True,
         quiet: bool = False,
         split_stderr: bool = False,
-        discard: bool = False,
+        detached: bool = False,
         forward: bool = False,
     ) -> runner.Completed:
         """Run a Windows program to its end; its exit status is the true one (modulo 256, as Wine passes it on).
@@ -133,30 +138,32 @@ class Wine:
         """
         where = cwd or Path.cwd()
         return runner.run(
-            self.provider.argv(["wine", *argv], where),
+            self.provider.argv([self.provider.loader, *argv], where),
             timeout_s=timeout_s,
             cwd=where,
             env=self.env(env),
             check=check,
             quiet=quiet,
             split_stderr=split_stderr,
-            discard=discard,
+            detached=detached,
             forward=forward,
             on_deadline=lambda: end_prefix(self.prefix),
         )
 
     def env(self, changes: Optional[Mapping[str, Optional[str]]] = None) -> Dict[str, str]:
         """Return the environment of a program in this prefix."""
-        return prefix_env(self.prefix, self.target, changes)
+        return prefix_env(self.provider, self.prefix, self.target, changes)
 
     def env_changes(self) -> Dict[str, str]:
         """Return the variables of this prefix, for a program of this machine that starts others."""
-        return _prefix_changes(self.prefix, self.target)
+        return _prefix_changes(self.provider, self.prefix, self.target)
 
 
-def _prefix_changes(prefix: Path, target: Target) -> Dict[str, str]:
+def _prefix_changes(provider: Provider, prefix: Path, target: Target) -> Dict[str, str]:
     """Return the variables of a prefix; a WINEDEBUG that the caller set wins."""
+    loader = {"WINELOADER": provider.loader} if os.path.isabs(provider.loader) else {}
     return {
+        **loader,
         "WINEPREFIX": str(prefix),
         "WINEARCH": target.wine_arch,
         "WINEDEBUG": os.environ.get("WINEDEBUG", "-all"),
@@ -170,11 +177,14 @@ def _prefix_changes(prefix: Path, target: Target) -> Dict[str, str]:
     }
 
 
-def prefix_env(prefix: Path, target: Target, changes: Optional[Mapping[str, Optional[str]]] = None) -> Dict[str, str]:
+def prefix_env(
+    provider: Provider, prefix: Path, target: Target, changes: Optional[Mapping[str, Optional[str]]] = None
+) -> Dict[str, str]:
     """Return the whole environment of a program in a prefix."""
     return runner.child_env(
         {
-            **_prefix_changes(prefix, target),
+            "WINELOADER": None,
+            **_prefix_changes(provider, prefix, target),
             # What belongs to the Python that runs the steps must not reach the Windows one.
             "PYTHONPATH": None,
             "PYTHONHOME": None,
@@ -228,14 +238,28 @@ def _last_words(error: StepError) -> str:
 def _machine_wine(ws: Workspace, run: runner.Run) -> Optional[Provider]:
     """This machine's Wine."""
     system.require([system.WINE], run=run)
-    return Provider("this machine's Wine", _version(run, []))
+    return _machine_provider("this machine's Wine", "win64", run)
 
 
 def _machine_wine32(ws: Workspace, run: runner.Run) -> Optional[Provider]:
     """This machine's Wine, where its 32-bit half is installed."""
-    if not _has_wine32():
+    if not has_wine32():
         return None
-    return Provider("this machine's Wine, 32-bit", _version(run, []))
+    return _machine_provider("this machine's Wine, 32-bit", "win32", run)
+
+
+def _machine_provider(name: str, wine_arch: str, run: runner.Run) -> Provider:
+    loader = machine_loader(wine_arch)
+    return Provider(name, version(run, [loader]), loader, "64+32" if has_wine32() else "64")
+
+
+def machine_loader(wine_arch: str) -> str:
+    """Return the machine's loader for an architecture.
+
+    Debian's `wine` is a script that starts the 32-bit loader as soon as one is installed, for 64-bit prefixes too.
+    """
+    found = system.find_program("wine64", ("/usr/lib/wine",)) if wine_arch == "win64" else None
+    return str(found or "wine")
 
 
 def _multiarch_wine32(ws: Workspace, run: runner.Run) -> Optional[Provider]:
@@ -260,9 +284,9 @@ def _multiarch_wine32(ws: Workspace, run: runner.Run) -> Optional[Provider]:
     # apt solves a conflict by removing packages; nobody asked for that.
     if trial.status == 0 and not any(line.startswith("Remv ") for line in trial.stdout.splitlines()):
         env = runner.child_env({"DEBIAN_FRONTEND": "noninteractive"})
-        done = run(install, timeout_s=900, check=False, env=env).status == 0 and _has_wine32()
+        done = run(install, timeout_s=900, check=False, env=env).status == 0 and has_wine32()
     if done:
-        return Provider("the distribution's wine32", _version(run, []))
+        return _machine_provider("this machine's Wine, 32-bit", "win32", run)
     report.say("  its i386 packages cannot be installed beside the amd64 ones now; going on without")
     if added:
         run(["dpkg", "--remove-architecture", "i386"], timeout_s=30, check=False)
@@ -285,8 +309,8 @@ def _private_wine32(ws: Workspace, run: runner.Run) -> Optional[Provider]:
         with workspace.lock(root.with_suffix(".lock"), "making the 32-bit Wine root"):
             if not (root / ".complete").exists():
                 _make_root(root, suite, run)
-    provider = Provider("private 32-bit root", "", root)
-    return Provider(provider.name, _version(run, provider.argv([], ws.root)), root)
+    provider = Provider("private 32-bit root", "", halves="32", root=root)
+    return replace(provider, version=version(run, provider.argv([provider.loader], ws.root)))
 
 
 def _make_root(root: Path, suite: str, run: runner.Run) -> None:
@@ -320,7 +344,7 @@ def _mirror(run: runner.Run) -> str:
     )
 
 
-def _has_wine32() -> bool:
+def has_wine32() -> bool:
     """Return whether the machine's Wine can run 32-bit programs: its i386 half, or a Wine that needs none."""
     patterns = (
         "/usr/lib/i386-linux-gnu/wine/i386-unix/ntdll.so",
@@ -330,9 +354,10 @@ def _has_wine32() -> bool:
     return shutil.which("wine") is not None and any(glob.glob(pattern) for pattern in patterns)
 
 
-def _version(run: runner.Run, argv: Sequence[object]) -> str:
+def version(run: runner.Run, loader: Sequence[object]) -> str:
+    """Return what a loader prints about its version, such as `wine-8.0`."""
     env = runner.child_env({"WINEDEBUG": "-all", "DISPLAY": None})
-    return run([*argv, "wine", "--version"], timeout_s=60, quiet=True, env=env).stdout.strip().splitlines()[-1].strip()
+    return run([*loader, "--version"], timeout_s=60, quiet=True, env=env).stdout.strip().splitlines()[-1].strip()
 
 
 def _boot_id() -> str:
@@ -354,13 +379,14 @@ _PROVIDERS: Dict[str, Tuple[Callable[[Workspace, runner.Run], Optional[Provider]
 def prefix_key(provider: Provider, target: Target) -> str:
     """Return the key over everything that shapes a prefix."""
     return workspace.fingerprint(
-        _RECIPE, provider.version, provider.name, target.triple, _OVERRIDES, _REGISTRY, _SHIM_C
+        *(_RECIPE, provider.version, provider.name, provider.loader, provider.halves),
+        *(target.triple, _OVERRIDES, _REGISTRY, _SHIM_C),
     )[:12]
 
 
 def ensure_prefix(target: Target, ws: Workspace, *, run: runner.Run = runner.run) -> Tuple[Provider, Path]:
     """Return a Wine and a finished prefix for the target, making what is missing."""
-    provider = _remembered_provider(target, ws, run)
+    provider = remembered_provider(target, ws, run)
     key = prefix_key(provider, target)
     prefix = ws.state / "prefix" / f"{target.arch}-{key}"
     if (prefix / ".complete").exists() and (prefix / "system.reg").exists():
@@ -379,7 +405,15 @@ def ensure_prefix(target: Target, ws: Workspace, *, run: runner.Run = runner.run
     return provider, prefix
 
 
-def _remembered_provider(target: Target, ws: Workspace, run: runner.Run) -> Provider:
+def prepare(targets: Sequence[Target], ws: Workspace, *, run: runner.Run = runner.run) -> None:
+    """Install or make the Wine of every target before the first prefix is made, since installing one half of a machine's
+    Wine changes what a prefix for the other half holds.
+    """
+    for target in targets:
+        remembered_provider(target, ws, run)
+
+
+def remembered_provider(target: Target, ws: Workspace, run: runner.Run) -> Provider:
     """Return the provider found earlier while the programs it is made of are unchanged; asking them takes a second."""
     stamp = Stamp(ws.state / "stamps" / f"wine-{target.arch}.json")
     key = workspace.fingerprint(_RECIPE, identity(), str(ws.cache))
@@ -387,12 +421,12 @@ def _remembered_provider(target: Target, ws: Workspace, run: runner.Run) -> Prov
     if facts and stamp.is_current(key):
         root = Path(facts["root"]) if facts.get("root") else None
         if root is None or (root / ".complete").exists():
-            return Provider(facts["name"], facts["version"], root)
+            return Provider(facts["name"], facts["version"], facts["loader"], facts["halves"], root)
     provider = provider_for(target, ws, run=run)
     # Making the provider may have installed a Wine, so the key is taken again.
     stamp.write(
         workspace.fingerprint(_RECIPE, identity(), str(ws.cache)),
-        facts={"name": provider.name, "version": provider.version, "root": str(provider.root or "")},
+        facts={**asdict(provider), "root": str(provider.root or "")},
     )
     return provider
 
@@ -401,11 +435,12 @@ def identity() -> List[object]:
     """Return what tells one installed Wine from another, from file attributes alone."""
     found = shutil.which("wine")
     names = [found, "/var/lib/dpkg/info/libwine:amd64.list", "/var/lib/dpkg/info/libwine:i386.list"]
+    names.append(machine_loader("win64"))
     return [(name, os.stat(name).st_mtime_ns) for name in names if name and os.path.exists(name)]
 
 
 def _fill_prefix(provider: Provider, target: Target, prefix: Path, run: runner.Run) -> None:
-    env = prefix_env(prefix, target)
+    env = prefix_env(provider, prefix, target)
     timeout_s = runner.deadline(PREFIX_TIMEOUT_S)
 
     def wine(*argv: object) -> None:
@@ -414,11 +449,11 @@ def _fill_prefix(provider: Provider, target: Target, prefix: Path, run: runner.R
             timeout_s=timeout_s,
             env=env,
             cwd=prefix,
-            discard=True,
+            detached=True,
             on_deadline=lambda: end_prefix(prefix),
         )
 
-    wine("wine", "wineboot", "-i")
+    wine(provider.loader, "wineboot", "-i")
     system_folder = prefix / "drive_c" / "windows" / "system32"
     if not system_folder.is_dir():
         raise CommandFailedError(
@@ -426,7 +461,7 @@ def _fill_prefix(provider: Provider, target: Target, prefix: Path, run: runner.R
         )
     settings = prefix / "settings.reg"
     settings.write_text(_REGISTRY)
-    wine("wine", "regedit", "/S", windows_path(settings))
+    wine(provider.loader, "regedit", "/S", windows_path(settings))
     if needs_shim(prefix):
         _build_shim(target, system_folder / "bcryptprimitives.dll", run)
     # The registry is written out when the server ends, and a prefix is finished when it is on disk.
@@ -477,9 +512,9 @@ def session(target: Target, ws: Workspace, *, run: runner.Run = runner.run) -> I
     wine = Wine(provider, prefix, target)
     try:
         env = wine.env()
-        run(provider.argv(["wineserver", "-p"], prefix), timeout_s=60, env=env, cwd=prefix, discard=True)
+        run(provider.argv(["wineserver", "-p"], prefix), timeout_s=60, env=env, cwd=prefix, detached=True)
         # Wine's services start with the first program and keep its output open, so that one writes nowhere.
-        wine.run(["cmd", "/c", "exit"], timeout_s=runner.deadline(120), cwd=prefix, discard=True)
+        wine.run(["cmd", "/c", "exit"], timeout_s=runner.deadline(120), cwd=prefix, detached=True)
         _warm[str(prefix)] = wine
         yield wine
     finally:

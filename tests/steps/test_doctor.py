@@ -68,7 +68,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
         monkeypatch.setattr(system, "_choose", lambda tool, run: tool.packages[0])
         monkeypatch.setattr(toolchain, "_find_compilers", lambda ws, run: (found, [] if rust else ["rustc is 1.60"]))
         monkeypatch.setattr(interpreters, "find_all", lambda *, run=runner.run: cpythons)
-        monkeypatch.setattr(wine, "_has_wine32", lambda: wine32)
+        monkeypatch.setattr(wine, "has_wine32", lambda: wine32)
         monkeypatch.setattr(doctor, "_may_unshare", lambda machine: unshare)
 
     return make_up

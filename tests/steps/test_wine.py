@@ -53,7 +53,7 @@ class Recorder:
                     raise CommandFailedError(f"{words[0]} failed", why=line, status=answer)
                 return Completed(words, answer, "", 0.0)
             return Completed(words, 0, answer, 0.0)
-        return Completed(words, 0, "wine-9.9\n" if line.endswith("wine --version") else "", 0.0)
+        return Completed(words, 0, "wine-9.9\n" if line.endswith(" --version") else "", 0.0)
 
 
 # --- which Wine -------------------------------------------------------------------------------------------------------
@@ -62,25 +62,26 @@ class Recorder:
 @pytest.fixture
 def debian_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A Debian machine with a 64-bit Wine alone, where this process may do everything."""
-    monkeypatch.setattr(wine, "_has_wine32", lambda: False)
+    monkeypatch.setattr(wine, "has_wine32", lambda: False)
     monkeypatch.setattr(system, "is_root", lambda: True)
     monkeypatch.setattr(system, "why_not_installed", lambda: "")
     monkeypatch.setattr(system, "find", lambda tool: Path("/bin") / tool.name)
+    monkeypatch.setattr(system, "find_program", lambda name, folders=(): Path("/bin") / name)
     monkeypatch.setattr(system, "os_release", lambda: {"ID": "debian", "VERSION_CODENAME": "bookworm"})
 
 
 @pytest.mark.usefixtures("debian_root")
 def test_64_bit_programs_run_in_this_machines_wine(ws: Workspace) -> None:
     run = Recorder()
-    assert wine.provider_for(AMD64, ws, run=run) == Provider("this machine's Wine", "wine-9.9")
-    assert run.calls == ["wine --version"]
+    assert wine.provider_for(AMD64, ws, run=run) == Provider("this machine's Wine", "wine-9.9", "/bin/wine64", "64")
+    assert run.calls == ["/bin/wine64 --version"]
 
 
 @pytest.mark.usefixtures("debian_root")
 def test_32_bit_programs_run_in_this_machines_wine_where_its_32_bit_half_is_installed(
     ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wine, "_has_wine32", lambda: True)
+    monkeypatch.setattr(wine, "has_wine32", lambda: True)
     run = Recorder()
     assert wine.provider_for(WIN32, ws, run=run).name == "this machine's Wine, 32-bit"
     assert run.calls == ["wine --version"], "nothing is installed that is not needed"
@@ -91,7 +92,7 @@ def test_a_missing_32_bit_half_is_installed_where_the_distribution_can(
     ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed: list[bool] = []
-    monkeypatch.setattr(wine, "_has_wine32", lambda: bool(installed))
+    monkeypatch.setattr(wine, "has_wine32", lambda: bool(installed))
 
     def install(words: list[str]) -> str:
         if "--simulate" not in words:
@@ -99,7 +100,7 @@ def test_a_missing_32_bit_half_is_installed_where_the_distribution_can(
         return "Inst libwine:i386\n"
 
     run = Recorder({"apt-get install": install})
-    assert wine.provider_for(WIN32, ws, run=run).name == "the distribution's wine32"
+    assert wine.provider_for(WIN32, ws, run=run) == Provider("this machine's Wine, 32-bit", "wine-9.9", "wine", "64+32")
     assert "dpkg --add-architecture i386" in run.calls
     assert "dpkg --remove-architecture i386" not in run.calls
 
@@ -201,12 +202,12 @@ def test_a_wine_that_was_found_is_remembered_until_another_is_installed(
     program.write_text("")
     monkeypatch.setenv("PATH", str(program.parent))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    first, second, third = Recorder(), Recorder(), Recorder({"wine --version": "wine-10.0\n"})
-    found = wine._remembered_provider(AMD64, ws, first)
-    assert wine._remembered_provider(AMD64, ws, second) == found and second.calls == []
+    first, second, third = Recorder(), Recorder(), Recorder({"/bin/wine64 --version": "wine-10.0\n"})
+    found = wine.remembered_provider(AMD64, ws, first)
+    assert wine.remembered_provider(AMD64, ws, second) == found and second.calls == []
     os.utime(program, (1, 1))
-    wine._remembered_provider(AMD64, ws, third)
-    assert third.calls == ["wine --version"]
+    wine.remembered_provider(AMD64, ws, third)
+    assert third.calls == ["/bin/wine64 --version"]
 
 
 def test_a_prefix_is_named_after_everything_that_shapes_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,11 +217,26 @@ def test_a_prefix_is_named_after_everything_that_shapes_it(monkeypatch: pytest.M
     seen.append(wine.prefix_key(provider, WIN32))
     seen.append(wine.prefix_key(replace(provider, version="wine-9.0"), AMD64))
     seen.append(wine.prefix_key(replace(provider, name="another"), AMD64))
+    seen.append(wine.prefix_key(replace(provider, loader="/usr/lib/wine/wine64"), AMD64))
+    seen.append(wine.prefix_key(replace(provider, halves="64+32"), AMD64))
     for name, value in (("_REGISTRY", "REGEDIT4\n"), ("_SHIM_C", "int x;"), ("_RECIPE", 99)):
         with monkeypatch.context() as inner:
             inner.setattr(wine, name, value)
             seen.append(wine.prefix_key(provider, AMD64))
     assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.usefixtures("debian_root")
+def test_a_32_bit_half_that_is_installed_later_makes_another_64_bit_prefix_and_keeps_its_loader(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's `wine` starts the 32-bit loader from then on, which ends with 53 in a prefix without syswow64."""
+    before = wine.provider_for(AMD64, ws, run=Recorder())
+    monkeypatch.setattr(wine, "has_wine32", lambda: True)
+    after = wine.provider_for(AMD64, ws, run=Recorder())
+    assert before.loader == after.loader == "/bin/wine64"
+    assert wine.prefix_key(before, AMD64) != wine.prefix_key(after, AMD64)
+    assert wine.prefix_env(after, Path("/p"), AMD64)["WINELOADER"] == "/bin/wine64"
 
 
 # --- the environment --------------------------------------------------------------------------------------------------
@@ -230,7 +246,7 @@ def test_a_program_can_open_no_window_and_no_python_setting_reaches_it(monkeypat
     for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
         monkeypatch.setenv(name, "/here")
     monkeypatch.setenv("DISPLAY", ":0")
-    env = wine.prefix_env(Path("/p"), WIN32, {"MORE": "1", "HOME": None})
+    env = wine.prefix_env(Provider("Wine", "1"), Path("/p"), WIN32, {"MORE": "1", "HOME": None})
     assert env["WINEPREFIX"] == "/p" and env["WINEARCH"] == "win32"
     assert env["DISPLAY"] == "" and env["WAYLAND_DISPLAY"] == "" and env["MORE"] == "1"
     assert not {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "HOME"} & set(env)
@@ -238,9 +254,9 @@ def test_a_program_can_open_no_window_and_no_python_setting_reaches_it(monkeypat
 
 def test_what_the_caller_wants_to_see_of_wine_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WINEDEBUG", raising=False)
-    assert wine.prefix_env(Path("/p"), AMD64)["WINEDEBUG"] == "-all"
+    assert wine.prefix_env(Provider("Wine", "1"), Path("/p"), AMD64)["WINEDEBUG"] == "-all"
     monkeypatch.setenv("WINEDEBUG", "+loaddll")
-    assert wine.prefix_env(Path("/p"), AMD64)["WINEDEBUG"] == "+loaddll"
+    assert wine.prefix_env(Provider("Wine", "1"), Path("/p"), AMD64)["WINEDEBUG"] == "+loaddll"
 
 
 def test_a_path_is_written_as_windows_programs_read_it() -> None:
@@ -474,7 +490,7 @@ def test_a_rust_program_starts_and_without_the_shim_it_does_not(
 
 @pytest.fixture
 def remembered(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    monkeypatch.setattr(wine, "_remembered_provider", lambda target, ws, run: Provider("Wine", "wine-9.9"))
+    monkeypatch.setattr(wine, "remembered_provider", lambda target, ws, run: Provider("Wine", "wine-9.9"))
     return ws
 
 
@@ -536,12 +552,12 @@ def test_a_session_ends_everything_when_its_block_fails_and_replaces_what_a_kill
     copy = own.state / "prefix" / prefix.name
     copy.parent.mkdir(parents=True)
     subprocess.run(["cp", "--archive", "--reflink=auto", prefix, copy], check=True)
-    env = {**wine.prefix_env(copy, AMD64), windows.MARK: windows.RUN}
+    env = {**wine.prefix_env(sessions["amd64"].provider, copy, AMD64), windows.MARK: windows.RUN}
     subprocess.run(["wineserver", "-p"], env=env, check=True, timeout=60)
     (left,) = wine.processes(copy)
     with pytest.raises(StepError), wine.session(AMD64, own) as session:
         assert session.prefix == copy and left not in wine.processes(copy)
-        session.run(["cmd", "/c", "start", "/b", "ping", "-n", "600", "127.0.0.1"], timeout_s=60, discard=True)
+        session.run(["cmd", "/c", "start", "/b", "ping", "-n", "600", "127.0.0.1"], timeout_s=60, detached=True)
         assert len(wine.processes(copy)) > 1
         raise StepError("the block failed")
     assert wine.processes(copy) == []
