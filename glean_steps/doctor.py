@@ -301,10 +301,8 @@ def _from_zip(row: PythonRow, target: Target, machine: Machine) -> Part:
     download = pins.embeddable(row, target.arch, machine.pins)
     if download is None:
         return Part("", why="no hash of its embeddable zip is pinned")
-    # One that has no SHA-256 is trusted only for the signatures inside it.
-    signed = () if download.algorithm == "sha256" else tuple(system.missing([system.OSSLSIGNCODE]))
     if (machine.ws.cache / "downloads" / download.digest / download.name).is_file():
-        return Part("zip in the cache", missing=signed)
+        return Part("zip in the cache")
     if fetch.is_offline():
         return Part("", why="GLEAN_OFFLINE is set and its zip is not in the cache")
     host = urlsplit(download.url).netloc
@@ -312,7 +310,7 @@ def _from_zip(row: PythonRow, target: Target, machine: Machine) -> Part:
         windows_python._refuse_known_unreachable(download.url, machine.ws)
     except DownloadError:
         return Part("", why=f"{host} was out of reach within the last ten minutes")
-    return Part(f"zip, if {host} is in reach", missing=signed)
+    return Part(f"zip, if {host} is in reach")
 
 
 def _from_runtime(row: PythonRow, target: Target, machine: Machine) -> Part:

@@ -6,7 +6,6 @@ verified again whenever it is used.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import time
@@ -32,14 +31,12 @@ class Download:
     Attributes:
         name: its file name.
         url: where it is.
-        digest: its hash in hexadecimal.
-        algorithm: the hash's name in hashlib; only `sha256` is trusted alone.
+        digest: its SHA-256 in hexadecimal.
     """
 
     name: str
     url: str
     digest: str
-    algorithm: str = "sha256"
 
 
 @dataclass(frozen=True)
@@ -88,10 +85,10 @@ def cached(download: Download, cache: Path) -> Optional[Path]:
     path = _cache_path(download, cache)
     if not path.is_file():
         return None
-    found = file_digest(path, download.algorithm)
+    found = workspace.file_sha256(path)
     if found == download.digest:
         return path
-    report.say(f"{path} is damaged ({download.algorithm} {found}); it will be fetched again")
+    report.say(f"{path} is damaged (SHA-256 {found}); it will be fetched again")
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -124,17 +121,17 @@ def fetch(download: Download, cache: Path, *, patient: Optional[Patience] = None
             return again
         continued = part.exists()
         fetch_into(download, part, patient or patience())
-        found = file_digest(part, download.algorithm)
+        found = workspace.file_sha256(part)
         if found != download.digest and continued:
             report.say(f"  {download.name}: what an earlier run left was not the start of it; fetching all of it")
             part.unlink()
             fetch_into(download, part, patient or patience())
-            found = file_digest(part, download.algorithm)
+            found = workspace.file_sha256(part)
         if found != download.digest:
             part.unlink()
             raise WrongHashError(
                 f"{download.name} is not the file that was pinned",
-                why=f"{download.url} has {download.algorithm} {found}, pinned is {download.digest}",
+                why=f"{download.url} has SHA-256 {found}, pinned is {download.digest}",
                 fix="do not use it; if the new file is right, renew the pin with `invoke pins`",
             )
         try:
@@ -146,14 +143,6 @@ def fetch(download: Download, cache: Path, *, patient: Optional[Patience] = None
 
 def _cache_path(download: Download, cache: Path) -> Path:
     return cache / "downloads" / download.digest / download.name
-
-
-def file_digest(path: Path, algorithm: str) -> str:
-    digest = hashlib.new(algorithm)
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class _Retry(Exception):

@@ -30,7 +30,6 @@ class PythonRow:
     Attributes:
         version: the full version.
         sha256: hash of the embeddable zip, by architecture.
-        md5: a weaker hash, used together with the signature of what is inside, by architecture.
         runtime: the wheel that carries the same minor version's signed runtime, by architecture.
         runtime_version: the exact version of that runtime.
         get_pip: path of get-pip.py below its mirror, and its SHA-256; None where none can be pinned.
@@ -39,7 +38,6 @@ class PythonRow:
 
     version: str
     sha256: Mapping[str, str]
-    md5: Mapping[str, str]
     runtime: Mapping[str, WheelPin]
     runtime_version: str
     get_pip: Optional[Tuple[str, str]]
@@ -107,7 +105,6 @@ def _row(item: Mapping[str, Any], raw: Mapping[str, Any]) -> PythonRow:
     return PythonRow(
         version=item["version"],
         sha256=item.get("sha256", {}),
-        md5=item.get("md5", {}),
         runtime={
             arch: WheelPin(raw["runtime"]["project"], raw["runtime"]["version"], sha256)
             for arch, sha256 in runtime.items()
@@ -145,8 +142,6 @@ def embeddable(row: PythonRow, arch: str, pins: Pins) -> Optional[Download]:
     url = f"{base.rstrip('/')}/{row.version}/{name}"
     if arch in row.sha256:
         return Download(name, url, row.sha256[arch])
-    if arch in row.md5:
-        return Download(name, url, row.md5[arch], algorithm="md5")
     return None
 
 

@@ -121,7 +121,7 @@ def check_files(table: Pins, patient: Optional[Patience] = None) -> List[Finding
 
 
 def _check_file(name: str, download: Download, unreachable: Dict[str, str], patient: Optional[Patience]) -> Finding:
-    pinned = f"{download.algorithm} {download.digest}"
+    pinned = f"sha256 {download.digest}"
     host = urlsplit(download.url).netloc
     if host in unreachable:
         return Finding(name, pinned, "", f"kept: {unreachable[host]}")
@@ -134,9 +134,9 @@ def _check_file(name: str, download: Download, unreachable: Dict[str, str], pati
                 return Finding(name, pinned, "", f"kept: {error.why}")
             unreachable[host] = f"out of reach ({host})"
             return Finding(name, pinned, "", f"kept: {unreachable[host]}")
-        found = fetch.file_digest(file, download.algorithm)
+        found = workspace.file_sha256(file)
     if found != download.digest:
-        return Finding(name, pinned, f"{download.algorithm} {found}", "CHANGED", alarm=True)
+        return Finding(name, pinned, f"sha256 {found}", "CHANGED", alarm=True)
     return Finding(name, pinned, "the same", "right")
 
 

@@ -97,8 +97,7 @@ def run(
         check: raise on a non-zero exit status.
         quiet: do not pass its output on while it runs (the error still shows the last lines).
         split_stderr: keep standard error out of `Completed.stdout`; it is passed on and kept for the error.
-        detached: let it write to a file that nobody waits for, read for the error alone; for programs whose daemons would
-            hold a pipe open for ever.
+        detached: let it write to a file, read for the error alone; for programs whose daemons would hold a pipe open.
         forward: pass its two outputs on to ours of the same name, for a program that the user asked for.
         echo: print the command line first; questions about this machine are not worth a line.
         on_deadline: called after the process group was ended because of the deadline.

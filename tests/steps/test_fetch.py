@@ -157,14 +157,6 @@ def test_a_damaged_file_in_the_cache_is_noticed_and_fetched_again(
     assert f"{path} is damaged" in capsys.readouterr().err
 
 
-def test_another_hash_than_sha256_is_checked_by_its_own_algorithm(server: Server, cache: Path) -> None:
-    digest = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
-    download = Download("file.bin", f"{server.url}/file.bin", digest, algorithm="md5")
-    assert fetch.fetch(download, cache, patient=QUICK).read_bytes() == CONTENT
-    with pytest.raises(WrongHashError, match="md5"):
-        fetch.fetch(Download("other.bin", download.url, "0" * 32, "md5"), cache, patient=QUICK)
-
-
 def test_threads_that_want_the_same_file_fetch_it_once(server: Server, cache: Path) -> None:
     meeting = threading.Barrier(4)
     found: list[bytes] = []

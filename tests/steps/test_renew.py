@@ -83,9 +83,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     thread.join()
 
 
-def write_pins(folder: Path, base: str, *, md5: bool = False) -> Path:
+def write_pins(folder: Path, base: str) -> Path:
     """Write a small file of pins: two Pythons, comments in places where an editor of the file must not lose them."""
-    hashed = f'md5.amd64 = "{hashlib.md5(ZIP).hexdigest()}"' if md5 else f'sha256.amd64 = "{sha256(ZIP)}"'
+    hashed = f'sha256.amd64 = "{sha256(ZIP)}"'
     path = folder / "pins.toml"
     path.write_text(
         f"""# A comment at the top.
@@ -186,14 +186,6 @@ def test_a_file_that_changed_under_its_name_is_an_alarm_with_both_hashes(
     assert sha256(b"something else") in caught.value.why
     assert "CHANGED" in capsys.readouterr().out
     assert path.read_bytes() == before, "an alarm writes nothing, not even what is unrelated to it"
-
-
-def test_an_md5_pin_is_compared_by_md5(ws: Workspace, tmp_path: Path, server: Server) -> None:
-    path = write_pins(tmp_path, server.url, md5=True)
-    assert renewed(ws, path, Index())["python-3.7.9-embed-amd64.zip"].verdict == "right"
-    server.files["/3.7.9/python-3.7.9-embed-amd64.zip"] = b"something else"
-    with pytest.raises(WrongHashError, match="not what their servers have"):
-        renewed(ws, path, Index())
 
 
 @pytest.mark.parametrize("requirement", ["carrier==1.0", "pip==24.0"])

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import windows
 
-from glean_steps import authenticode, interpreters, pins, runner, windows_python, wine, workspace
+from glean_steps import interpreters, pins, runner, windows_python, wine, workspace
 from glean_steps.errors import (
     CommandFailedError,
     DownloadError,
@@ -179,16 +179,13 @@ def pin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pin:
     """Write a pins.toml of the test's own with one row and let the steps read that one."""
     original = pins.load
 
-    def write(
-        sha256: str = "", *, md5: str = "", get_pip: str = "", runtime: str = "", pip: WheelPin = ROW.pip
-    ) -> PythonRow:
+    def write(sha256: str = "", *, get_pip: str = "", runtime: str = "", pip: WheelPin = ROW.pip) -> PythonRow:
         rows = [
             f'default_python = "{VERSION}"',
             *('[mirrors]\npython = "http://192.0.2.1/"', 'get_pip = "http://192.0.2.1/"'),
             '[runtime]\nproject = "panda3d"\nversion = "1.10.16"',
             f'[[python]]\nversion = "{VERSION}"',
             *([f'sha256.amd64 = "{sha256}"'] if sha256 else []),
-            *([f'md5.amd64 = "{md5}"'] if md5 else []),
             *([f'runtime.version = "{VERSION}"\nruntime.amd64 = "{runtime}"'] if runtime else []),
             *([f'get_pip.path = "pip/3.7/get-pip.py"\nget_pip.sha256 = "{get_pip}"'] if get_pip else []),
             f'pip.version = "{pip.version}"\npip.sha256 = "{pip.sha256}"',
@@ -288,30 +285,6 @@ def test_a_python_without_any_hash_is_refused_and_its_server_not_asked(ws: Works
     with pytest.raises(DownloadError, match=f"no Windows Python {re.escape(VERSION)} for amd64") as caught:
         windows_python.obtain_archive(pin(), AMD64, ws)
     assert "what cannot be verified is refused" in caught.value.why and mirror.asked == []
-
-
-def test_an_osslsigncode_that_is_too_old_checks_nothing(
-    ws: Workspace, mirror: Mirror, pin: Pin, rebuilt: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With a stand-in for the old program's help, which lists no -ignore-crl."""
-    monkeypatch.setattr(authenticode.system, "require", lambda *_, **__: None)
-    monkeypatch.setattr(authenticode, "is_usable", lambda **_: False)
-    content = rebuilt.read_bytes()
-    mirror.put(f"python/{VERSION}/{ZIP}", content)
-    with pytest.raises(DownloadError, match="no Windows Python") as caught:
-        windows_python.obtain_archive(pin(md5=hashlib.md5(content).hexdigest()), AMD64, ws)
-    assert "osslsigncode is too old" in caught.value.why
-
-
-def test_a_weak_hash_counts_only_with_the_signature_of_what_is_inside(
-    ws: Workspace, mirror: Mirror, pin: Pin, rebuilt: Path
-) -> None:
-    """The rebuilt archive has the signed DLL, but a python.exe that nobody signed."""
-    windows.need_osslsigncode()
-    content = rebuilt.read_bytes()
-    mirror.put(f"python/{VERSION}/{ZIP}", content)
-    with pytest.raises(WrongHashError, match=r"python\.exe has no valid signature"):
-        windows_python.obtain_archive(pin(md5=hashlib.md5(content).hexdigest()), AMD64, ws)
 
 
 @pytest.mark.parametrize("answer", ["404", "closed port"])

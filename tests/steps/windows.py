@@ -23,7 +23,7 @@ from typing import IO
 
 import pytest
 
-from glean_steps import authenticode, pins, system, windows_python, wine, workspace
+from glean_steps import pins, system, windows_python, wine, workspace
 from glean_steps.errors import NotProvableError
 from glean_steps.targets import TARGETS, Target
 from glean_steps.workspace import Workspace
@@ -313,16 +313,6 @@ def rebuilt_python() -> Path:
     if found is None:
         pytest.skip(f"the cache has no rebuilt Python {PYTHON.version}, as where its server is in reach")
     return found
-
-
-def need_osslsigncode() -> None:
-    """Skip where there is no osslsigncode, or one that is too old for the steps."""
-    if shutil.which("osslsigncode") is None:
-        pytest.skip("no osslsigncode on this machine")
-    if not authenticode.is_usable():
-        pytest.skip(
-            "this machine's osslsigncode is too old: the steps refuse it, and so is every archive that needs it"
-        )
 
 
 def left_behind() -> list[str]:
