@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from glean_steps import report, workspace
-from glean_steps.errors import DownloadError, OfflineError, SettingError, WrongHashError
+from glean_steps import report, settings, workspace
+from glean_steps.errors import DownloadError, OfflineError, WrongHashError
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
@@ -59,30 +59,13 @@ class Patience:
 
 def patience() -> Patience:
     """Return the default patience; GLEAN_FETCH_TIMEOUT replaces the deadline of a connection and a read (seconds)."""
-    setting = os.environ.get("GLEAN_FETCH_TIMEOUT")
-    if not setting:
-        return Patience()
-    try:
-        seconds = float(setting)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):  # Not a number is neither.
-        raise SettingError(
-            f"GLEAN_FETCH_TIMEOUT={setting!r} cannot be used",
-            why="it is not a positive number of seconds",
-            fix="unset it",
-        )
-    return Patience(connect_s=seconds, read_s=seconds)
-
-
-def is_offline() -> bool:
-    """Return whether GLEAN_OFFLINE forbids the network."""
-    return os.environ.get("GLEAN_OFFLINE", "") not in ("", "0")
+    seconds = settings.FETCH_TIMEOUT.value()
+    return Patience(connect_s=seconds, read_s=seconds) if seconds else Patience()
 
 
 def cached(download: Download, cache: Path) -> Optional[Path]:
     """Return the verified file from the cache, or None. A damaged file is removed and reported."""
-    path = _cache_path(download, cache)
+    path = cache_path(download, cache)
     if not path.is_file():
         return None
     found = workspace.file_sha256(path)
@@ -107,13 +90,13 @@ def fetch(download: Download, cache: Path, *, patient: Optional[Patience] = None
     path = cached(download, cache)
     if path is not None:
         return path
-    if is_offline():
+    if settings.OFFLINE.value():
         raise OfflineError(
             f"{download.name} is not in the cache",
             why=f"GLEAN_OFFLINE is set, so {download.url} was not asked",
-            fix=f"run once without GLEAN_OFFLINE, or put the file at {_cache_path(download, cache)}",
+            fix=f"run once without GLEAN_OFFLINE, or put the file at {cache_path(download, cache)}",
         )
-    path = _cache_path(download, cache)
+    path = cache_path(download, cache)
     part = path.with_name(path.name + ".part")
     with workspace.lock(path.parent.with_suffix(".lock"), f"fetching {download.name}"):
         again = cached(download, cache)
@@ -141,7 +124,8 @@ def fetch(download: Download, cache: Path, *, patient: Optional[Patience] = None
     return path
 
 
-def _cache_path(download: Download, cache: Path) -> Path:
+def cache_path(download: Download, cache: Path) -> Path:
+    """Return where the cache holds a file."""
     return cache / "downloads" / download.digest / download.name
 
 

@@ -88,7 +88,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
             runtime = () if "-shared-libgcc" in options else ("-static-libgcc",)
             harden = ("-Wl,--nxcompat", "-Wl,--dynamicbase", *runtime)
             argv = [target.linker, "-shared", *(["-s"] if strip else ["-g"]), *harden, "-o", out, file, *options]
-            subprocess.run(argv, check=True, timeout=60)
+            subprocess.run(argv, check=True, timeout=600)
             made[key] = out.read_bytes()
         return made[key]
 
@@ -100,7 +100,7 @@ def import_library(folder: Path, target: Target, dll: str, function: str, *, del
     definition, out = folder / f"{dll}.def", folder / f"lib{dll}.a"
     definition.write_text(f"LIBRARY {dll}\nEXPORTS\n{function}\n")
     flags = ["--output-delaylib" if delay else "--output-lib", out]
-    subprocess.run([target.dlltool, "--input-def", definition, *flags], check=True, timeout=60)
+    subprocess.run([target.dlltool, "--input-def", definition, *flags], check=True, timeout=600)
     return str(out)
 
 
@@ -224,7 +224,15 @@ def test_a_wheel_of_this_project_has_the_files_that_are_expected(
     target: Target, build: Build, tmp_path: Path, ws: Workspace, checkout: Path
 ) -> None:
     """Everything is the project's own but for the library, whose functions do nothing."""
-    for name in ("setup.py", "pyproject.toml", "LICENSE", "glean_py", "glean_core/Cargo.toml", "glean_core/include"):
+    for name in (
+        "setup.py",
+        "pyproject.toml",
+        "LICENSE",
+        "glean_py",
+        "glean_steps",
+        "glean_core/Cargo.toml",
+        "glean_core/include",
+    ):
         source, copy = checkout / name, ws.root / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
@@ -238,7 +246,7 @@ def test_a_wheel_of_this_project_has_the_files_that_are_expected(
     library = tmp_path / "built" / target.library
     library.parent.mkdir()
     options = ["-shared", "-s", "-static-libgcc", "-Wl,--nxcompat", "-Wl,--dynamicbase"]
-    subprocess.run([target.linker, *options, "-o", library, source], check=True, timeout=60)
+    subprocess.run([target.linker, *options, "-o", library, source], check=True, timeout=600)
     made = wheel.pack_and_retag(library, target, ws=ws)
     passed = audit.check(made, target, header=header, expected_files=audit.expected_files(ws, target))
     assert list(passed.exports) == functions
@@ -463,14 +471,14 @@ def test_an_optional_header_of_the_other_width_is_found(build: Build, header: Pa
 def test_an_export_that_the_header_does_not_declare_is_found(build: Build, header: Path, tmp_path: Path) -> None:
     data = build(source="__declspec(dllexport) int rust_eh_personality(void) { return 1; }")
     found = only(findings(Wheel(data).write(tmp_path), header))
-    assert found.endswith("it exports what glean.h does not declare: rust_eh_personality")
+    assert found.endswith("it exports what the header does not declare: rust_eh_personality")
 
 
 @needs_mingw
 def test_a_declared_function_that_is_not_exported_is_found(build: Build, header: Path, tmp_path: Path) -> None:
     header.write_text(HEADER + "void glean_three(void);\n")
     found = only(findings(Wheel(build()).write(tmp_path), header))
-    assert found.endswith("it does not export what glean.h declares: glean_three")
+    assert found.endswith("it does not export what the header declares: glean_three")
 
 
 @needs_mingw

@@ -197,7 +197,7 @@ def test_a_way_that_fails_gives_way_to_the_next(
     no_programs(monkeypatch, {"uv": "/bin/uv"})
     run = Programs("venv")
     monkeypatch.setattr(runner, "run", run)
-    monkeypatch.setattr(system, "require", lambda tools: None)
+    monkeypatch.setattr(system, "require", lambda tools, ws: None)
     with pytest.raises(CommandFailedError):
         bootstrap._make_virtual_environment("/no/env")
     assert "venv did not work here: it failed: for this reason" in capsys.readouterr().err

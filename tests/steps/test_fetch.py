@@ -17,7 +17,7 @@ from typing import Callable
 
 import pytest
 
-from glean_steps import fetch
+from glean_steps import fetch, settings
 from glean_steps.errors import DiskError, DownloadError, OfflineError, SettingError, WrongHashError
 from glean_steps.fetch import Download, Patience
 
@@ -442,7 +442,7 @@ def test_offline_uses_what_the_cache_has(server: Server, cache: Path, monkeypatc
 @pytest.mark.parametrize(("value", "offline"), [("", False), ("0", False), ("1", True), ("yes", True)])
 def test_offline_is_a_switch(value: str, offline: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLEAN_OFFLINE", value)
-    assert fetch.is_offline() is offline
+    assert settings.OFFLINE.value() is offline
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY"])

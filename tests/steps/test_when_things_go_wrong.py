@@ -258,7 +258,7 @@ def test_of_two_runs_in_one_checkout_the_second_waits_and_says_for_whom(own: win
 # --- tests that fail --------------------------------------------------------------------------------------------------
 
 
-def test_failing_tests_under_wine_fail_their_lanes_and_the_command_with_26(own: windows.Checkout) -> None:
+def test_failing_tests_under_wine_fail_their_suites_and_the_command_with_26(own: windows.Checkout) -> None:
     """A Python and a Rust test, each named in the closing table with what it said above it."""
     python, rust = own.ws.root / "tests" / "bindings" / "test_wrong.py", own.ws.crate / "tests" / "wrong.rs"
     for other in python.parent.glob("test_*.py"):
@@ -279,7 +279,7 @@ def test_failing_tests_under_wine_fail_their_lanes_and_the_command_with_26(own: 
     assert "Rust, Wine amd64: failed: wrong" in done.out
     assert f"Python, Wine {windows.PYTHON.version} amd64: failed: tests.bindings.test_wrong::test_wrong" in done.out
     assert "what was said" in done.err and "said by Rust" in done.err
-    assert "2 of 2 lanes failed" in done.err
+    assert "2 of 2 suites failed" in done.err
 
 
 def test_no_wineserver_is_left_after_any_of_it(own: windows.Checkout) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import windows
 
-from glean_steps import interpreters, pins, runner, windows_python, wine, workspace
+from glean_steps import interpreters, pins, windows_python, wine, workspace
 from glean_steps.errors import (
     CommandFailedError,
     DownloadError,
@@ -291,7 +291,7 @@ def test_a_python_without_any_hash_is_refused_and_its_server_not_asked(ws: Works
 def test_where_the_server_fails_the_runtime_wheel_is_tried_and_both_reasons_are_told(
     ws: Workspace, mirror: Mirror, pin: Pin, answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interpreters, "find_all", lambda run: {})
+    monkeypatch.setattr(interpreters, "find_all", lambda ws: {})
     if answer == "closed port":
         mirror.close()
         monkeypatch.setattr(windows_python.fetch, "BACKOFF_S", 0.0)
@@ -352,7 +352,7 @@ def damaged_cache(tmp_path: Path, rebuilt: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_rebuilt_archive_is_found_again_without_network_or_host_python(
     damaged_cache: Workspace, rebuilt: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interpreters, "find_all", lambda run: pytest.fail("a host Python was looked for"))
+    monkeypatch.setattr(interpreters, "find_all", lambda ws: pytest.fail("a host Python was looked for"))
     path, version, provider = windows_python.obtain_archive(ROW, AMD64, damaged_cache)
     assert (path.name, version) == (rebuilt.name, VERSION) and provider.startswith("rebuilt from panda3d ")
 
@@ -362,7 +362,7 @@ def test_a_rebuilt_archive_is_found_again_without_network_or_host_python(
 def test_a_damaged_rebuilt_archive_is_noticed_and_made_again(
     damaged_cache: Workspace, rebuilt: Path, damage: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    if ROW.minor not in interpreters.find_all():
+    if ROW.minor not in interpreters.find_all(damaged_cache):
         pytest.skip(f"no CPython {ROW.minor} on this machine, whose standard library it needs")
     path = damaged_cache.cache / "rebuilt-pythons" / rebuilt.name
     content = bytearray(path.read_bytes())
@@ -390,7 +390,7 @@ def test_a_runtime_wheel_without_the_library_is_told(ws: Workspace, tmp_path: Pa
         out.writestr("deploy_libs/other.dll", "MZ")
     host = interpreters.CPython("3.7.16", False, Path("python3.7"), tmp_path)
     with pytest.raises(MissingToolError, match=rf"carries no python{ROW.digits}\.dll"):
-        windows_python._rebuild(wheel, ROW, AMD64, host, tmp_path / "out.zip", runner.run)
+        windows_python._rebuild(wheel, ROW, AMD64, host, tmp_path / "out.zip", ws)
     assert not (tmp_path / "out.parts").exists()
 
 
@@ -501,7 +501,7 @@ def test_dependencies_that_are_whole_are_neither_asked_for_nor_locked(
     wheels = windows_python.dependency_wheels(ROW, AMD64, two_dependencies)
     monkeypatch.setattr(windows_python.workspace, "lock", lambda *_: pytest.fail("a lock was taken"))
     fail: Any = lambda *_, **__: pytest.fail("a program was started")  # noqa: E731
-    assert windows_python.dependency_wheels(ROW, AMD64, two_dependencies, run=fail) == wheels
+    assert windows_python.dependency_wheels(ROW, AMD64, replace(two_dependencies, start=fail)) == wheels
 
 
 def test_each_python_and_architecture_has_dependencies_of_its_own(two_dependencies: Workspace) -> None:

@@ -73,7 +73,9 @@ def debian_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("debian_root")
 def test_64_bit_programs_run_in_this_machines_wine(ws: Workspace) -> None:
     run = Recorder()
-    assert wine.provider_for(AMD64, ws, run=run) == Provider("this machine's Wine", "wine-9.9", "/bin/wine64", "64")
+    assert wine.provider_for(AMD64, replace(ws, start=run)) == Provider(
+        "this machine's Wine", "wine-9.9", "/bin/wine64", "64"
+    )
     assert run.calls == ["/bin/wine64 --version"]
 
 
@@ -83,7 +85,7 @@ def test_32_bit_programs_run_in_this_machines_wine_where_its_32_bit_half_is_inst
 ) -> None:
     monkeypatch.setattr(wine, "has_wine32", lambda: True)
     run = Recorder()
-    assert wine.provider_for(WIN32, ws, run=run).name == "this machine's Wine, 32-bit"
+    assert wine.provider_for(WIN32, replace(ws, start=run)).name == "this machine's Wine, 32-bit"
     assert run.calls == ["wine --version"], "nothing is installed that is not needed"
 
 
@@ -100,7 +102,9 @@ def test_a_missing_32_bit_half_is_installed_where_the_distribution_can(
         return "Inst libwine:i386\n"
 
     run = Recorder({"apt-get install": install})
-    assert wine.provider_for(WIN32, ws, run=run) == Provider("this machine's Wine, 32-bit", "wine-9.9", "wine", "64+32")
+    assert wine.provider_for(WIN32, replace(ws, start=run)) == Provider(
+        "this machine's Wine, 32-bit", "wine-9.9", "wine", "64+32"
+    )
     assert "dpkg --add-architecture i386" in run.calls
     assert "dpkg --remove-architecture i386" not in run.calls
 
@@ -113,13 +117,13 @@ def test_a_32_bit_half_that_cannot_be_installed_beside_the_other_leaves_no_trace
     monkeypatch.setattr(wine, "_PROVIDERS", {"win32": (wine._multiarch_wine32,)})
     run = Recorder({"apt-get install": trial})
     with pytest.raises(NotProvableError):
-        wine.provider_for(WIN32, ws, run=run)
+        wine.provider_for(WIN32, replace(ws, start=run))
     installs = [call for call in run.calls if call.startswith("apt-get install")]
     assert len(installs) == 1 and "--simulate" in installs[0], "the real installation was not to be tried"
     assert "dpkg --remove-architecture i386" in run.calls
     again = Recorder()
     with pytest.raises(NotProvableError):
-        wine.provider_for(WIN32, ws, run=again)
+        wine.provider_for(WIN32, replace(ws, start=again))
     assert again.calls == []
 
 
@@ -128,7 +132,7 @@ def test_an_architecture_that_was_there_before_stays(ws: Workspace, monkeypatch:
     monkeypatch.setattr(wine, "_PROVIDERS", {"win32": (wine._multiarch_wine32,)})
     run = Recorder({"dpkg --print-foreign-architectures": "i386\n", "apt-get install": 100})
     with pytest.raises(NotProvableError):
-        wine.provider_for(WIN32, ws, run=run)
+        wine.provider_for(WIN32, replace(ws, start=run))
     assert not any("-architecture i386" in call for call in run.calls)
 
 
@@ -144,13 +148,13 @@ def test_the_private_root_is_made_once_from_the_archive_that_this_machine_uses(
         "http://mirror.example/debian main Packages bookworm\n"
     )
     run = Recorder({"apt-get indextargets": listed})
-    provider = wine.provider_for(WIN32, ws, run=run)
+    provider = wine.provider_for(WIN32, replace(ws, start=run))
     (made,) = [call for call in run.calls if call.startswith("debootstrap")]
     assert made.endswith(" http://mirror.example/debian") and " --arch=i386 " in made and " bookworm " in made
     assert provider.root is not None and (provider.root / ".complete").is_file()
     assert provider.root.is_relative_to(ws.cache)
     again = Recorder()
-    assert wine.provider_for(WIN32, ws, run=again) == provider
+    assert wine.provider_for(WIN32, replace(ws, start=again)) == provider
     assert not any(call.startswith("debootstrap") for call in again.calls)
 
 
@@ -160,7 +164,7 @@ def test_a_private_root_that_failed_midway_is_not_taken_for_one(ws: Workspace, m
     listed = "http://m.example/debian main Packages bookworm\n"
     run = Recorder({"apt-get indextargets": listed, "debootstrap": 1})
     with pytest.raises(NotProvableError, match="no Wine here runs win32 programs"):
-        wine.provider_for(WIN32, ws, run=run)
+        wine.provider_for(WIN32, replace(ws, start=run))
     assert [path for path in (ws.cache / "wine32-root").iterdir() if path.is_dir()] == []
 
 
@@ -169,7 +173,7 @@ def test_where_no_wine_can_run_a_target_every_attempt_is_told(ws: Workspace, mon
     monkeypatch.setattr(system, "is_root", lambda: False)
     monkeypatch.setattr(system, "why_not_installed", lambda: "installing packages needs root")
     with pytest.raises(NotProvableError) as caught:
-        wine.provider_for(WIN32, ws, run=Recorder())
+        wine.provider_for(WIN32, replace(ws, start=Recorder()))
     assert caught.value.exit_code == 28
     assert "a private 32-bit root needs root" in caught.value.why
     assert "wine32:i386" in caught.value.fix
@@ -181,7 +185,7 @@ def test_offline_no_private_root_is_made(ws: Workspace, monkeypatch: pytest.Monk
     monkeypatch.setattr(wine, "_PROVIDERS", {"win32": (wine._private_wine32,)})
     run = Recorder()
     with pytest.raises(NotProvableError, match="GLEAN_OFFLINE forbids making it"):
-        wine.provider_for(WIN32, ws, run=run)
+        wine.provider_for(WIN32, replace(ws, start=run))
     assert not any("debootstrap" in call for call in run.calls)
 
 
@@ -189,7 +193,7 @@ def test_without_wine_the_line_that_installs_it_is_told(ws: Workspace, monkeypat
     monkeypatch.setenv("GLEAN_INSTALL", "never")
     monkeypatch.setattr(system, "find", lambda tool: None)
     with pytest.raises(NotProvableError, match="missing: wine") as caught:
-        wine.provider_for(AMD64, ws, run=Recorder())
+        wine.provider_for(AMD64, replace(ws, start=Recorder()))
     assert "apt-get install" in caught.value.fix
 
 
@@ -203,10 +207,10 @@ def test_a_wine_that_was_found_is_remembered_until_another_is_installed(
     monkeypatch.setenv("PATH", str(program.parent))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     first, second, third = Recorder(), Recorder(), Recorder({"/bin/wine64 --version": "wine-10.0\n"})
-    found = wine.remembered_provider(AMD64, ws, first)
-    assert wine.remembered_provider(AMD64, ws, second) == found and second.calls == []
+    found = wine.remembered_provider(AMD64, replace(ws, start=first))
+    assert wine.remembered_provider(AMD64, replace(ws, start=second)) == found and second.calls == []
     os.utime(program, (1, 1))
-    wine.remembered_provider(AMD64, ws, third)
+    wine.remembered_provider(AMD64, replace(ws, start=third))
     assert third.calls == ["/bin/wine64 --version"]
 
 
@@ -231,9 +235,9 @@ def test_a_32_bit_half_that_is_installed_later_makes_another_64_bit_prefix_and_k
     ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Debian's `wine` starts the 32-bit loader from then on, which ends with 53 in a prefix without syswow64."""
-    before = wine.provider_for(AMD64, ws, run=Recorder())
+    before = wine.provider_for(AMD64, replace(ws, start=Recorder()))
     monkeypatch.setattr(wine, "has_wine32", lambda: True)
-    after = wine.provider_for(AMD64, ws, run=Recorder())
+    after = wine.provider_for(AMD64, replace(ws, start=Recorder()))
     assert before.loader == after.loader == "/bin/wine64"
     assert wine.prefix_key(before, AMD64) != wine.prefix_key(after, AMD64)
     assert wine.prefix_env(after, Path("/p"), AMD64)["WINELOADER"] == "/bin/wine64"
@@ -490,13 +494,13 @@ def test_a_rust_program_starts_and_without_the_shim_it_does_not(
 
 @pytest.fixture
 def remembered(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    monkeypatch.setattr(wine, "remembered_provider", lambda target, ws, run: Provider("Wine", "wine-9.9"))
+    monkeypatch.setattr(wine, "remembered_provider", lambda target, ws: Provider("Wine", "wine-9.9"))
     return ws
 
 
 def test_a_wineboot_that_makes_nothing_leaves_no_prefix(remembered: Workspace) -> None:
     with pytest.raises(CommandFailedError, match="wineboot made no prefix"):
-        wine.ensure_prefix(AMD64, remembered, run=Recorder())
+        wine.ensure_prefix(AMD64, replace(remembered, start=Recorder()))
     assert list((remembered.state / "prefix").iterdir()) == []
 
 
@@ -524,13 +528,13 @@ def test_a_prefix_of_another_key_goes_and_what_a_killed_run_left_unfinished_too_
             return super().__call__(argv, **options)
 
     run = Boot()
-    _, prefix = wine.ensure_prefix(AMD64, remembered, run=run)
+    _, prefix = wine.ensure_prefix(AMD64, replace(remembered, start=run))
     assert sorted(folder.iterdir()) == sorted([prefix, other])
     assert [process.wait(timeout=60) for process in survivors] == [-signal.SIGTERM] * 2
     assert stranger.poll() is None
     assert not any("gcc" in call for call in run.calls), "a Wine that has the DLL gets no shim"
     calls = len(run.calls)
-    wine.ensure_prefix(AMD64, remembered, run=run)
+    wine.ensure_prefix(AMD64, replace(remembered, start=run))
     assert len(run.calls) == calls, "a finished prefix costs nothing"
 
 
@@ -538,7 +542,7 @@ def test_the_shim_needs_the_targets_compiler(ws: Workspace, monkeypatch: pytest.
     monkeypatch.setenv("GLEAN_INSTALL", "never")
     monkeypatch.setattr(system, "find", lambda tool: None)
     with pytest.raises(MissingToolError, match="mingw-win32"):
-        wine._build_shim(WIN32, tmp_path / "bcryptprimitives.dll", Recorder())
+        wine._build_shim(WIN32, tmp_path / "bcryptprimitives.dll", replace(ws, start=Recorder()))
 
 
 @pytest.mark.wine

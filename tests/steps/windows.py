@@ -23,7 +23,7 @@ from typing import IO
 
 import pytest
 
-from glean_steps import pins, system, windows_python, wine, workspace
+from glean_steps import pins, settings, system, windows_python, wine
 from glean_steps.errors import NotProvableError
 from glean_steps.targets import TARGETS, Target
 from glean_steps.workspace import Workspace
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 AMD64, WIN32 = TARGETS
 
 # The user's own cache; taken before a fixture hides it.
-CACHE = workspace.cache_dir()
+CACHE = settings.cache()
 
 # How long a test waits for what has to happen anyway, on however slow a machine; nothing is asserted about it.
 PATIENCE_S = 120.0
@@ -294,7 +294,7 @@ def borrowed_cache(folder: Path, *copied: str) -> Path:
 
 
 def _rebuilt(row: pins.PythonRow) -> Path | None:
-    return windows_python._remembered_rebuild(row, AMD64, Workspace(ROOT, CACHE))
+    return windows_python.remembered_rebuild(row, AMD64, Workspace(ROOT, CACHE))
 
 
 def _row() -> pins.PythonRow:
