@@ -440,12 +440,13 @@ def _fill_prefix(provider: Provider, target: Target, prefix: Path, ws: Workspace
     env = prefix_env(provider, prefix, target)
     timeout_s = PREFIX_TIMEOUT_S
 
-    def wine(*argv: object) -> None:
+    def wine(*argv: object, check: bool = True) -> None:
         ws.run(
             provider.argv(argv, prefix),
             timeout_s=timeout_s,
             env=env,
             cwd=prefix,
+            check=check,
             detached=True,
             on_deadline=lambda: end_prefix(prefix),
         )
@@ -461,9 +462,10 @@ def _fill_prefix(provider: Provider, target: Target, prefix: Path, ws: Workspace
     wine(provider.loader, "regedit", "/S", windows_path(settings))
     if needs_shim(prefix):
         _build_shim(target, system_folder / "bcryptprimitives.dll", ws)
-    # The registry is written out when the server ends, and a prefix is finished when it is on disk.
-    wine("wineserver", "-k")
-    wine("wineserver", "-w")
+    # The registry is written out when the server ends, and a prefix is finished when it is on disk. A server that had
+    # ended by itself is status 1 to the first.
+    wine("wineserver", "-k", check=False)
+    wine("wineserver", "-w", check=False)
 
 
 def needs_shim(prefix: Path) -> bool:
