@@ -631,3 +631,87 @@ def with_delayed_import(data: bytes, dll: bytes) -> bytes:
     optional = library.OPTIONAL_HEADER.get_file_offset()
     struct.pack_into("<II", changed, optional + 112 + 13 * 8, address, 64)
     return bytes(changed)
+
+
+# --- wheels of other projects -----------------------------------------------------------------------------------------
+
+SYSTEM = ("kernel32.dll", "msvcrt.dll")
+
+
+def foreign(data: bytes, tag: str, name: str = "small/_native.pyd", **files: bytes) -> Wheel:
+    return Wheel(data, tag=tag, name="small-1.5", library_name=name, files={"small/__init__.py": b"", **files})
+
+
+@needs_mingw
+@pytest.mark.parametrize("tag", ["cp313-cp313-win_amd64", "cp39-abi3-win_amd64", "py3-none-win_amd64"])
+def test_right_wheel_of_any_project_has_no_findings(build: Build, tmp_path: Path, tag: str) -> None:
+    assert audit.check_any(foreign(build(), tag).write(tmp_path), X64, SYSTEM) == []
+
+
+@needs_mingw
+def test_missing_dll_is_named_and_one_in_the_wheel_is_not(build: Build, tmp_path: Path) -> None:
+    lib = import_library(tmp_path, X64, "zlib1.dll", "compress")
+    data = build(source="int compress(void); __declspec(dllexport) int f(void) { return compress(); }", options=(lib,))
+    wheel = foreign(data, "cp313-cp313-win_amd64")
+    finding = only(audit.check_any(wheel.write(tmp_path), X64, SYSTEM))
+    assert finding.startswith("small/_native.pyd: it imports zlib1.dll, which is neither in the wheel")
+    wheel.files["small.libs/ZLIB1.dll"] = build()
+    assert audit.check_any(wheel.write(tmp_path), X64, SYSTEM) == []
+
+
+@needs_mingw
+def test_wheel_for_another_machine_is_found(build: Build, tmp_path: Path) -> None:
+    path = foreign(build(X86), "cp313-cp313-win_amd64").write(tmp_path)
+    assert (
+        only(audit.check_any(path, X64, SYSTEM)) == "small/_native.pyd: it is for i386, the tag win_amd64 means x86-64"
+    )
+
+
+@needs_mingw
+@pytest.mark.parametrize(
+    ("tag", "finding"),
+    [
+        ("cp39-abi3-win_amd64", "though the tag abi3 promises python3.dll alone"),
+        ("py3-none-win_amd64", "though the tag none promises no Python at all"),
+        ("cp312-cp312-win_amd64", "the tags are for cp312"),
+        ("cp313-cp313-win_amd64", ""),
+    ],
+)
+def test_claim_about_the_interface_of_python_is_checked(build: Build, tmp_path: Path, tag: str, finding: str) -> None:
+    lib = import_library(tmp_path, X64, "python313.dll", "Py_x")
+    data = build(source="int Py_x(void); __declspec(dllexport) int f(void) { return Py_x(); }", options=(lib,))
+    found = audit.check_any(foreign(data, tag).write(tmp_path), X64, SYSTEM)
+    assert [finding in line for line in found] == ([True] if finding else [])
+
+
+def test_record_and_tags_of_any_wheel_are_checked(tmp_path: Path) -> None:
+    wheel = foreign(b"", "py3-none-any", "small/data.txt", **{"small/a.py": b"x = 1\n"})
+    assert audit.check_any(wheel.write(tmp_path), X64, SYSTEM) == []
+    wheel.record = lambda rows: [row.replace("sha256=", "sha256=x") for row in rows[1:]]
+    wheel.wheel = "Wheel-Version: 1.0\nTag: cp313-cp313-win32\n"
+    text = "\n".join(audit.check_any(wheel.write(tmp_path), X64, SYSTEM))
+    assert "RECORD: it does not list" in text and "the hash of small/a.py" in text
+    assert "WHEEL: its tags are cp313-cp313-win32, those of the name py3-none-any" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "fits"),
+    [
+        ("a-1-cp313-cp313-win_amd64.whl", "3.13.1", True),
+        ("a-1-cp313-cp313-win32.whl", "3.13.1", False),
+        ("a-1-cp312-cp312-win_amd64.whl", "3.13.1", False),
+        ("a-1-cp39-abi3-win_amd64.whl", "3.13.1", True),
+        ("a-1-cp39-abi3-win_amd64.whl", "3.8.10", False),
+        ("a-1-py3-none-any.whl", "3.7.9", True),
+        ("a-1-py3-none-manylinux_2_17_x86_64.whl", "3.13.1", False),
+    ],
+)
+def test_tags_say_which_python_a_wheel_fits(name: str, version: str, fits: bool) -> None:
+    assert audit.fits(name, version, X64) is fits
+
+
+def test_module_to_import_is_that_of_the_project_else_every_public_one(tmp_path: Path) -> None:
+    wheel = foreign(b"", "py3-none-any", "other.py", **{"_private/__init__.py": b""})
+    assert audit.modules(wheel.write(tmp_path)) == ["small"]
+    wheel.files = {"first/__init__.py": b"", "_hidden/__init__.py": b""}
+    assert audit.modules(wheel.write(tmp_path)) == ["first", "other"]

@@ -19,7 +19,7 @@ from glean_steps.targets import TARGETS, Target
 from glean_steps.toolchain import Rust
 from glean_steps.workspace import Workspace
 
-AMD64, WIN32 = TARGETS
+AMD64, WIN32 = TARGETS[:2]
 SEPARATOR = "\x1f"
 FLAGS = "CARGO_ENCODED_RUSTFLAGS"
 

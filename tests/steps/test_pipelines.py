@@ -18,7 +18,7 @@ from glean_steps.errors import AuditError, CommandFailedError, Interrupted, Proo
 from glean_steps.targets import TARGETS
 from glean_steps.workspace import Workspace
 
-AMD64, WIN32 = TARGETS
+AMD64, WIN32 = TARGETS[:2]
 
 
 # --- exit codes -------------------------------------------------------------------------------------------------------
