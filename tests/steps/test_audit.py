@@ -88,7 +88,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
             runtime = () if "-shared-libgcc" in options else ("-static-libgcc",)
             harden = ("-Wl,--nxcompat", "-Wl,--dynamicbase", *runtime)
             argv = [target.linker, "-shared", *(["-s"] if strip else ["-g"]), *harden, "-o", out, file, *options]
-            subprocess.run(argv, check=True, timeout=600)
+            subprocess.run(argv, check=True, timeout=1800)
             made[key] = out.read_bytes()
         return made[key]
 
@@ -100,7 +100,7 @@ def import_library(folder: Path, target: Target, dll: str, function: str, *, del
     definition, out = folder / f"{dll}.def", folder / f"lib{dll}.a"
     definition.write_text(f"LIBRARY {dll}\nEXPORTS\n{function}\n")
     flags = ["--output-delaylib" if delay else "--output-lib", out]
-    subprocess.run([target.dlltool, "--input-def", definition, *flags], check=True, timeout=600)
+    subprocess.run([target.dlltool, "--input-def", definition, *flags], check=True, timeout=1800)
     return str(out)
 
 
@@ -246,7 +246,7 @@ def test_a_wheel_of_this_project_has_the_files_that_are_expected(
     library = tmp_path / "built" / target.library
     library.parent.mkdir()
     options = ["-shared", "-s", "-static-libgcc", "-Wl,--nxcompat", "-Wl,--dynamicbase"]
-    subprocess.run([target.linker, *options, "-o", library, source], check=True, timeout=600)
+    subprocess.run([target.linker, *options, "-o", library, source], check=True, timeout=1800)
     made = wheel.pack_and_retag(library, target, ws=ws)
     passed = audit.check(made, target, header=header, expected_files=audit.expected_files(ws, target))
     assert list(passed.exports) == functions

@@ -139,7 +139,7 @@ def test_the_printed_environment_survives_a_shell_and_a_second_target(
     for shell in ("sh", "bash"):
         script = f'eval "$1"; {shell} -c true; python3 -c "import json, os; print(json.dumps(dict(os.environ)))"'
         done = subprocess.run(
-            [shell, "-c", script, shell, text], capture_output=True, text=True, check=True, timeout=60
+            [shell, "-c", script, shell, text], capture_output=True, text=True, check=True, timeout=1800
         )
         seen = json.loads(done.stdout)
         assert {name: seen[name] for name in wanted} == wanted

@@ -253,7 +253,7 @@ def test_a_download_that_takes_too_long_altogether_is_ended(server: Server, cach
 
 def hang(server: Server) -> None:
     """Say nothing until the test is over."""
-    server.stopping.wait(timeout=60)
+    server.stopping.wait(timeout=1800)
 
 
 def cut_at(*ends: int) -> Behave:
@@ -414,7 +414,7 @@ def test_a_file_size_limit_is_told_like_a_full_disk(server: Server, cache: Path,
     )
     argv = [sys.executable, "-B", "-c", script, download.name, download.url, download.digest, str(cache)]
     env = {**os.environ, "PYTHONPATH": str(checkout)}
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=env, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=1800, env=env, check=False)
     assert done.returncode == 18, done.stderr
     assert f"errno {errno.EFBIG}" in done.stdout and "file.bin.part" in done.stdout
 

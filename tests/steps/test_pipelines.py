@@ -114,7 +114,7 @@ def test_cleaning_ends_programs_and_leaves_wheels_tools_and_cache(ws: Workspace)
     program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env=env)
     assert windows.until(lambda: wine.processes(ws.state / "prefix" / "p") == [program.pid])
     pipelines.clean(ws)
-    assert program.wait(timeout=60) == -signal.SIGTERM
+    assert program.wait(timeout=1800) == -signal.SIGTERM
     assert [path for path in kept if not path.exists()] == []
     assert [path for path in gone if path.parent.exists()] == []
     pipelines.clean(ws, cache=True)

@@ -256,7 +256,7 @@ def test_suites_that_share_nothing_run_at_the_same_time_and_keep_their_order(ws:
     need = Meeting()
 
     def run(ws: Workspace, made: str) -> Result:
-        barrier.wait(timeout=60)
+        barrier.wait(timeout=1800)
         return Result("", passed=1, notes=[made])
 
     results = suites.collect([Suite("a", run, (need,)), Suite("b", run, (need,))], ws, at_once=2)

@@ -27,7 +27,7 @@ X64, X86 = targets.find_target("win_amd64"), targets.find_target("win32")
 # What the project's own setup.py does, as small as it can be: the library comes from GLEAN_CORE_LIBRARY, the platform
 # tag is this machine's, and the folders are of this process alone.
 SETUP = """\
-import os, shutil, tempfile
+import atexit, os, shutil, tempfile
 from setuptools import setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
@@ -54,6 +54,7 @@ class Build(build_py):
             print("packed for", *asked)
 
 scratch = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, scratch, ignore_errors=True)
 setup(
     distclass=BinaryDistribution,
     cmdclass={"bdist_wheel": Wheel, "build_py": Build},

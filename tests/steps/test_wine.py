@@ -294,7 +294,7 @@ def test_the_programs_of_a_prefix_are_found_and_no_others(tmp_path: Path, native
     mine, other, longer = native(tmp_path / "p"), native(tmp_path / "q"), native(tmp_path / "p2")
     assert wine.processes(tmp_path / "p") == [mine.pid]
     wine.end_prefix(tmp_path / "p")
-    assert mine.wait(timeout=60) == -signal.SIGTERM
+    assert mine.wait(timeout=1800) == -signal.SIGTERM
     assert wine.processes(tmp_path / "p") == []
     assert other.poll() is None and longer.poll() is None
 
@@ -306,7 +306,7 @@ def test_a_program_that_ignores_being_asked_is_killed(
     monkeypatch.setattr(wine, "END_TIMEOUT_S", 0.3)
     stubborn = native(tmp_path / "p", "signal.signal(15, signal.SIG_IGN); signal.signal(2, signal.SIG_IGN)")
     wine.end_prefix(tmp_path / "p")
-    assert stubborn.wait(timeout=60) == -signal.SIGKILL
+    assert stubborn.wait(timeout=1800) == -signal.SIGKILL
 
 
 def test_a_prefix_with_no_programs_ends_at_once(tmp_path: Path) -> None:
@@ -340,7 +340,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Target, str,
             file = folder / f"{name}.c"
             file.write_text(source)
             program = folder / f"{name}-{target.arch}.exe"
-            subprocess.run([target.linker, "-O1", "-o", program, file], check=True, timeout=120)
+            subprocess.run([target.linker, "-O1", "-o", program, file], check=True, timeout=1800)
             made[target.arch, name] = program
         return made[target.arch, name]
 
@@ -530,7 +530,7 @@ def test_a_prefix_of_another_key_goes_and_what_a_killed_run_left_unfinished_too_
     run = Boot()
     _, prefix = wine.ensure_prefix(AMD64, replace(remembered, start=run))
     assert sorted(folder.iterdir()) == sorted([prefix, other])
-    assert [process.wait(timeout=60) for process in survivors] == [-signal.SIGTERM] * 2
+    assert [process.wait(timeout=1800) for process in survivors] == [-signal.SIGTERM] * 2
     assert stranger.poll() is None
     assert not any("gcc" in call for call in run.calls), "a Wine that has the DLL gets no shim"
     calls = len(run.calls)
@@ -557,7 +557,7 @@ def test_a_session_ends_everything_when_its_block_fails_and_replaces_what_a_kill
     copy.parent.mkdir(parents=True)
     subprocess.run(["cp", "--archive", "--reflink=auto", prefix, copy], check=True)
     env = {**wine.prefix_env(sessions["amd64"].provider, copy, AMD64), windows.MARK: windows.RUN}
-    subprocess.run(["wineserver", "-p"], env=env, check=True, timeout=60)
+    subprocess.run(["wineserver", "-p"], env=env, check=True, timeout=1800)
     (left,) = wine.processes(copy)
     with pytest.raises(StepError), wine.session(AMD64, own) as session:
         assert session.prefix == copy and left not in wine.processes(copy)
