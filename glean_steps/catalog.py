@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from glean_steps import (
     cargo,
@@ -110,20 +110,24 @@ def suite_copy(ws: Workspace) -> Iterator[Tuple[Path, Path]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def python_native(minor: str, arguments: Sequence[str] = ()) -> Suite:
+def python_native(
+    minor: str, *, name: str = "", arguments: Sequence[str] = (), changes: Optional[Mapping[str, str]] = None
+) -> Suite:
     """The Python suite on a CPython of this machine, against the installed wheel."""
 
     def run(ws: Workspace, rust: Rust, packed: Path, program: Path) -> Result:
-        return python_suite(program, ws, arguments)
+        return python_suite(program, ws, arguments, changes)
 
     environment = Environment(minor, project.SUITE_REQUIREMENTS, minor)
-    return Suite(f"Python, native {minor}", run, (HostRust(), NativeWheel(), environment))
+    return Suite(name or f"Python, native {minor}", run, (HostRust(), NativeWheel(), environment))
 
 
-def python_suite(program: Path, ws: Workspace, arguments: Sequence[str] = ()) -> Result:
+def python_suite(
+    program: Path, ws: Workspace, arguments: Sequence[str] = (), changes: Optional[Mapping[str, str]] = None
+) -> Result:
     """Run the Python suite in an environment that has the wheel."""
     with suite_copy(ws) as (copy, empty):
-        env = environments.clean_env()
+        env = {**environments.clean_env(), **(changes or {})}
         return suites.pytest(
             [program],
             copy,
@@ -353,6 +357,7 @@ def tests(ws: Workspace) -> List[Suite]:
         *windows(),
         rust_native(),
         *[python_native(minor) for minor in native_pythons(ws)],
+        hunt(ws, "kill hunt", project.HUNT_ONCE),
         differential(FIXED_COUNT, FIXED_SEED, "UTC"),
         miri(),
     ]
@@ -365,12 +370,19 @@ def quick(ws: Workspace) -> List[Suite]:
     return [*lint(), rust_native(), python_native(chosen), steps(QUICK_STEPS, "steps, fast")]
 
 
+def hunt(ws: Workspace, name: str, changes: Mapping[str, str]) -> Suite:
+    """The tests that kill processes, in the newest CPython of this machine and with more kills than elsewhere."""
+    newest = [minor for minor in interpreters.find_all(ws) if not minor.endswith("t")] or native_pythons(ws)
+    return python_native(newest[-1], name=name, arguments=["-k", project.HUNT], changes=changes)
+
+
 def nightly(
-    count: int = NIGHTLY_COUNT, seed: Optional[int] = None, zones: Sequence[str] = NIGHTLY_ZONES
+    ws: Workspace, count: int = NIGHTLY_COUNT, seed: Optional[int] = None, zones: Sequence[str] = NIGHTLY_ZONES
 ) -> List[Suite]:
-    """Thousands of programs that no day before has seen, in several time zones."""
+    """Thousands of programs that no day before has seen, in several time zones, and a long kill hunt."""
     first = int(time.time() // 86_400) if seed is None else seed
-    return [differential(count, first + place * 100_000, zone) for place, zone in enumerate(zones)]
+    programs = [differential(count, first + place * 100_000, zone) for place, zone in enumerate(zones)]
+    return [*programs, hunt(ws, "kill hunt, long", project.HUNT_AT_NIGHT)]
 
 
 def run_tests(ws: Workspace) -> List[Result]:

@@ -148,7 +148,10 @@ SESSIONS: Sequence[Command] = (
         "The same with thousands of programs that no day before has seen, in several time zones, and the kill hunt.",
         _locked(
             lambda ws, given: catalog.nightly(
-                given.count or catalog.NIGHTLY_COUNT, given.seed, [given.zone] if given.zone else catalog.NIGHTLY_ZONES
+                ws,
+                given.count or catalog.NIGHTLY_COUNT,
+                given.seed,
+                [given.zone] if given.zone else catalog.NIGHTLY_ZONES,
             )
         ),
         _COMPARISON,

@@ -52,6 +52,10 @@ SUITE = "tests/bindings"
 # What a suite reads beside its own folder.
 SUITE_FILES = ("tests/vectors.json",)
 SUITE_REQUIREMENTS = "requirements/tests.txt"
+# The tests that kill processes and look for what got lost: a sample everywhere, many once in a run, more at night.
+HUNT = "test_kill or test_hunt"
+HUNT_ONCE: Mapping[str, str] = {"GLEAN_KILLS": "240"}
+HUNT_AT_NIGHT: Mapping[str, str] = {"GLEAN_KILLS": "2400", "GLEAN_HUNT_SECONDS": "900"}
 DIFFERENTIAL = "tests/differential"
 DIFFERENTIAL_REQUIREMENTS = "requirements/differential.txt"
 # How mypy is called: name of the check, arguments, where it looks for modules as well.
@@ -76,6 +80,9 @@ TYPE_CHECKS: Tuple[Tuple[str, Tuple[str, ...], str], ...] = (
 VARIABLES: Mapping[str, Tuple[str, str]] = {
     "GLEAN_CORE_LIBRARY": ("setup.py", "a core library that was built before, for setup.py to pack"),
     "GLEAN_DEBUG_VIEW_TAG": (PACKAGE, "tag that programs with glean_py send with each ping, as `X-Debug-ID`"),
+    "GLEAN_HUNT_SECONDS": ("tests", "how long the hunt for lost records runs in `tests/bindings`"),
+    "GLEAN_HUNT_SEED": ("tests", "the seed of that hunt; another each time when unset"),
+    "GLEAN_KILLS": ("tests", "how many processes `tests/bindings/test_kill.py` kills"),
     "GLEAN_LOG_PINGS": (PACKAGE, "`true` asks programs with glean_py to log the pings they hand out"),
     "GLEAN_SOURCE_TAGS": (PACKAGE, "tags that programs with glean_py send with each ping, as `X-Source-Tags`"),
 }
