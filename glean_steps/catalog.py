@@ -97,14 +97,15 @@ def miri() -> Suite:
 @contextmanager
 def suite_copy(ws: Workspace) -> Iterator[Tuple[Path, Path]]:
     """Yield a copy of the Python suite with an empty folder beside it, so that the checkout cannot be imported."""
-    (ws.state / "suites").mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=ws.state / "suites"))
+    # In the system's own folder: the paths of sockets that tests make are short there.
+    folder = Path(tempfile.mkdtemp(prefix="glean-suite-"))
     try:
         copy, empty = folder / project.SUITE, folder / "empty"
         shutil.copytree(ws.root / project.SUITE, copy, ignore=shutil.ignore_patterns("__pycache__"))
         for name in project.SUITE_FILES:
             shutil.copyfile(ws.root / name, folder / name)
-        empty.mkdir()
+        for each in (empty, folder / "temp"):
+            each.mkdir()
         yield copy, empty
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -127,7 +128,8 @@ def python_suite(
 ) -> Result:
     """Run the Python suite in an environment that has the wheel."""
     with suite_copy(ws) as (copy, empty):
-        env = {**environments.clean_env(), **(changes or {})}
+        # pytest keeps the folders of its last three runs; these go with the copy.
+        env = {**environments.clean_env(), "TMPDIR": str(empty.with_name("temp")), **(changes or {})}
         return suites.pytest(
             [program],
             copy,

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, TypeVar
 
 from glean_steps import (
     audit,
@@ -31,6 +31,8 @@ from glean_steps import (
 from glean_steps.errors import Interrupted, SettingError, StepError
 from glean_steps.targets import TARGETS, Target
 from glean_steps.workspace import Stamp, Workspace
+
+T = TypeVar("T")
 
 _STEPS = ("toolchain", "cargo", "pack", "audit", "wine", "python", "proof")
 # The modules whose change can change a wheel, or what its audit and proof say.
@@ -123,15 +125,16 @@ def _make(
     targets: Sequence[Target], sources: str, stamps: Dict[Target, Stamp], ws: Workspace, python: Optional[str]
 ) -> None:
     """Build all targets while Wine and the Windows Pythons are made; then prove each and move it into dist/."""
-    clock = _Clock()
+    clock, chains = _Clock(), _Clock()
+    started = time.monotonic()
     # All that is missing is named, or installed, at once, not one package after the other. Whoever has no Rust at all
     # gets the one that comes with sources, since those can serve every target.
     rust = [system.RUST_SOURCES] if system.missing([system.RUST]) else []
     system.require([system.C_COMPILER, *rust, *[system.mingw(target) for target in targets], system.WINE], ws)
     with ThreadPoolExecutor(max_workers=1) as pool:
-        pythons = pool.submit(_make_pythons, targets, python, ws)
+        pythons = pool.submit(chains.measured, "pythons", lambda: _make_pythons(targets, python, ws))
         try:
-            wheels, audits = _build(targets, clock, ws)
+            wheels, audits = chains.measured("wheels", lambda: _build(targets, clock, ws))
             ready = pythons.result()
         except BaseException:
             # The pool waits for its thread, and that waits for its programs.
@@ -141,7 +144,11 @@ def _make(
     for target in targets:
         windows, seconds = ready[target]
         own = _Clock({**clock.seconds, **seconds})
-        with own.measure("proof"), report.step(f"prove {wheels[target].name} in {windows.describe()}"):
+        with (
+            chains.measure("proofs"),
+            own.measure("proof"),
+            report.step(f"prove {wheels[target].name} in {windows.describe()}"),
+        ):
             with wine.session(target, ws) as warm:
                 proof = prove.prove(wheels[target], target, windows, warm, ws)
         final = _publish(wheels[target], ws)
@@ -159,6 +166,10 @@ def _make(
                 "seconds": own.seconds,
             },
         )
+    both = chains.seconds["proofs"] + max(chains.seconds["pythons"], chains.seconds["wheels"])
+    report.say(
+        f"{time.monotonic() - started:.0f} s; the longest chain of steps that depend on each other is {both:.0f} s"
+    )
 
 
 def _build(targets: Sequence[Target], clock: _Clock, ws: Workspace) -> tuple[Dict[Target, Path], Dict[Target, Any]]:
@@ -227,6 +238,10 @@ class _Clock:
         started = time.monotonic()
         yield
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 2)
+
+    def measured(self, name: str, call: Callable[[], T]) -> T:
+        with self.measure(name):
+            return call()
 
 
 def _wheel_table(built: Sequence[Built], ws: Workspace) -> None:
