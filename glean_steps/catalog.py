@@ -374,8 +374,8 @@ def quick(ws: Workspace) -> List[Suite]:
 
 def hunt(ws: Workspace, name: str, changes: Mapping[str, str]) -> Suite:
     """The tests that kill processes, in the newest CPython of this machine and with more kills than elsewhere."""
-    newest = [minor for minor in interpreters.find_all(ws) if not minor.endswith("t")] or native_pythons(ws)
-    return python_native(newest[-1], name=name, arguments=["-k", project.HUNT], changes=changes)
+    newest = environments.newest_python(ws).minor
+    return python_native(newest, name=name, arguments=["-k", project.HUNT], changes=changes)
 
 
 def nightly(

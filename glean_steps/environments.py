@@ -6,7 +6,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict, Sequence, Tuple
 
 from glean_steps import interpreters, report, runner, settings, wheel, workspace
 from glean_steps.errors import MissingToolError, OfflineError
@@ -123,6 +123,25 @@ class Environment:
                 fix=f"install its venv module: {system_line(self.minor)}",
             )
         _pip(home / "bin" / "python", ["--require-hashes", "-r", ws.root / self.requirements], ws)
+
+
+def newest_python(ws: Workspace, oldest: Tuple[int, int] = interpreters.OLDEST) -> interpreters.CPython:
+    """Return the newest CPython of this machine; free-threaded ones do not count.
+
+    Args:
+        oldest: the oldest minor version that will do, such as (3, 11).
+
+    Raises:
+        MissingToolError: there is none that is new enough.
+    """
+    found = [python for python in interpreters.find_all(ws).values() if not python.free_threaded]
+    if not found or tuple(map(int, found[-1].minor.split("."))) < oldest:
+        raise MissingToolError(
+            f"no CPython {oldest[0]}.{oldest[1]} or newer",
+            why=f"this machine has {', '.join(python.version for python in found) or 'none'}",
+            fix=f"put python{oldest[0]}.{oldest[1]} on PATH (pyenv, uv or the distribution's package)",
+        )
+    return found[-1]
 
 
 def system_line(minor: str) -> str:
