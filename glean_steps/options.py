@@ -13,7 +13,7 @@ class _Parser(argparse.ArgumentParser):
     """Raises in place of printing and exiting, and takes no abbreviations."""
 
     def error(self, message: str) -> NoReturn:
-        options = sorted(name for action in self._actions for name in action.option_strings)
+        options = [name for action in self._actions for name in action.option_strings or [str(action.metavar)]]
         raise SettingError(
             f"{self.prog}: {message}",
             why="it takes " + (", ".join(options) if options else "no options"),
