@@ -96,7 +96,7 @@ def build_libraries(targets: Iterable[Target], *, ws: Workspace) -> Dict[str, Pa
             return {wanted[0].triple: build(wanted[0])}
         # The link-time optimisation that ends a build uses one core, so two builds at once take little more than one.
         with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
-            futures = {target.triple: pool.submit(build, target) for target in wanted}
+            futures = {target.triple: pool.submit(report.carried(build), target) for target in wanted}
             try:
                 return {triple: future.result() for triple, future in futures.items()}
             except BaseException:

@@ -132,7 +132,7 @@ def _make(
     rust = [system.RUST_SOURCES] if system.missing([system.RUST]) else []
     system.require([system.C_COMPILER, *rust, *[system.mingw(target) for target in targets], system.WINE], ws)
     with ThreadPoolExecutor(max_workers=1) as pool:
-        pythons = pool.submit(chains.measured, "pythons", lambda: _make_pythons(targets, python, ws))
+        pythons = pool.submit(report.carried(chains.measured), "pythons", lambda: _make_pythons(targets, python, ws))
         try:
             wheels, audits = chains.measured("wheels", lambda: _build(targets, clock, ws))
             ready = pythons.result()
@@ -205,7 +205,10 @@ def _make_pythons(
 def pack_all(targets: Sequence[Target], libraries: Dict[Target, Path], ws: Workspace) -> Dict[Target, Path]:
     """Return a retagged wheel of each library, packed at the same time."""
     with ThreadPoolExecutor(max_workers=len(targets)) as pool:
-        waiting = {target: pool.submit(wheel.pack_and_retag, libraries[target], target, ws=ws) for target in targets}
+        waiting = {
+            target: pool.submit(report.carried(wheel.pack_and_retag), libraries[target], target, ws=ws)
+            for target in targets
+        }
         try:
             return {target: future.result() for target, future in waiting.items()}
         except BaseException:

@@ -14,9 +14,11 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Optional, Sequence, TextIO
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, TextIO, TypeVar
 
 from glean_steps import settings
+
+T = TypeVar("T")
 
 _thread = threading.local()
 
@@ -36,6 +38,17 @@ def captured() -> Iterator[io.StringIO]:
         yield into
     finally:
         _thread.into = before
+
+
+def carried(call: Callable[..., T]) -> Callable[..., T]:
+    """Return a call for another thread, whose progress goes where this thread's goes."""
+    into = getattr(_thread, "into", None)
+
+    def run(*arguments: Any, **options: Any) -> T:
+        _thread.into = into
+        return call(*arguments, **options)
+
+    return run
 
 
 def say(text: str) -> None:
