@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
-from glean_steps import audit, options, pins, report, settings, suites, windows_python, wine
+from glean_steps import audit, options, pins, report, settings, suites, system, windows_python, wine
 from glean_steps.errors import CommandFailedError, MissingArtifactError, NotProvableError, OfflineError, SettingError
 from glean_steps.suites import Result, Suite
 from glean_steps.targets import TARGETS, Target
@@ -215,18 +215,34 @@ def _pip(python: WindowsPython, warm: Wine, arguments: Sequence[object]) -> str:
         raise OfflineError("the index cannot be asked", why="GLEAN_OFFLINE is set", fix="run it without GLEAN_OFFLINE")
     argv = [python.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
     argv += ["--only-binary=:all:", "--no-warn-script-location"] if "install" in arguments else ["--only-binary=:all:"]
-    return warm.run(argv, timeout_s=PIP_S, cwd=python.home, changes=_index_settings(warm.ws), quiet=True).stdout
+    return warm.run(argv, timeout_s=PIP_S, cwd=python.home, changes=_index_settings(python, warm.ws), quiet=True).stdout
 
 
-def _index_settings(ws: Workspace) -> Dict[str, Optional[str]]:
+# Where programs of this machine look for the certificates of servers.
+_BUNDLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+def _index_settings(python: WindowsPython, ws: Workspace) -> Dict[str, Optional[str]]:
     """Return the settings of this machine's pip as variables: Windows pip does not read its files."""
     argv = [sys.executable, "-m", "pip", "config", "list"]
     listed = ws.run(argv, timeout_s=60, quiet=True, echo=False, split_stderr=True).stdout
-    changes: Dict[str, Optional[str]] = {"PIP_CACHE_DIR": None, "PIP_REQUIRE_VIRTUALENV": None}
-    for name, value in re.findall(r"^(?:global|install|download|:env:)\.([\w-]+)='(.*)'$", listed, re.MULTILINE):
-        if name in ("index-url", "extra-index-url", "cert", "client-cert", "trusted-host", "proxy", "find-links"):
-            values = [wine.windows_path(Path(word)) if os.path.isabs(word) else word for word in value.split()]
-            changes[f"PIP_{name.upper().replace('-', '_')}"] = " ".join(values)
+    found = dict(re.findall(r"^(?:global|install|download|:env:)\.([\w-]+)='(.*)'$", listed, re.MULTILINE))
+    changes: Dict[str, Optional[str]] = {name: None for name in (*_BUNDLES, "PIP_CACHE_DIR", "PIP_REQUIRE_VIRTUALENV")}
+    for name in ("index-url", "extra-index-url", "trusted-host", "proxy", "find-links"):
+        if name in found:
+            words = [wine.windows_path(Path(word)) if os.path.isabs(word) else word for word in found[name].split()]
+            changes[f"PIP_{name.upper().replace('-', '_')}"] = " ".join(words)
+    row = pins.find_python(".".join(python.version.split(".")[:2]))
+    if system.is_at_least(row.pip.version, "24.2"):
+        # The certificate store of Windows, which newer ones ask, is half there in Wine.
+        changes["PIP_USE_DEPRECATED"] = "legacy-certs"
+    bundles = [found.get("cert", ""), *(os.environ.get(name, "") for name in _BUNDLES)]
+    bundle = next((name for name in bundles if os.path.isfile(name)), None)
+    if bundle is not None:
+        # A private 32-bit root has an /etc of its own.
+        copy = python.home.parent / "certificates.pem"
+        shutil.copyfile(bundle, copy)
+        changes["PIP_CERT"] = wine.windows_path(copy)
     return changes
 
 
@@ -254,6 +270,9 @@ def _fetch(name: str, python: WindowsPython, warm: Wine) -> Path:
 def _offers(error: CommandFailedError, name: str) -> str:
     """Return what the index has in place of a fitting wheel, from pip's verbose log."""
     text = error.output
+    broken = re.search(r"after connection broken by '(.*?)'?:? /", text)
+    if broken:
+        return f"the index was out of reach: {broken.group(1)}"
     wheels = sorted(set(re.findall(r"([\w.]+-[\w.!+]+-[\w.]+-[\w.]+-[\w.]+\.whl)", text)))
     if wheels:
         windows = [wheel for wheel in wheels if "-win" in wheel or wheel.endswith("-any.whl")]

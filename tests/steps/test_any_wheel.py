@@ -72,6 +72,7 @@ def test_file_that_is_not_there_is_refused(ws: Workspace, words: list[str]) -> N
     [
         ("Skipping link: No binaries permitted: https://index/small-1.0.tar.gz", "publishes sources only"),
         ("Skipping link: not compatible: small-1.0-cp39-cp39-win32.whl", "such as small-1.0-cp39-cp39-win32.whl"),
+        ("WARNING: Retrying after connection broken by 'OSError(22)': /simple/small/", "out of reach: OSError(22)"),
         ("ERROR: 404", "the index knows no project or version small"),
     ],
 )
