@@ -7,6 +7,8 @@ import sys
 from typing import Callable, Dict, Iterator, List, Set, Tuple
 
 from glean_steps import (
+    catalog,
+    environments,
     interpreters,
     pins,
     pipelines,
@@ -15,7 +17,6 @@ from glean_steps import (
     runner,
     suites,
     toolchain,
-    wheel,
     windows_python,
     wine,
     workspace,
@@ -36,9 +37,9 @@ sys.path.insert(0, sys.argv[1])
 from glean_steps import cargo, pipelines, workspace
 from glean_steps.targets import TARGETS
 ws = workspace.here()
-with workspace.checkout_lock(ws):
+with ws.locked():
     libraries = cargo.build_libraries(TARGETS, ws=ws)
-    wheels = pipelines._pack_all(TARGETS, {target: libraries[target.triple] for target in TARGETS}, ws)
+    wheels = pipelines.pack_all(TARGETS, {target: libraries[target.triple] for target in TARGETS}, ws)
     for target in TARGETS:
         pipelines.audit_wheel(wheels[target], target, ws)
 """
@@ -138,32 +139,30 @@ def _windows_python(place: Place, needed: Set[str]) -> Iterator[Dict[str, Side]]
 
 def _python_suite(place: Place, needed: Set[str]) -> Iterator[Dict[str, Side]]:
     ws, target = place.ws, TARGETS[0]
-    with workspace.checkout_lock(ws):
-        row, host = _common_python()
-        outcome = suites._make_environments([host], wheel.native_wheel(ws), ws)[host.minor]
-        if isinstance(outcome, Exception):
-            raise outcome
-        program = outcome
+    with ws.locked():
+        row, host = _common_python(ws)
+        program = environments.Environment(host.minor, "requirements/tests.txt", host.minor).ensure(ws)
         packed = pipelines.make_wheels([target], ws)[0].path
         with wine.session(target, ws) as warm:
-            prove.install(packed, windows_python.ensure(row, target, ws), warm, ws)
+            python = windows_python.ensure(row, target, ws)
+            prove.install(packed, python, warm, ws)
             yield {
-                "Wine": lambda: _suite_seconds(lambda: suites._python_wine(row.version, target, packed, ws, [])),
-                "native": lambda: _suite_seconds(lambda: suites._native_suite(program, ws)),
+                "Wine": lambda: _suite_seconds(lambda: catalog.python_suite_in_wine(python, warm, ws)),
+                "native": lambda: _suite_seconds(lambda: catalog.python_suite(program, ws)),
             }
 
 
-def _common_python() -> tuple[pins.PythonRow, interpreters.CPython]:
+def _common_python(ws: Workspace) -> tuple[pins.PythonRow, interpreters.CPython]:
     """Return a minor version that Windows and this machine both have, the default one if it is."""
-    found = interpreters.find_all()
+    found = interpreters.find_all(ws)
     for row in (peers.default_row(), *pins.load().pythons):
         if row.minor in found:
             return row, found[row.minor]
     raise MissingToolError("no Python to compare with", why=f"this machine has {', '.join(found) or 'none'}")
 
 
-def _suite_seconds(run_it: Callable[[], suites.LaneResult]) -> float:
-    results: List[suites.LaneResult] = []
+def _suite_seconds(run_it: Callable[[], suites.Result]) -> float:
+    results: List[suites.Result] = []
     seconds = stopwatch.call(lambda: results.append(run_it()))
     if results[0].failed:
         raise TestsFailedError("the suite failed", why="; ".join(results[0].notes))
@@ -177,7 +176,7 @@ def _wheel_size(place: Place, needed: Set[str]) -> Iterator[Dict[str, Side]]:
     target = TARGETS[0]
 
     def ours() -> float:
-        with workspace.checkout_lock(place.ws):
+        with place.ws.locked():
             return float(pipelines.make_wheels([target], place.ws)[0].path.stat().st_size)
 
     def theirs() -> float:

@@ -123,7 +123,7 @@ def measure(ws: Workspace, date: str) -> str:
     mark = f"GLEAN_BENCH_RUN={folder.name}"
     try:
         argv: List[object] = ["git", "clone", "-q", "--no-local", "--depth", "1", ws.root.as_uri(), clone]
-        runner.run(argv, timeout_s=runner.deadline(300), quiet=True)
+        runner.run(argv, timeout_s=300, quiet=True)
         commit = runner.run(
             ["git", "-C", clone, "rev-parse", "--short", "HEAD"], timeout_s=30, quiet=True, echo=False
         ).stdout.strip()

@@ -410,7 +410,7 @@ GROUPS: Tuple[Group, ...] = (_CALLS, _STORED, _PING, _IMPORT, _LOAD, _FIRST, _RE
 def versions(ws: Workspace) -> Dict[str, str]:
     """Return the versions of everything that takes part in rows on the core."""
     return {
-        "Python of what is measured": peers.newest_python().version,
+        "Python of what is measured": peers.newest_python(ws).version,
         "glean_py": wheel.native_wheel(ws).name.split("-")[1],
         **peers.installed_versions(("glean-sdk", "prometheus-client", "cffi"), ws),
         "Python of the steps": sys.version.split()[0],

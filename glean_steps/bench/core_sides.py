@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Set
 
-from glean_steps import runner, system, workspace
+from glean_steps import runner, system
 from glean_steps.bench import peers
 from glean_steps.bench.group import Place, Side
 
@@ -41,7 +41,7 @@ class Bench:
         """Run one probe in a process of its own and return its figures."""
         done = runner.run(
             [self.program, "-I", "-c", _BOOT, _PROBES.parent, measure, json.dumps(options)],
-            timeout_s=runner.deadline(PROBE_S),
+            timeout_s=PROBE_S,
             cwd=self.place.scratch,
             env=_quiet_env(),
             quiet=True,
@@ -84,7 +84,7 @@ def prepare(place: Place) -> Bench:
     """Make the peers' environment and install ours in it."""
     program = peers.environment(place.ws)
     if not place.is_ours_installed:
-        with workspace.checkout_lock(place.ws):
+        with place.ws.locked():
             peers.install_ours(program, place.ws)
         place.is_ours_installed = True
     return Bench(program, place)
@@ -94,7 +94,7 @@ def floor(bench: Bench) -> Path:
     """Build the empty functions and the module that calls them; return their folder."""
     folder = bench.place.scratch / "floor"
     if not folder.is_dir():
-        system.require([system.C_COMPILER])
+        system.require([system.C_COMPILER], bench.place.ws)
         folder.mkdir()
         library = folder / "libbench_floor.so"
         source = _PROBES / "floor.c"
@@ -212,10 +212,10 @@ def load(place: Place, needed: Set[str]) -> Iterator[Dict[str, Side]]:
     source, module = folder / "metrics.yaml", folder / "bench_telemetry.py"
     source.write_text(metrics_yaml(200), encoding="utf-8")
     argv: List[object] = [bench.program, "-I", "-m", OURS, "compile", source, "-o", module]
-    runner.run(argv, timeout_s=runner.deadline(COMPILE_S), cwd=folder, quiet=True, echo=False)
+    runner.run(argv, timeout_s=COMPILE_S, cwd=folder, quiet=True, echo=False)
     # As pip leaves a module that it installed.
     argv = [bench.program, "-I", "-m", "compileall", "-q", module]
-    runner.run(argv, timeout_s=runner.deadline(COMPILE_S), cwd=folder, quiet=True, echo=False)
+    runner.run(argv, timeout_s=COMPILE_S, cwd=folder, quiet=True, echo=False)
     yield {
         "ours": bench.side("us", "load", package=OURS, folder=str(folder), starts=place.some(9)),
         "ours, made": bench.side("us", "load", package=OURS, folder=str(folder), starts=place.some(9), touched=200),

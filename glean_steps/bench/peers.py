@@ -13,11 +13,11 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from glean_steps import (
     cargo,
-    fetch,
     interpreters,
     pins,
     report,
     runner,
+    settings,
     toolchain,
     wheel,
     windows_python,
@@ -64,9 +64,9 @@ def requirements_file(ws: Workspace) -> Path:
     return ws.root / "requirements" / "bench.txt"
 
 
-def newest_python() -> CPython:
+def newest_python(ws: Workspace) -> CPython:
     """Return the newest CPython of this machine, whose calls are the quickest; free-threaded ones are another thing."""
-    found = [python for python in interpreters.find_all().values() if not python.free_threaded]
+    found = [python for python in interpreters.find_all(ws).values() if not python.free_threaded]
     if not found or _minor(found[-1]) < OLDEST_MEASURED:
         raise MissingToolError(
             "no CPython to measure in",
@@ -82,7 +82,7 @@ def _minor(python: CPython) -> Tuple[int, ...]:
 
 def environment(ws: Workspace) -> Path:
     """Return the Python of the environment that holds the peers, making it when it is not there or not up to date."""
-    newest = newest_python()
+    newest = newest_python(ws)
     home = ws.state / "venvs" / "bench"
     program = home / "bin" / "python"
     stamp = Stamp(ws.state / "stamps" / "venv-bench.json")
@@ -93,9 +93,9 @@ def environment(ws: Workspace) -> Path:
         _refuse_offline("the environment of the peers")
         stamp.forget()
         shutil.rmtree(home, ignore_errors=True)
-        runner.run([newest.executable, "-m", "venv", home], timeout_s=runner.deadline(120), quiet=True)
+        runner.run([newest.executable, "-m", "venv", home], timeout_s=120, quiet=True)
         argv = [program, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes"]
-        runner.run([*argv, "-r", requirements_file(ws)], timeout_s=runner.deadline(PIP_S), quiet=True)
+        runner.run([*argv, "-r", requirements_file(ws)], timeout_s=PIP_S, quiet=True)
         stamp.write(key, files=[program])
     return program
 
@@ -104,7 +104,7 @@ def install_ours(program: Path, ws: Workspace) -> None:
     """Install our own wheel for this machine beside the peer."""
     packed = wheel.native_wheel(ws)
     argv = [program, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-index"]
-    runner.run([*argv, "--force-reinstall", packed], timeout_s=runner.deadline(120), quiet=True)
+    runner.run([*argv, "--force-reinstall", packed], timeout_s=120, quiet=True)
 
 
 def installed_versions(projects: Sequence[str], ws: Workspace) -> Dict[str, str]:
@@ -144,7 +144,7 @@ def windows_wheel_of_peer(ws: Workspace, target: Target) -> Path:
                 *("--only-binary=:all:", "--platform", target.platform_tag, "--python-version", "3.11"),
                 *("--require-hashes", "-d", new, "-r", listed),
             ],
-            timeout_s=runner.deadline(PIP_S),
+            timeout_s=PIP_S,
             quiet=True,
         )
         listed.unlink()
@@ -152,7 +152,7 @@ def windows_wheel_of_peer(ws: Workspace, target: Target) -> Path:
 
 
 def _refuse_offline(what: str) -> None:
-    if fetch.is_offline():
+    if settings.OFFLINE.value():
         raise OfflineError(f"{what} is missing", why="GLEAN_OFFLINE forbids fetching it", fix="unset GLEAN_OFFLINE")
 
 
@@ -262,7 +262,7 @@ def literal_recipe(
         archive.extractall(home)
     windows_python.open_site(home / f"python{row.digits}._pth")
     script = home / "get_pip.py"
-    script.write_text(windows_python._PIP_FROM_WHEEL, encoding="utf-8")
+    script.write_text(windows_python.PIP_FROM_WHEEL, encoding="utf-8")
     env: Dict[str, Optional[str]] = {name: None for name in _LOCAL_WHEELS}
     python = home / "python.exe"
     options = ["--no-warn-script-location", "--disable-pip-version-check", *([] if pip_cache else ["--no-cache-dir"])]
@@ -272,9 +272,9 @@ def literal_recipe(
     ):
         warm.run(
             [*argv, *options],
-            timeout_s=runner.deadline(PIP_S),
+            timeout_s=PIP_S,
             cwd=home,
-            env=env,
+            changes=env,
             quiet=True,
         )
 

@@ -40,7 +40,7 @@ def run(
         result, log = Path(folder, "result.json"), Path(folder, "log")
         runner.run(
             [sys.executable, "-I", "-S", _STOPWATCH, result, log, *words],
-            timeout_s=runner.deadline(timeout_s),
+            timeout_s=timeout_s,
             cwd=cwd,
             env=env,
             quiet=True,

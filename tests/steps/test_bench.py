@@ -404,20 +404,22 @@ def test_a_copy_of_the_checkout_has_sources_and_nothing_that_runs_made(ws: Works
     assert files == ["glean_core/src/lib.rs", "setup.py"] and copy.cache == ws.cache
 
 
-def test_the_newest_python_is_measured_and_free_threaded_ones_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_python_is_measured_and_free_threaded_ones_are_not(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def here(*versions: str) -> None:
         found = {
             text: interpreters.CPython(text.rstrip("t"), text.endswith("t"), Path(text), Path(text))
             for text in versions
         }
-        monkeypatch.setattr(interpreters, "find_all", lambda: found)
+        monkeypatch.setattr(interpreters, "find_all", lambda ws: found)
 
     here("3.9.1", "3.13.0", "3.13.0t")
-    assert peers.newest_python().version == "3.13.0"
+    assert peers.newest_python(ws).version == "3.13.0"
     for versions in (("3.9.1",), ("3.14.0t",), ()):
         here(*versions)
         with pytest.raises(MissingToolError):
-            peers.newest_python()
+            peers.newest_python(ws)
 
 
 def test_the_peers_are_pinned_with_hashes_and_name_no_host(checkout: Path, ws: Workspace) -> None:
