@@ -103,8 +103,8 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure against peers in the same run and write docs/benchmarks.md. `-- --rounds 3 --only 1,2 --cold` chooses."""
-    from glean_steps import bench as benchmarks
+    """Measure, baselines in the same run, and write docs/benchmarks.md. `-- --rounds 3 --only 1,2 --cold` chooses."""
+    import benchmarks
 
     with pipelines.exit_codes():
         benchmarks.run_all(session.posargs)

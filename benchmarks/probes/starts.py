@@ -31,7 +31,7 @@ glean.Glean.initialize("glean-bench", "1.0", True, configuration=configuration, 
 _RECORD = "counter.add(1)\n"
 _GET = 'value = counter.test_get_value("bench")\n'
 _DIE = "os.write(1, str(time.monotonic_ns()).encode()); os.kill(os.getpid(), 9)\n"
-_TELL = "os.write(1, str(value).encode())\n"
+_SHOW = "os.write(1, str(value).encode())\n"
 
 _LOAD_OURS = """
 import os, sys, time
@@ -42,7 +42,7 @@ import bench_telemetry
 {more}
 os.write(1, str(time.perf_counter_ns() - started).encode())
 """
-# Ours makes a metric when it is first used, the peer all of them at once.
+# Ours makes a metric when it is first used, glean-sdk all of them at once.
 _TOUCH = """
 for number in range({count}):
     getattr(bench_telemetry.metrics.bench, f"metric_{{number}}")
@@ -92,11 +92,11 @@ def _first_record(package: str) -> float:
     head = _FIRST_RECORD.format(package=package)
     with tempfile.TemporaryDirectory(prefix="glean-probe-") as folder:
         data = str(Path(folder, "data"))
-        # The peer keeps what is recorded in a queue: it is stored when a getter, queued behind it, returns.
+        # glean-sdk keeps what is recorded in a queue: it is stored when a getter, queued behind it, returns.
         code = head + _RECORD + (_GET if package == "glean" else "") + _DIE
         started = time.monotonic_ns()
         moment = int(children.output(code, data, ends_by=signal.SIGKILL))
-        found = children.output(head + _GET + _TELL, data)
+        found = children.output(head + _GET + _SHOW, data)
     if found != "1":
         raise SystemExit(f"{package} recorded 1 and was killed; found {found}")
     return (moment - started) / 1000
