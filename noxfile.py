@@ -110,6 +110,15 @@ def bench(session: nox.Session) -> None:
         benchmarks.run_all(session.posargs)
 
 
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Make the documentation's site, its warnings and broken links errors. `-- --external` asks other servers too."""
+    from glean_steps import docs as documentation
+
+    with pipelines.exit_codes():
+        documentation.build(session.posargs)
+
+
 def _option(session: nox.Session, name: str) -> str | None:
     """Return the value behind an option among the arguments after `--`, or None."""
     words = list(session.posargs)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence
 
 from benchmarks import stopwatch
-from benchmarks.place import Measure, Place, Side, change_a_line, newest_python
+from benchmarks.place import OLDEST_MEASURED, Measure, Place, Side, change_a_line
 from glean_steps import cargo, environment, pins, pipelines, prove, runner, toolchain, windows_python, wine, workspace
 from glean_steps.errors import CommandFailedError, MissingArtifactError, MissingToolError, TestsFailedError
 from glean_steps.pins import PythonRow
@@ -186,7 +186,7 @@ def _literal_recipe(home: Path, row: PythonRow, ws: Workspace, warm: Wine) -> No
 def python_suite(place: Place) -> Iterator[Dict[str, Side]]:
     """The tests that pass natively and under Wine, with the same minor version of Python."""
     ws, target = place.ws, TARGETS[0]
-    minor = newest_python().minor
+    minor = environment.newest_python(OLDEST_MEASURED).minor
     tests, chosen = place.scratch / "tests", place.scratch / "chosen"
     shutil.copytree(ws.root / "tests", tests, ignore=shutil.ignore_patterns("__pycache__"))
     with workspace.checkout_lock(ws), wine.session(target, ws) as warm:

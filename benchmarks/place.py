@@ -9,14 +9,14 @@ import tempfile
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Tuple
+from typing import Callable, Dict, Iterator
 
-from glean_steps import environment, interpreters, runner, wheel, wine, workspace
-from glean_steps.errors import MissingArtifactError, MissingToolError
-from glean_steps.interpreters import CPython
+from glean_steps import environment, runner, wheel, wine, workspace
+from glean_steps.errors import MissingArtifactError
 from glean_steps.workspace import Workspace
 
 SCRATCH = "glean-bench-"
+# Newer ones call more quickly.
 OLDEST_MEASURED = (3, 11)
 
 Side = Callable[[], float]
@@ -50,7 +50,7 @@ class Place:
     @cached_property
     def baselines(self) -> Path:
         """The Python of the environment that holds the baselines, pinned in requirements/bench.txt."""
-        return environment.pinned("bench", self.ws, base=newest_python().executable)
+        return environment.pinned("bench", self.ws, base=environment.newest_python(OLDEST_MEASURED).executable)
 
     @cached_property
     def python(self) -> Path:
@@ -84,22 +84,6 @@ def scratch_folder() -> Path:
     """Return a new temporary folder; those of runs that were killed are removed first."""
     workspace.sweep(Path(tempfile.gettempdir()), SCRATCH)
     return Path(tempfile.mkdtemp(prefix=SCRATCH, suffix=f".{os.getpid()}.part"))
-
-
-def newest_python() -> CPython:
-    """Return the newest CPython of this machine, whose calls are the quickest; free-threaded ones do not count."""
-    found = [python for python in interpreters.find_all().values() if not python.free_threaded]
-    if not found or _minor(found[-1]) < OLDEST_MEASURED:
-        raise MissingToolError(
-            "no CPython to measure in",
-            why=f"this machine has {', '.join(python.version for python in found) or 'none'}",
-            fix=f"install CPython {'.'.join(map(str, OLDEST_MEASURED))} or newer",
-        )
-    return found[-1]
-
-
-def _minor(python: CPython) -> Tuple[int, ...]:
-    return tuple(int(part) for part in python.version.split(".")[:2])
 
 
 def change_a_line(sources: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
-from glean_steps import fetch, report, runner, workspace
-from glean_steps.errors import OfflineError
+from glean_steps import fetch, interpreters, report, runner, workspace
+from glean_steps.errors import MissingToolError, OfflineError
+from glean_steps.interpreters import CPython
 from glean_steps.workspace import Stamp, Workspace
 
 VENV_S = 120.0
@@ -52,3 +53,22 @@ def install(program: Path, arguments: Sequence[object]) -> None:
     """Run `pip install` of an environment with these arguments."""
     argv = [program, "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments]
     runner.run(argv, timeout_s=runner.deadline(PIP_S), quiet=True)
+
+
+def newest_python(oldest: Tuple[int, int]) -> CPython:
+    """Return the newest CPython of this machine; free-threaded ones do not count.
+
+    Args:
+        oldest: the oldest minor version that will do, such as (3, 11).
+
+    Raises:
+        MissingToolError: there is none that is new enough.
+    """
+    found = [python for python in interpreters.find_all().values() if not python.free_threaded]
+    if not found or tuple(map(int, found[-1].minor.split("."))) < oldest:
+        raise MissingToolError(
+            f"no CPython {oldest[0]}.{oldest[1]} or newer",
+            why=f"this machine has {', '.join(python.version for python in found) or 'none'}",
+            fix=f"put python{oldest[0]}.{oldest[1]} on PATH (pyenv, uv or the distribution's package)",
+        )
+    return found[-1]

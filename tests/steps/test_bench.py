@@ -16,13 +16,12 @@ import benchmarks
 from benchmarks import building, chart, cold, document, figures, place, stopwatch, table
 from benchmarks.figures import Figures, Result
 from benchmarks.table import BUILD, CORE, Comparison, Group
-from glean_steps import interpreters, pipelines
+from glean_steps import pipelines
 from glean_steps.errors import (
     CommandFailedError,
     DownloadError,
     Interrupted,
     MissingArtifactError,
-    MissingToolError,
     SettingError,
     StepError,
 )
@@ -368,22 +367,6 @@ def test_copy_of_the_checkout_has_sources_and_nothing_that_runs_made(ws: Workspa
         files = sorted(file.relative_to(copy.root).as_posix() for file in copy.root.rglob("*") if file.is_file())
     assert files == ["glean_core/src/lib.rs", "setup.py"] and copy.cache == ws.cache
     assert not copy.root.exists()
-
-
-def test_newest_python_is_measured_and_free_threaded_ones_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    def here(*versions: str) -> None:
-        found = {
-            text: interpreters.CPython(text.rstrip("t"), text.endswith("t"), Path(text), Path(text))
-            for text in versions
-        }
-        monkeypatch.setattr(interpreters, "find_all", lambda: found)
-
-    here("3.9.1", "3.13.0", "3.13.0t")
-    assert place.newest_python().version == "3.13.0"
-    for versions in (("3.9.1",), ("3.14.0t",), ()):
-        here(*versions)
-        with pytest.raises(MissingToolError):
-            place.newest_python()
 
 
 @pytest.mark.parametrize("name", ["bench", "docs"])

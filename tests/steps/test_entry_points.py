@@ -27,6 +27,7 @@ SESSIONS = [
     "fuzz",
     "lint",
     "bench",
+    "docs",
 ]
 TASKS = {
     "header",
