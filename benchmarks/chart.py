@@ -14,6 +14,17 @@ _LABEL, _PLOT_LEFT, _PLOT_RIGHT = 16, 380, 740
 _BAR = 24
 _INK, _SOFT, _GRID = "#1f2328", "#59636e", "#d1d9e0"
 _MET, _MISSED, _BASELINE = "#2a6fbb", "#c2410c", "#8b949e"
+_PAPER = "#ffffff"
+# Each colour in the dark.
+_DARK = {
+    _INK: "#e6edf3",
+    _SOFT: "#9198a1",
+    _GRID: "#3d444d",
+    _MET: "#58a6ff",
+    _MISSED: "#f0883e",
+    _BASELINE: "#8b949e",
+    _PAPER: "#131416",
+}
 
 Point = Tuple[float, float]
 
@@ -29,7 +40,8 @@ def render(results: Sequence[Result]) -> str:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" '
             f'height="{height}" font-family="system-ui, sans-serif" font-size="12" role="img" '
             'aria-label="Benchmarks of the telemetry core">',
-            f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
+            f"<style>@media (prefers-color-scheme: dark) {{ {_dark_rules()} }}</style>",
+            f'<rect width="{_WIDTH}" height="{height}" fill="{_PAPER}"/>',
             *ratios,
             *growth,
             "</svg>",
@@ -44,8 +56,8 @@ def render(results: Sequence[Result]) -> str:
 def _ratios(results: Sequence[Result], top: int) -> Tuple[List[str], int]:
     """Draw a bar for each ratio on a logarithmic axis, and a mark at its goal; return the lines and where they end."""
     lines = [
-        _text(_LABEL, 24, "Ours over the baseline, less is better", size=15, weight="600"),
-        _text(_LABEL, 42, "median of the rounds' ratios; the black mark is the goal", colour=_SOFT),
+        _text(_LABEL, 24, "Ours over the baseline: less is better", size=15, weight="600"),
+        _text(_LABEL, 42, "median of the rounds' ratios; the thin mark is the goal", colour=_SOFT),
     ]
     if not results:
         return lines, top
@@ -146,6 +158,12 @@ def _value(figure: float, unit: str) -> str:
     if unit == "bytes":
         return f"{figure / 1e6:.1f} MB" if figure >= 1e6 else f"{figure / 1e3:.0f} kB"
     return spread([figure], unit).split(" / ")[-1]
+
+
+def _dark_rules() -> str:
+    """Return the rules that give each colour its place in the dark."""
+    pairs = [(part, light, dark) for light, dark in _DARK.items() for part in ("fill", "stroke")]
+    return " ".join(f'[{part}="{light}"] {{ {part}: {dark} }}' for part, light, dark in pairs)
 
 
 # --- SVG --------------------------------------------------------------------------------------------------------------

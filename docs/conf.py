@@ -6,7 +6,7 @@ The pages are plain Markdown, so that they can be read on a code host as well; w
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List
+from typing import Any, List, Optional
 
 from sphinx.application import Sphinx
 
@@ -50,7 +50,12 @@ myst_heading_anchors = 3
 default_role = "literal"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
-autodoc_default_options = {"members": True, "show-inheritance": False, "inherited-members": "object,Enum,tuple,str,int"}
+autodoc_default_options = {
+    "members": True,
+    "undoc-members": True,
+    "inherited-members": "object,Enum,tuple,str,int",
+    "special-members": "__getitem__",
+}
 python_use_unqualified_type_names = True
 add_module_names = False
 toc_object_entries_show_parents = "hide"
@@ -60,8 +65,10 @@ html_title = f"{project} {release}"
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"navigation_with_keys": True}
+html_static_path = ["site"]
+html_css_files = ["site.css"]
 # `/` leads to the first page.
-html_extra_path = ["index.html"]
+html_extra_path = ["site/index.html"]
 
 # Served from this machine in the examples only.
 linkcheck_ignore = [r"https?://(127\.0\.0\.1|localhost)"]
@@ -78,6 +85,12 @@ def add_navigation(app: Sphinx, document: str, source: List[str]) -> None:
         source[0] += "\n" + "\n".join(lines) + "\n"
 
 
+def skip_lookup_of_members(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> Optional[bool]:
+    """Leave out that an enumeration can be indexed; labeled metrics are, which matters."""
+    return True if name == "__getitem__" and getattr(obj, "__module__", "") == "enum" else None
+
+
 def setup(app: Sphinx) -> None:
     """Register what is above."""
     app.connect("source-read", add_navigation)
+    app.connect("autodoc-skip-member", skip_lookup_of_members)
