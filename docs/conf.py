@@ -1,6 +1,6 @@
 """How `nox -s docs` makes the site: Sphinx over the Markdown of this folder, and the docstrings of glean_py.
 
-The pages are plain Markdown, so that they can be read on a code host as well; what is below is the site's alone.
+The pages are plain Markdown, so that they can be read on a code host as well; what is below is for the site alone.
 """
 
 from __future__ import annotations

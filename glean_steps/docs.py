@@ -13,9 +13,9 @@ from glean_steps.errors import SettingError
 from glean_steps.workspace import Workspace
 
 # Pages whose examples are run.
-EXAMPLES = ("README.md", "docs/tutorial.md")
+EXAMPLES = ("README.md", "docs/tutorial.md", "docs/testing-your-application.md")
 EXAMPLE_S = 60.0
-BUILD_S = 300.0
+BUILD_S = 900.0
 LINKS_S = 900.0
 OLDEST = (3, 11)
 
@@ -62,6 +62,8 @@ def build(arguments: Sequence[str] = (), *, ws: Optional[Workspace] = None) -> P
 def run_examples(page: Path, python: Path) -> None:
     """Run the examples of a page in an empty folder: its YAML files, its commands of glean_py, then all of its Python.
 
+    What imports pytest is run by it.
+
     Raises:
         CommandFailedError: a command or the Python failed.
     """
@@ -81,5 +83,6 @@ def run_examples(page: Path, python: Path) -> None:
             elif language == "sh":
                 for line in re.findall(r"^python (-m glean_py .*)$", code, re.MULTILINE):
                     run(*line.split())
-        (folder / "example.py").write_text("\n".join(script), encoding="utf-8")
-        run("example.py")
+        example = folder / "example.py"
+        example.write_text("\n".join(script), encoding="utf-8")
+        run(*(["-m", "pytest", "-q", example.name] if "\nimport pytest\n" in text else [example.name]))
