@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from . import children
+from .packages import endpoint
 
 # Prints the moment of the record on the clock that all processes share, and dies on the spot.
 _FIRST_RECORD = """
@@ -19,14 +20,15 @@ from {package} import metrics
 ping = metrics.PingType("bench", True, False, True, True, [], [], [])
 counter = metrics.CounterMetricType(metrics.CommonMetricData(
     category="bench", name="first", send_in_pings=["bench"], lifetime=metrics.Lifetime.USER, disabled=False))
-try:
-    from {package}.net import PingUploadWorker
-    PingUploadWorker.process = classmethod(lambda cls, testing_mode=False: None)
-except ImportError:
-    pass
+{quiet}
 configuration = glean.Configuration(
-    server_endpoint="http://127.0.0.1:9", allow_multiprocessing=False, enable_internal_pings=False)
+    server_endpoint={endpoint!r}, allow_multiprocessing=False, enable_internal_pings=False)
 glean.Glean.initialize("glean-bench", "1.0", True, configuration=configuration, data_dir=sys.argv[1])
+"""
+# glean-sdk would start a process to upload.
+_NEVER_UPLOAD = """
+from glean.net import PingUploadWorker
+PingUploadWorker.process = classmethod(lambda cls, testing_mode=False: None)
 """
 _RECORD = "counter.add(1)\n"
 _GET = 'value = counter.test_get_value("bench")\n'
@@ -89,7 +91,8 @@ def first_record(package: str, starts: int) -> Dict[str, float]:
 
 
 def _first_record(package: str) -> float:
-    head = _FIRST_RECORD.format(package=package)
+    quiet = _NEVER_UPLOAD if package == "glean" else ""
+    head = _FIRST_RECORD.format(package=package, endpoint=endpoint(package), quiet=quiet)
     with tempfile.TemporaryDirectory(prefix="glean-probe-") as folder:
         data = str(Path(folder, "data"))
         # glean-sdk keeps what is recorded in a queue: it is stored when a getter, queued behind it, returns.
