@@ -228,12 +228,12 @@ class Glean:
 
     @classmethod
     def handle_client_active(cls) -> None:
-        """Report that the user began to use the application: submits a `baseline` ping and may begin a session."""
+        """Say that the user began to use the application: submits the ping `baseline`, may begin a session."""
         _ffi.finish(_ffi.lib.glean_handle_client_active())
 
     @classmethod
     def handle_client_inactive(cls) -> None:
-        """Report that the user left the application: submits `baseline` and `events` pings and may end the session."""
+        """Say that the user left the application: submits the pings `baseline` and `events`, may end a session."""
         _ffi.finish(_ffi.lib.glean_handle_client_inactive())
 
     @classmethod
