@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
-from glean_steps import any_wheel, catalog, doctor, fuzz, options, pipelines, renew, suites, workspace
+from glean_steps import any_wheel, catalog, docs, doctor, fuzz, options, pipelines, renew, suites, workspace
 from glean_steps.options import ARCH, PYTHON, TARGET, WHEEL, Option
 from glean_steps.targets import TARGETS, Target
 from glean_steps.workspace import Workspace
@@ -78,9 +78,9 @@ def _fuzzing(ws: Workspace, given: argparse.Namespace) -> List[suites.Suite]:
 
 
 def _bench(ws: Workspace, given: argparse.Namespace) -> object:
-    from glean_steps import bench
+    import benchmarks
 
-    return bench.run_all(given.remainder)
+    return benchmarks.run_all(given.remainder)
 
 
 _COMPARISON: Dict[str, Option] = {
@@ -176,6 +176,12 @@ SESSIONS: Sequence[Command] = (
         "Measure against other products in the same run and write docs/benchmarks.md. `-- --rounds 3` chooses.",
         _bench,
         remainder="all",
+    ),
+    Command(
+        "docs",
+        "Make the documentation's site, its warnings and broken links errors. `-- --external` asks other servers too.",
+        lambda ws, given: docs.build(ws, external=given.external),
+        docs.OPTIONS,
     ),
 )
 

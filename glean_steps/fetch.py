@@ -155,7 +155,7 @@ def fetch_into(download: Download, part: Path, patient: Patience) -> None:
     raise DownloadError(
         f"could not fetch {download.name}",
         why=f"{download.url}: {len(met)} attempts: " + "; ".join(dict.fromkeys(met)),
-        fix="run it again (it continues where it stopped), or name a mirror (see `Mirrors` in README.md)",
+        fix="run it again (it continues where it stopped), or name a mirror (see `Mirrors` in docs/building.md)",
     )
 
 
@@ -184,7 +184,7 @@ def _attempt(download: Download, part: Path, patient: Patience, limit: float) ->
                 raise DownloadError(
                     f"could not fetch {download.name}",
                     why=f"{download.url} answered HTTP {status} {response.reason}",
-                    fix="check the version in glean_steps/pins.toml, or name a mirror (see `Mirrors` in README.md)",
+                    fix="check the version in glean_steps/pins.toml, or name a mirror (`Mirrors` in docs/building.md)",
                 )
             if status != 206:
                 have = 0
@@ -207,7 +207,7 @@ def _attempt(download: Download, part: Path, patient: Patience, limit: float) ->
             raise DownloadError(
                 f"could not fetch {download.name}",
                 why=f"{download.url}: {_short(error)}",
-                fix="check the network, or name a mirror (see `Mirrors` in README.md)",
+                fix="check the network, or name a mirror (see `Mirrors` in docs/building.md)",
             ) from error
         raise _Retry(_short(error)) from error
 

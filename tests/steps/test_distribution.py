@@ -49,7 +49,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_source_distribution_and_the_documented_variable_give_a_wheel_that_passes_its_audit(
     unpacked: Path, target: Target, tmp_path: Path
 ) -> None:
-    """As the README has it: `pip wheel .` with the variable, then `wheel tags`; nothing of the steps in between."""
+    """As in docs/building.md: `pip wheel .` with the variable, then `wheel tags`; nothing of the steps in between."""
     start(
         *("-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path),
         cwd=unpacked,

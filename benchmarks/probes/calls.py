@@ -18,7 +18,7 @@ from .packages import PING, TEXT, Session
 
 # A handle as ours has them: no small number.
 _HANDLE = 0x1_0000_0003
-# So many calls of the peer are queued before they are drained; its queue has no bound of its own.
+# So many calls of glean-sdk are queued before they are drained; its queue has no bound.
 _QUEUED = 1000
 # A library that nobody holds is unloaded, although its functions are still there.
 _LOADED: List[Any] = []

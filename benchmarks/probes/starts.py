@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from . import children
+from .packages import endpoint
 
 # Prints the moment of the record on the clock that all processes share, and dies on the spot.
 _FIRST_RECORD = """
@@ -19,19 +20,20 @@ from {package} import metrics
 ping = metrics.PingType("bench", True, False, True, True, [], [], [])
 counter = metrics.CounterMetricType(metrics.CommonMetricData(
     category="bench", name="first", send_in_pings=["bench"], lifetime=metrics.Lifetime.USER, disabled=False))
-try:
-    from {package}.net import PingUploadWorker
-    PingUploadWorker.process = classmethod(lambda cls, testing_mode=False: None)
-except ImportError:
-    pass
+{quiet}
 configuration = glean.Configuration(
-    server_endpoint="http://127.0.0.1:9", allow_multiprocessing=False, enable_internal_pings=False)
+    server_endpoint={endpoint!r}, allow_multiprocessing=False, enable_internal_pings=False)
 glean.Glean.initialize("glean-bench", "1.0", True, configuration=configuration, data_dir=sys.argv[1])
+"""
+# glean-sdk would start a process to upload.
+_NEVER_UPLOAD = """
+from glean.net import PingUploadWorker
+PingUploadWorker.process = classmethod(lambda cls, testing_mode=False: None)
 """
 _RECORD = "counter.add(1)\n"
 _GET = 'value = counter.test_get_value("bench")\n'
 _DIE = "os.write(1, str(time.monotonic_ns()).encode()); os.kill(os.getpid(), 9)\n"
-_TELL = "os.write(1, str(value).encode())\n"
+_SHOW = "os.write(1, str(value).encode())\n"
 
 _LOAD_OURS = """
 import os, sys, time
@@ -42,7 +44,7 @@ import bench_telemetry
 {more}
 os.write(1, str(time.perf_counter_ns() - started).encode())
 """
-# Ours makes a metric when it is first used, the peer all of them at once.
+# Ours makes a metric when it is first used, glean-sdk all of them at once.
 _TOUCH = """
 for number in range({count}):
     getattr(bench_telemetry.metrics.bench, f"metric_{{number}}")
@@ -89,14 +91,15 @@ def first_record(package: str, starts: int) -> Dict[str, float]:
 
 
 def _first_record(package: str) -> float:
-    head = _FIRST_RECORD.format(package=package)
+    quiet = _NEVER_UPLOAD if package == "glean" else ""
+    head = _FIRST_RECORD.format(package=package, endpoint=endpoint(package), quiet=quiet)
     with tempfile.TemporaryDirectory(prefix="glean-probe-") as folder:
         data = str(Path(folder, "data"))
-        # The peer keeps what is recorded in a queue: it is stored when a getter, queued behind it, returns.
+        # glean-sdk keeps what is recorded in a queue: it is stored when a getter, queued behind it, returns.
         code = head + _RECORD + (_GET if package == "glean" else "") + _DIE
         started = time.monotonic_ns()
         moment = int(children.output(code, data, ends_by=signal.SIGKILL))
-        found = children.output(head + _GET + _TELL, data)
+        found = children.output(head + _GET + _SHOW, data)
     if found != "1":
         raise SystemExit(f"{package} recorded 1 and was killed; found {found}")
     return (moment - started) / 1000

@@ -12,7 +12,7 @@ from typing import Dict, Iterable, List
 from . import children, packages
 from .packages import Record, Session
 
-# So many operations of the peer are queued before they are drained.
+# So many operations of glean-sdk are queued before they are drained.
 _QUEUED = 2000
 _SLICE = 10_000
 _PING_S = 600.0
@@ -44,7 +44,7 @@ def until_stored(package: str, count: int, metrics: int = 20) -> Dict[str, float
 def many_records(package: str, count: int, rest_s: float, metrics: int = 200) -> Dict[str, float]:
     """Return memory and disk, in bytes, after and during so many records.
 
-    Ours is never drained but at the end; the peer's queue has no bound, so it is drained all the time.
+    Ours is never drained but at the end; glean-sdk's queue has no bound, so it is drained all the time.
 
     Args:
         package: which one.
@@ -132,7 +132,7 @@ def _record(records: Iterable[Record], count: int) -> None:
 
 
 def _record_and_drain(session: Session, records: Iterable[Record], count: int) -> None:
-    """Record the next ones; the peer's queue is drained now and then."""
+    """Record the next ones; glean-sdk's queue is drained now and then."""
     part = count if session.is_ours else _QUEUED
     while count > 0:
         for method, value in itertools.islice(records, min(part, count)):

@@ -1,36 +1,47 @@
-"""Draws docs/benchmarks.svg from the figures, the same each time: ratios with their goals, and how the cost grows."""
+"""Draws docs/benchmarks.svg, the same each time: ratios with their goals, and how the cost grows."""
 
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from typing import Dict, List, Sequence, Tuple
 from xml.sax.saxutils import escape
 
-from glean_steps.bench.document import GROWTH
-from glean_steps.bench.figures import Result, goal_text, key_order, ratio_text, spread
+from benchmarks.figures import Result, ratio_text, spread
 
 _WIDTH = 920
 _LABEL, _PLOT_LEFT, _PLOT_RIGHT = 16, 380, 740
-_ROW = 24
+_BAR = 24
 _INK, _SOFT, _GRID = "#1f2328", "#59636e", "#d1d9e0"
-_MET, _MISSED, _PEER = "#2a6fbb", "#c2410c", "#8b949e"
+_MET, _MISSED, _BASELINE = "#2a6fbb", "#c2410c", "#8b949e"
+_PAPER = "#ffffff"
+# Each colour in the dark.
+_DARK = {
+    _INK: "#e6edf3",
+    _SOFT: "#9198a1",
+    _GRID: "#3d444d",
+    _MET: "#58a6ff",
+    _MISSED: "#f0883e",
+    _BASELINE: "#8b949e",
+    _PAPER: "#131416",
+}
 
 Point = Tuple[float, float]
 
 
 def render(results: Sequence[Result]) -> str:
-    """Return the chart as SVG; rows that were not measured are left out."""
-    measured = sorted((result for result in results if not result.not_measured), key=lambda r: key_order(r.row.key))
-    ratios, height = _ratios([result for result in measured if result.row.goal is not None], 56)
-    growth, height = _growth([result for result in measured if _belongs_to_growth(result)], height)
+    """Return the chart as SVG; what was not measured is left out."""
+    measured = [result for result in results if not result.not_measured]
+    ratios, height = _ratios([result for result in measured if result.goal is not None], 56)
+    grown = [one for one in measured if one.comparison.metrics and min((*one.ours, *one.baseline)) > 0]
+    growth, height = _growth(grown, height)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" '
             f'height="{height}" font-family="system-ui, sans-serif" font-size="12" role="img" '
             'aria-label="Benchmarks of the telemetry core">',
-            f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
+            f"<style>@media (prefers-color-scheme: dark) {{ {_dark_rules()} }}</style>",
+            f'<rect width="{_WIDTH}" height="{height}" fill="{_PAPER}"/>',
             *ratios,
             *growth,
             "</svg>",
@@ -43,16 +54,16 @@ def render(results: Sequence[Result]) -> str:
 
 
 def _ratios(results: Sequence[Result], top: int) -> Tuple[List[str], int]:
-    """Draw one bar a row on a logarithmic axis, and a mark at its goal; return the lines and where they end."""
+    """Draw a bar for each ratio on a logarithmic axis, and a mark at its goal; return the lines and where they end."""
     lines = [
-        _text(_LABEL, 24, "Ours over the peer, less is better", size=15, weight="600"),
-        _text(_LABEL, 42, "median of the rounds' ratios; the black mark is the goal", colour=_SOFT),
+        _text(_LABEL, 24, "Ours over the baseline: less is better", size=15, weight="600"),
+        _text(_LABEL, 42, "median of the rounds' ratios; the thin mark is the goal", colour=_SOFT),
     ]
     if not results:
         return lines, top
-    figures = [figure for result in results for figure in (result.ratio, result.row.goal or 1.0)]
+    figures = [figure for result in results for figure in (result.ratio, result.goal or 1.0)]
     low, high = math.floor(math.log10(min(figures))), max(0.3, math.log10(max(figures)) + 0.15)
-    bottom = top + len(results) * _ROW
+    bottom = top + len(results) * _BAR
 
     def across(ratio: float) -> float:
         return _PLOT_LEFT + (math.log10(ratio) - low) / (high - low) * (_PLOT_RIGHT - _PLOT_LEFT)
@@ -62,16 +73,16 @@ def _ratios(results: Sequence[Result], top: int) -> Tuple[List[str], int]:
         lines.append(_line(x, top, x, bottom, _GRID))
         lines.append(_text(x, bottom + 15, f"{10.0**power:g}", colour=_SOFT, anchor="middle"))
     for number, result in enumerate(results):
-        y = top + number * _ROW
-        goal = result.row.goal or 1.0
-        colour = _MET if result.ratio <= goal else _MISSED
+        y = top + number * _BAR
+        goal, comparison = across(result.goal or 1.0), result.comparison
+        colour, verdict = (_MISSED, ", missed") if result.missed else (_MET, "")
         end = max(across(result.ratio), _PLOT_LEFT + 1)
-        verdict = "" if result.ratio <= goal else ", missed"
+        text = f"{ratio_text(result.ratio)} (≤ {comparison.goal}{verdict})"
         lines += [
-            _text(_LABEL, y + 16, f"{result.row.key}  {result.row.label or result.row.what}"),
+            _text(_LABEL, y + 16, f"{comparison.key}  {comparison.label or comparison.what}"),
             f'<rect x="{_PLOT_LEFT}" y="{y + 5}" width="{end - _PLOT_LEFT:.1f}" height="14" rx="2" fill="{colour}"/>',
-            _line(across(goal), y + 2, across(goal), y + 22, _INK, width=2),
-            _text(_PLOT_RIGHT + 10, y + 16, f"{ratio_text(result.ratio)} ({goal_text(goal)}{verdict})", colour=colour),
+            _line(goal, y + 2, goal, y + 22, _INK, width=2),
+            _text(_PLOT_RIGHT + 10, y + 16, text, colour=colour),
         ]
     return lines, bottom + 40
 
@@ -88,7 +99,7 @@ def _growth(results: Sequence[Result], top: int) -> Tuple[List[str], int]:
         _text(_LABEL, top + 10, "How the cost grows with the number of metrics", size=15, weight="600"),
         f'<circle cx="{_LABEL + 5}" cy="{top + 26}" r="4" fill="{_MET}"/>',
         _text(_LABEL + 16, top + 30, "ours", colour=_SOFT),
-        f'<circle cx="{_LABEL + 65}" cy="{top + 26}" r="4" fill="{_PEER}"/>',
+        f'<circle cx="{_LABEL + 65}" cy="{top + 26}" r="4" fill="{_BASELINE}"/>',
         _text(_LABEL + 76, top + 30, "glean-sdk", colour=_SOFT),
     ]
     width, height, gap = 190, 150, 36
@@ -116,7 +127,7 @@ def _plot(
     ]
     for x in sorted({x for x, _ in points}):
         lines.append(_text(place((x, points[0][1]))[0], top + height + 16, f"{x:,.0f}", colour=_SOFT, anchor="middle"))
-    for series, other, colour in ((theirs, ours, _PEER), (ours, theirs, _MET)):
+    for series, other, colour in ((theirs, ours, _BASELINE), (ours, theirs, _MET)):
         placed = [place(point) for point in series]
         above = dict(other)
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
@@ -130,25 +141,16 @@ def _plot(
 
 
 def _plots(results: Sequence[Result]) -> List[Tuple[str, str, List[Point], List[Point]]]:
-    """Return title, unit and the points of both sides for each figure, from rows `N metrics: title`."""
-    ours: Dict[str, List[Point]] = {}
-    theirs: Dict[str, List[Point]] = {}
-    units: Dict[str, str] = {}
+    """Return title, unit and the points of both sides for each figure."""
+    plots: Dict[str, Tuple[str, str, List[Point], List[Point]]] = {}
     for result in results:
-        found = re.match(r"([\d,]+) metrics: (.*)", result.row.what)
-        if not found:
-            continue
-        metrics, title = float(found.group(1).replace(",", "")), result.row.label or found.group(2)
-        units[title] = result.row.unit
-        ours.setdefault(title, []).append((metrics, statistics.median(result.ours)))
-        # The row with the most metrics is compared with ours again.
-        if result.row.peer == "glean-sdk":
-            theirs.setdefault(title, []).append((metrics, statistics.median(result.theirs)))
-    return [(title, units[title], ours[title], theirs.get(title, [])) for title in ours]
-
-
-def _belongs_to_growth(result: Result) -> bool:
-    return result.row.key.split(".")[0] == GROWTH and min((*result.ours, *result.theirs)) > 0
+        comparison = result.comparison
+        _, _, ours, theirs = plots.setdefault(comparison.label, (comparison.label, comparison.unit, [], []))
+        ours.append((comparison.metrics, statistics.median(result.ours)))
+        # With the most metrics, ours is compared with itself.
+        if comparison.baseline == "glean-sdk":
+            theirs.append((comparison.metrics, statistics.median(result.baseline)))
+    return list(plots.values())
 
 
 def _value(figure: float, unit: str) -> str:
@@ -156,6 +158,12 @@ def _value(figure: float, unit: str) -> str:
     if unit == "bytes":
         return f"{figure / 1e6:.1f} MB" if figure >= 1e6 else f"{figure / 1e3:.0f} kB"
     return spread([figure], unit).split(" / ")[-1]
+
+
+def _dark_rules() -> str:
+    """Return the rules that give each colour its place in the dark."""
+    pairs = [(part, light, dark) for light, dark in _DARK.items() for part in ("fill", "stroke")]
+    return " ".join(f'[{part}="{light}"] {{ {part}: {dark} }}' for part, light, dark in pairs)
 
 
 # --- SVG --------------------------------------------------------------------------------------------------------------
