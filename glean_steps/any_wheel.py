@@ -158,7 +158,7 @@ def test(request: Request, python: WindowsPython, target: Target, prefix: Path, 
         done = warm.run(argv, timeout_s=IMPORT_S, cwd=python.home, check=False)
         last = done.stdout.strip().splitlines()[-1:] or [f"exit status {done.status}"]
         _count(result, f"import {module}", last if done.status else [])
-    if wants:
+    if wants and result.failed == bool(findings):  # What cannot be imported cannot be tested.
         tested = _run_tests(request, python, warm)
         result.passed += tested.passed
         result.failed += tested.failed
