@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
@@ -57,28 +56,14 @@ def target_dir(target: Optional[Target] = None, *, ws: Workspace) -> Path:
     return base / "cross" / target.triple if target else base
 
 
-def build_library(target: Optional[Target] = None, *, ws: Workspace) -> Path:
-    """Build the core library for `target`, or for this machine when it is None, and return its path.
+def build_libraries(targets: Iterable[Target], *, ws: Workspace) -> Dict[str, Path]:
+    """Build the core library for all `targets` at once; return the paths by triple.
 
     Raises:
         CommandFailedError: cargo failed; holds its exit status and last lines.
         MissingArtifactError: cargo succeeded but the library is not there.
         MissingToolError: there is no Rust or no linker for the target, and none may be installed.
     """
-    if target is not None:
-        return build_libraries([target], ws=ws)[target.triple]
-    rust = toolchain.host_rust(ws)
-    system.require([system.C_COMPILER], ws)
-    argv = _build_argv(rust, None, ws)
-    with report.step("build the core library for this machine"):
-        _fetch_first(rust, ws)
-        ws.run(argv, timeout_s=BUILD_S, cwd=ws.crate, env=runner.child_env(_host_env(rust, ws)))
-    name = project.LIBRARY_NAMES[sys.platform]
-    return _artifact(target_dir(ws=ws) / "release" / name, "this machine")
-
-
-def build_libraries(targets: Iterable[Target], *, ws: Workspace) -> Dict[str, Path]:
-    """Build the core library for all `targets` at once; return the paths by triple. Raises as `build_library` does."""
     wanted = list(targets)
     rusts = toolchain.prepare(wanted, ws)
 
@@ -111,7 +96,6 @@ def test_crate(
     runner_argv: Optional[Sequence[object]] = None,
     arguments: Sequence[str] = (),
     env: Optional[Mapping[str, str]] = None,
-    release: bool = False,
     check: bool = True,
 ) -> Completed:
     """Run the crate's tests on this machine, or those of a target through a runner such as Wine.
@@ -121,7 +105,6 @@ def test_crate(
         runner_argv: the program, with its arguments, that runs a test program of the target.
         arguments: passed on to `cargo test`.
         env: more changes to the environment, such as WINEPREFIX.
-        release: test the release profile.
         check: raise when a test failed.
 
     Raises:
@@ -135,8 +118,6 @@ def test_crate(
         rust = toolchain.rust_for(target, ws)
         changes = _cross_env(target, rust, ws)
     argv: List[object] = [rust.cargo, "test", *_common_arguments(ws), "--target-dir", target_dir(target, ws=ws)]
-    if release:
-        argv.append("--release")
     if target is not None:
         argv += ["--target", target.triple]
         if runner_argv is not None:
@@ -173,7 +154,7 @@ def miri(ws: Workspace) -> Completed:
 test_crate.__test__ = False  # type: ignore[attr-defined]
 
 
-def _build_argv(rust: Rust, target: Optional[Target], ws: Workspace) -> List[object]:
+def _build_argv(rust: Rust, target: Target, ws: Workspace) -> List[object]:
     """Return the cargo call for the shared library alone."""
     argv: List[object] = [
         rust.cargo,
@@ -184,7 +165,7 @@ def _build_argv(rust: Rust, target: Optional[Target], ws: Workspace) -> List[obj
         *_common_arguments(ws),
     ]
     argv += ["--target-dir", target_dir(target, ws=ws)]
-    return argv if target is None else [*argv, "--target", target.triple]
+    return [*argv, "--target", target.triple]
 
 
 def _common_arguments(ws: Workspace) -> List[object]:

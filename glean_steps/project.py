@@ -23,11 +23,7 @@ PACKAGED_SUFFIXES = (".py", ".pyi", ".yaml")
 
 CRATE = "glean_core"
 LIBRARY_PACKAGE = "glean_core_cdylib"
-LIBRARY_NAMES: Mapping[str, str] = {
-    "win32": "glean_core.dll",
-    "darwin": "libglean_core.dylib",
-    "linux": "libglean_core.so",
-}
+WINDOWS_LIBRARY = "glean_core.dll"
 HEADER = "include/glean.h"
 # What the path of the checkout is called inside of a library.
 REMAPPED_ROOT = "/glean"

@@ -151,7 +151,7 @@ def check() -> List[str]:
 
 
 # Set by one program of the project for another that it starts, never by a user.
-INTERNAL = frozenset({"GLEAN_BOOTSTRAP_PID", "GLEAN_BENCH_RUN", "GLEAN_FUZZ_SEEDS", "GLEAN_SUITE_COPIES"})
+INTERNAL = frozenset({"GLEAN_BOOTSTRAP_PID", "GLEAN_BENCH_RUN", "GLEAN_FUZZ_SEEDS"})
 
 
 def cache() -> Path:
