@@ -35,7 +35,6 @@ pub struct SentResult {
 #[serde(default)]
 pub struct Content {
     /// What is known of failures.
-    #[serde(flatten)]
     pub backoff: Backoff,
     /// The last results, the oldest first.
     pub results: Vec<SentResult>,
