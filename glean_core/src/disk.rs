@@ -203,9 +203,9 @@ pub mod forked {
     const FREE: i32 = -1;
     /// Taken, and not filled in yet.
     const TAKEN: i32 = -2;
-    static OPEN: [Slot; SLOTS] = [const {
-        Slot { descriptor: AtomicI32::new(FREE), device: AtomicU64::new(0), inode: AtomicU64::new(0) }
-    }; SLOTS];
+    static OPEN: [Slot; SLOTS] =
+        [const { Slot { descriptor: AtomicI32::new(FREE), device: AtomicU64::new(0), inode: AtomicU64::new(0) } };
+            SLOTS];
 
     pub(super) fn remember(descriptor: i32, (device, inode): Identity) -> Option<usize> {
         let is_taken =

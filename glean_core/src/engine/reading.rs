@@ -113,8 +113,6 @@ impl Engine {
             Kind::Unfinished if file.take_error().is_none() && is_empty(&mut file) => {
                 return Ok(if self.is_gone(log) { Outcome::Finished } else { Outcome::Open });
             }
-            // Its writer began it in between: the next fold reads it.
-            Kind::Unfinished if file.kind() == Kind::Segment => return Ok(Outcome::Open),
             Kind::Unfinished | Kind::Unknown => {
                 if !is_given_up {
                     self.give_up(log, file.length());
