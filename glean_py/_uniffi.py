@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from glean_py import _ffi, metrics
-from glean_py._json_text import quote_all
-from glean_py._listeners import GleanEventListener, listeners
+from glean_py._listeners import GleanEventListener
 from glean_py.config import DEFAULT_MAX_EVENTS, Configuration, SessionMode
 from glean_py.glean import Glean, describe_start
 from glean_py.metrics.attribution import AttributionMetrics, DistributionMetrics

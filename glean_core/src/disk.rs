@@ -1,7 +1,7 @@
 //! Files that live in somebody else's process: the host may close every descriptor at any moment, and reuse the numbers.
 //!
 //! A file that is written here has no descriptor below 3, because those are the host's even while they are closed. Before each
-//! use that matters, and before it is closed, device and inode tell whether the descriptor still belongs to it.
+//! use that matters, and before it is closed, its identity tells whether the descriptor still belongs to it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -20,9 +20,9 @@ pub struct OwnFile {
     slot: Option<usize>,
 }
 
-/// Device and inode.
+/// Device, inode, and the time at which the file was made, in nanoseconds: file systems give numbers of removed files out again.
 #[cfg(unix)]
-type Identity = (u64, u64);
+type Identity = (u64, u64, u64);
 
 impl OwnFile {
     /// Opens a file. `action` is what is tried, for the error.
@@ -181,7 +181,8 @@ impl Drop for OwnFile {
 fn identity(metadata: &fs::Metadata) -> Identity {
     use std::os::unix::fs::MetadataExt;
 
-    (metadata.dev(), metadata.ino())
+    let made = metadata.created().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    (metadata.dev(), metadata.ino(), made.map_or(0, |made| made.as_nanos() as u64))
 }
 
 /// A forked child has copies of the descriptors, and with them the locks of its parent, who may die first; nobody in it knows
@@ -196,6 +197,7 @@ pub mod forked {
         descriptor: AtomicI32,
         device: AtomicU64,
         inode: AtomicU64,
+        made: AtomicU64,
     }
 
     /// More than are ever open at once; one that finds no place is a copy in a child at worst.
@@ -203,16 +205,22 @@ pub mod forked {
     const FREE: i32 = -1;
     /// Taken, and not filled in yet.
     const TAKEN: i32 = -2;
-    static OPEN: [Slot; SLOTS] =
-        [const { Slot { descriptor: AtomicI32::new(FREE), device: AtomicU64::new(0), inode: AtomicU64::new(0) } };
-            SLOTS];
+    static OPEN: [Slot; SLOTS] = [const {
+        Slot {
+            descriptor: AtomicI32::new(FREE),
+            device: AtomicU64::new(0),
+            inode: AtomicU64::new(0),
+            made: AtomicU64::new(0),
+        }
+    }; SLOTS];
 
-    pub(super) fn remember(descriptor: i32, (device, inode): Identity) -> Option<usize> {
+    pub(super) fn remember(descriptor: i32, (device, inode, made): Identity) -> Option<usize> {
         let is_taken =
             |slot: &Slot| slot.descriptor.compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         let index = OPEN.iter().position(is_taken)?;
         OPEN[index].device.store(device, Ordering::Relaxed);
         OPEN[index].inode.store(inode, Ordering::Relaxed);
+        OPEN[index].made.store(made, Ordering::Relaxed);
         OPEN[index].descriptor.store(descriptor, Ordering::Release);
         Some(index)
     }
@@ -227,7 +235,9 @@ pub mod forked {
     pub fn close_copies() {
         for slot in &OPEN {
             let descriptor = slot.descriptor.swap(FREE, Ordering::AcqRel);
-            let identity = (slot.device.load(Ordering::Relaxed), slot.inode.load(Ordering::Relaxed));
+            let [device, inode, made] =
+                [&slot.device, &slot.inode, &slot.made].map(|part| part.load(Ordering::Relaxed));
+            let identity = (device, inode, made);
             if descriptor >= 0 && is_open_as(descriptor, identity) {
                 // SAFETY: the descriptor is a copy of the parent's, and its owner in this process was given up.
                 unsafe { libc::close(descriptor) };
@@ -238,12 +248,12 @@ pub mod forked {
 
 /// Tells whether an open descriptor is the file with this identity.
 #[cfg(unix)]
-fn is_open_as(descriptor: libc::c_int, identity: Identity) -> bool {
-    // SAFETY: `stat` is plain data for which zero is a value; the pointer is valid for the call.
-    unsafe {
-        let mut found: libc::stat = std::mem::zeroed();
-        libc::fstat(descriptor, &raw mut found) == 0 && (found.st_dev as u64, found.st_ino as u64) == identity
-    }
+fn is_open_as(descriptor: i32, expected: Identity) -> bool {
+    use std::os::fd::FromRawFd;
+
+    // SAFETY: it is not closed, and a descriptor that is not open is an error of the only call.
+    let file = ManuallyDrop::new(unsafe { File::from_raw_fd(descriptor) });
+    file.metadata().is_ok_and(|found| identity(&found) == expected)
 }
 
 /// A file that was written and is not on the disk itself yet.

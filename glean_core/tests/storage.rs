@@ -297,12 +297,20 @@ fn a_save_that_stops_anywhere_is_as_if_it_had_not_begun_or_as_if_it_had_ended() 
         // A process that dies wrote a beginning; after a power cut any of the pages may be the old one.
         let block = 64 * STEP;
         for stop in (0..=used).step_by(block) {
-            for is_reversed in [false, true] {
+            // One that failed may have been marked by who went on with the older half.
+            let marks = [base::mark::BEGUN, base::mark::OUTDATED];
+            for (is_reversed, mark) in [(false, marks[0]), (true, marks[0]), (false, marks[1])] {
+                let mut begun = begun.clone();
+                begun[8..16].copy_from_slice(&mark);
                 let mut torn = before.clone();
                 torn.resize(after.len(), 0);
                 let written = if is_reversed { stop..capacity } else { 0..stop };
                 torn[half + written.start..half + written.end].copy_from_slice(&begun[written.clone()]);
-                let what = format!("{} saves, {written:?} of {used} bytes written", saves.len());
+                let what = format!("{} saves, {written:?} of {used} bytes written, {mark:?}", saves.len());
+                if mark == base::mark::OUTDATED && (stop < 16 || stop >= used) {
+                    // There was no mark yet, or nobody could go on with the older one.
+                    continue;
+                }
                 let copy = TempDir::new();
                 copy_folder(directory.path(), copy.path());
                 fs::write(copy.path().join("db").join("base"), &torn).unwrap();

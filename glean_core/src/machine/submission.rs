@@ -64,6 +64,12 @@ impl Machine<'_> {
         if name == EVENTS_PING {
             super::events::note_collected(self);
         }
+        if self.context.collection_enabled && self.client_id().is_none() {
+            // The database was removed under a process that lives.
+            if let Ok(client_id) = super::client_id::read_file(self.data_dir) {
+                self.set_client_id(client_id);
+            }
+        }
         let document_id = Uuid::new_v4().hyphenated().to_string();
         let application = crate::text::sanitize_application_id(&self.context.settings.application_id);
         // Path, body and metadata, a line each, one behind the other in what becomes the file.

@@ -407,7 +407,8 @@ pub fn parse(bytes: &[u8]) -> Loaded {
     let heads = halves.map(Head::read);
     let sequence = |index: usize| heads[index].map_or(0, |head| head.sequence);
     let (newer, older) = if sequence(1) > sequence(0) { (1, 0) } else { (0, 1) };
-    let is_begun = |head: Head| head.mark == mark::BEGUN && !is_whole(halves[newer], head);
+    // Who goes on with the older half says so in this one.
+    let is_begun = |head: Head| [mark::BEGUN, mark::OUTDATED].contains(&head.mark) && !is_whole(halves[newer], head);
     let is_outdated = |head: Head| head.mark == mark::OUTDATED;
     let used = match (heads[newer], heads[older]) {
         // A save that was interrupted.
@@ -457,7 +458,10 @@ fn read_half(bytes: &[u8], head: Option<Head>) -> Loaded {
     let mut contents = BTreeMap::new();
     let mut lost = 0;
     let mut offset = FRAMES;
-    while offset < bytes.len() {
+    let is_intact = head.is_some_and(|head| is_whole(bytes, head)) && bytes.starts_with(MAGIC);
+    // Behind its end there may be what is left of a save that failed.
+    let end = head.filter(|_| is_intact).map_or(bytes.len(), |head| head.length);
+    while offset < end {
         match frame::payload_at(bytes, offset) {
             Some(payload) => {
                 match postcard::from_bytes::<Item<'_>>(payload) {
@@ -479,7 +483,6 @@ fn read_half(bytes: &[u8], head: Option<Head>) -> Loaded {
             }
         }
     }
-    let is_intact = head.is_some_and(|head| is_whole(bytes, head)) && bytes.starts_with(MAGIC);
     match header {
         Some(header) => {
             loaded.header = header;
