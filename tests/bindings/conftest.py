@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import pytest
 
@@ -22,7 +22,8 @@ def pytest_collection_modifyitems(config, items):
     """Keep one test a file of those that read YAML where no parser can be had; it is skipped and says why."""
     if importlib.util.find_spec("glean_parser") is not None:
         return
-    kept, left = [], []
+    kept: List[Any] = []
+    left: List[Any] = []
     for item in items:
         reads = "parser" in getattr(item, "fixturenames", ())
         again = reads and any(other.fspath == item.fspath and "parser" in other.fixturenames for other in kept)
