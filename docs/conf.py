@@ -19,16 +19,15 @@ NAVIGATION = {
     "Start": ["tutorial"],
     "How to": [
         "metrics-from-yaml",
-        "uploads*",
         "testing-your-application",
         "building",
-        "testing-any-wheel*",
+        "testing-any-wheel",
         "using-in-ci",
         "adding-a-target",
         "adding-a-python",
         "adding-a-metric-type",
     ],
-    "How it works": ["design", "storage", "benchmarks"],
+    "How it works": ["design", "storage", "uploads", "benchmarks"],
     "Reference": ["reference/*", "compatibility", "exit-codes", "when-things-go-wrong"],
     "The project": ["../CONTRIBUTING", "../CHANGELOG"],
 }

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Mapping
 
-from glean_steps import environments, options, project, report
+from glean_steps import environments, options, project, report, runner
 from glean_steps.workspace import Workspace
 
 # Pages whose examples are run.
@@ -65,7 +65,9 @@ def run_examples(page: Path, python: Path, ws: Workspace) -> None:
         folder = Path(temporary)
 
         def run(*words: str) -> None:
-            ws.run([python, *words], timeout_s=EXAMPLE_S, cwd=folder, quiet=True)
+            # Whoever does not want to be tracked does not mean these examples, which send nothing.
+            env = runner.child_env({"DO_NOT_TRACK": None})
+            ws.run([python, *words], timeout_s=EXAMPLE_S, cwd=folder, env=env, quiet=True)
 
         text = page.read_text(encoding="utf-8")
         for language, code in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
