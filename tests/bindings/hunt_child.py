@@ -118,8 +118,8 @@ class Host:
         time.sleep(chance.choice([0.001, 0.01, 0.1]))
 
     def _close(self, _):
-        # Nobody can close what a thread uses at this moment, whose descriptor may be that of another file by the time it
-        # has done with it. So this is done as who becomes a daemon does it: where there is no other thread.
+        # What a thread has open at this moment is nobody's to close: its descriptor may be that of another file when it
+        # has done with it. So this is done as daemons do it, where there is no other thread.
         if self._opened or len(os.listdir("/proc/self/task")) > 1:
             return
         os.closerange(3, FIRST_OWN_DESCRIPTOR - 100)
