@@ -241,7 +241,7 @@ def _fill(path: str) -> None:
     arguments = ["install", "--disable-pip-version-check", "--no-input", "--no-compile", "--no-deps"]
     arguments += ["--require-hashes", "--quiet", "--progress-bar", "off", "--requirement", REQUIREMENTS]
     try:
-        runner.run([*pip, *arguments], timeout_s=runner.deadline(INSTALL_S), env=runner.child_env(_PIP_ENV))
+        runner.run([*pip, *arguments], timeout_s=INSTALL_S, env=runner.child_env(_PIP_ENV))
     except CommandFailedError as error:
         error.what = f"the tool environment could not be made: {error.what}"
         error.fix = "see pip's last lines; a mirror is named as for any pip, with PIP_INDEX_URL or pip.conf"
@@ -257,9 +257,9 @@ def _make_virtual_environment(path: str) -> List[str]:
     for name, commands, pip in _ways(path):
         try:
             for command in commands:
-                runner.run(command, timeout_s=runner.deadline(VENV_S), env=env, quiet=True)
+                runner.run(command, timeout_s=VENV_S, env=env, quiet=True)
             # An old pip of the system does not know --python; that shows here and not halfway through.
-            runner.run([*pip, "--version"], timeout_s=runner.deadline(VENV_S), env=env, quiet=True)
+            runner.run([*pip, "--version"], timeout_s=VENV_S, env=env, quiet=True)
         except CommandFailedError as error:
             last = error.tail[-1] if error.tail else ""
             report.say(f"  {name} did not work here: {error.what}: {last}")
@@ -267,7 +267,7 @@ def _make_virtual_environment(path: str) -> List[str]:
             continue
         return pip
     _install_venv()
-    runner.run([sys.executable, "-m", "venv", path], timeout_s=runner.deadline(VENV_S), env=env, quiet=True)
+    runner.run([sys.executable, "-m", "venv", path], timeout_s=VENV_S, env=env, quiet=True)
     return [os.path.join(path, "bin", "python"), "-m", "pip"]
 
 
@@ -299,13 +299,14 @@ def _ways(path: str) -> List[_Way]:
 
 def _install_venv() -> None:
     """Install the distribution's venv; where that is not allowed, name the packages that the whole project needs."""
-    from glean_steps import system
+    from glean_steps import system, workspace
     from glean_steps.errors import MissingToolError
 
+    ws = workspace.here()
     try:
-        system.require([system.PYTHON_VENV])
+        system.require([system.PYTHON_VENV], ws)
     except MissingToolError as error:
-        error.fix = system.install_line(system.missing(system.TOOLS))
+        error.fix = system.install_line(system.missing(system.TOOLS), ws)
         raise
 
 

@@ -3,8 +3,8 @@
 The core library comes from the first of these that applies:
 
 * `GLEAN_CORE_LIBRARY`: a library that was built before.
-* `GLEAN_PYTHON_MINGW_X86_64_BUILD=1` or `GLEAN_PYTHON_MINGW_I686_BUILD=1`: a Windows library, cross-built by
-  `glean_steps.cargo`. The wheel carries the tag of this machine until `wheel tags` gives it the right one.
+* the variable of a target in glean_steps/targets.py, such as `GLEAN_PYTHON_MINGW_I686_BUILD=1`: a Windows library,
+  cross-built. The wheel carries the tag of this machine until `wheel tags` gives it the right one.
 * otherwise: `cargo build --release` for this machine. `CARGO` and `CARGO_TARGET_DIR` are honoured.
 
 Each build works in a temporary folder of its own, so nothing of another platform's build gets into a wheel and builds
@@ -38,11 +38,8 @@ except ImportError:  # setuptools before 70.1, the newest for Python 3.7 being 6
 
 ROOT = Path(__file__).resolve().parent
 CRATE = ROOT / "glean_core"
-# Variable that asks for a Windows library, its Rust target, and the platform tag the wheel has to get afterwards.
-MINGW_BUILDS = (
-    ("GLEAN_PYTHON_MINGW_X86_64_BUILD", "x86_64-pc-windows-gnu", "win_amd64"),
-    ("GLEAN_PYTHON_MINGW_I686_BUILD", "i686-pc-windows-gnu", "win32"),
-)
+# What the variables are called that ask for the library of a target; glean_steps/targets.py has the targets.
+CROSS_BUILD = re.compile(r"GLEAN_PYTHON_MINGW_\w+_BUILD")
 # What glean_py/_ffi.py looks for, by the suffix of the library.
 PACKAGED_NAMES = {".dll": "glean_core.dll", ".dylib": "libglean_core.dylib", ".so": "libglean_core.so"}
 
@@ -59,14 +56,11 @@ def read_version() -> str:
 def find_library() -> Path:
     """Return the core library for this wheel; builds it unless `GLEAN_CORE_LIBRARY` names it."""
     prebuilt = os.environ.get("GLEAN_CORE_LIBRARY")
-    asked = [row for row in MINGW_BUILDS if os.environ.get(row[0]) == "1"]
-    if len(asked) > 1:
-        names = " and ".join(row[0] for row in asked)
-        raise SystemExit(f"error: {names} are both set; a wheel holds one library, so unset one of them")
-    for variable, _, platform_tag in asked:
+    target = asked_target()
+    if target is not None:
         print(
-            f"warning: {variable}: this wheel is for Windows but has the tag of this machine; "
-            f"next: wheel tags --platform-tag {platform_tag} --remove <wheel>",
+            f"warning: {target.build_variable}: this wheel is for Windows but has the tag of this machine; "
+            f"next: wheel tags --platform-tag {target.platform_tag} --remove <wheel>",
             file=sys.stderr,
         )
     if prebuilt:
@@ -77,17 +71,33 @@ def find_library() -> Path:
                 "build it first, or unset the variable to have it built"
             )
         return library
-    if asked:
-        return build_mingw_library(asked[0][1])
+    if target is not None:
+        return build_cross_library(target)
     return build_native_library()
 
 
-def build_mingw_library(triple: str) -> Path:
-    """Cross-build the library for a Windows target."""
+def asked_target() -> Any:
+    """Return the target whose variable is 1, or None; a variable of no target would silently pack a native library."""
+    names = sorted(name for name in os.environ if CROSS_BUILD.fullmatch(name) and os.environ[name] == "1")
+    if not names:
+        return None
+    if len(names) > 1:
+        raise SystemExit(f"error: {' and '.join(names)} are both set; a wheel holds one library, so unset one of them")
     sys.path.insert(0, str(ROOT))
-    from glean_steps import cargo, targets
+    from glean_steps import targets
 
-    return Path(cargo.build_library(targets.find_target(triple)))
+    for target in targets.TARGETS:
+        if target.build_variable == names[0]:
+            return target
+    known = ", ".join(target.build_variable for target in targets.TARGETS)
+    raise SystemExit(f"error: {names[0]} asks for no known target; known are {known}")
+
+
+def build_cross_library(target: Any) -> Path:
+    """Cross-build the library for a Windows target."""
+    from glean_steps import cargo, workspace
+
+    return Path(cargo.build_libraries([target], ws=workspace.here())[target.triple])
 
 
 def build_native_library() -> Path:

@@ -1,4 +1,6 @@
-"""Glean for Python: telemetry for Python applications through one Rust core.
+"""Glean for Python: telemetry for Python applications through one Rust core. A program starts it once::
+
+    from pathlib import Path
 
     import glean_py as glean
 

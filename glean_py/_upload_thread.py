@@ -71,9 +71,10 @@ class _UploadThread:
 
     def _stop(self) -> bool:
         self._is_stopped = True
-        http_client = sys.modules.get("glean_py.net.http_client")
-        if http_client is not None:
-            http_client.current().stop()
+        # While the thread still imports it, there is a module, but nothing in it.
+        current = getattr(sys.modules.get("glean_py.net.http_client"), "current", None)
+        if current is not None:
+            current().stop()
         _ffi.lib.glean_upload_wake()
         return bool(self._running.acquire(True, _JOIN_S))
 

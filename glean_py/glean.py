@@ -56,8 +56,9 @@ class OnGleanEventsImpl:
 class Glean:
     """The one Glean of this process; everything is a class method.
 
-    A process made by `os.fork()` goes on recording into the same data directory, whoever assembles the next ping counts
-    it. Subinterpreters that share the lock of the main one share its Glean as well: the first `initialize` counts.
+    A process made by `os.fork()` goes on recording into the same data directory; the next ping, whichever process
+    assembles it, has its recordings too. Subinterpreters that share the GIL of the main one also share its Glean: the
+    first `initialize` counts.
     """
 
     _initialized: bool = False
@@ -213,9 +214,12 @@ class Glean:
 
     @classmethod
     def set_experiment_active(cls, experiment_id: str, branch: str, extra: Optional[Dict[str, str]] = None) -> None:
-        """Say that this client is in a branch of an experiment; pings tell it until the application ends.
+        """Put this client into a branch of an experiment; each ping reports it until the application ends.
 
-        Id, branch, keys and values have at most 100 bytes of UTF-8; there may be 20 extras.
+        Args:
+            experiment_id: at most 100 bytes of UTF-8; what is longer is cut off, as in the other texts.
+            branch: the branch, at most 100 bytes.
+            extra: up to 20 pairs that describe the client's part in it; keys and values of at most 100 bytes each.
 
         Raises:
             TypeError: something is no `str`.
@@ -227,7 +231,7 @@ class Glean:
 
     @classmethod
     def set_experiment_inactive(cls, experiment_id: str) -> None:
-        """Say that this client is no longer in an experiment.
+        """Take this client out of an experiment.
 
         Raises:
             TypeError: not a `str`.
@@ -237,7 +241,7 @@ class Glean:
 
     @classmethod
     def test_is_experiment_active(cls, experiment_id: str) -> bool:
-        """Return whether an experiment is active.
+        """Return whether this client is in an experiment.
 
         Raises:
             RuntimeError: Glean doesn't run.
@@ -246,10 +250,10 @@ class Glean:
 
     @classmethod
     def test_get_experiment_data(cls, experiment_id: str) -> RecordedExperiment:
-        """Return branch and extras of an active experiment.
+        """Return the branch and the extras that this client has in an experiment.
 
         Raises:
-            RuntimeError: it isn't active, or Glean doesn't run.
+            RuntimeError: the client isn't in it, or Glean doesn't run.
         """
         from glean_py.metrics.experiment import RecordedExperiment
 
@@ -292,12 +296,15 @@ class Glean:
 
     @classmethod
     def session_start(cls) -> None:
-        """Begin a session; does something in `SessionMode.MANUAL` only."""
+        """Begin a session. Only `SessionMode.MANUAL` needs this; other modes ignore it."""
         _ffi.finish(_ffi.lib.glean_session_start())
 
     @classmethod
     def session_end(cls, reason: Optional[str] = None) -> None:
-        """End the session, for a reason to be told with it; does something in `SessionMode.MANUAL` only.
+        """End the session. Only `SessionMode.MANUAL` needs this; other modes ignore it.
+
+        Args:
+            reason: sent with the event that marks the end of the session.
 
         Raises:
             TypeError: neither `str` nor `None`.
@@ -307,7 +314,7 @@ class Glean:
 
     @classmethod
     def update_attribution(cls, attribution: AttributionMetrics) -> None:
-        """Set the fields of the attribution that are not `None`.
+        """Set how the user came to the application; fields that are `None` keep their values.
 
         Raises:
             TypeError: a field is neither `str` nor `None`.
@@ -318,12 +325,12 @@ class Glean:
 
     @classmethod
     def clear_attribution(cls) -> None:
-        """Remove all fields of the attribution."""
+        """Forget how the user came to the application."""
         _ffi.finish(_ffi.lib.glean_clear_attribution())
 
     @classmethod
     def test_get_attribution(cls) -> AttributionMetrics:
-        """Return the attribution.
+        """Return how the user came to the application, as stored.
 
         Raises:
             RuntimeError: Glean doesn't run.
@@ -334,7 +341,7 @@ class Glean:
 
     @classmethod
     def update_distribution(cls, distribution: DistributionMetrics) -> None:
-        """Set the fields of the distribution that are not `None`.
+        """Set through which distribution the user got the application; a name that is `None` keeps its value.
 
         Raises:
             TypeError: a field is neither `str` nor `None`.
@@ -344,12 +351,12 @@ class Glean:
 
     @classmethod
     def clear_distribution(cls) -> None:
-        """Remove all fields of the distribution."""
+        """Forget through which distribution the user got the application."""
         _ffi.finish(_ffi.lib.glean_clear_distribution())
 
     @classmethod
     def test_get_distribution(cls) -> DistributionMetrics:
-        """Return the distribution.
+        """Return the distribution, as stored.
 
         Raises:
             RuntimeError: Glean doesn't run.
@@ -462,8 +469,13 @@ class Glean:
 
     @classmethod
     def _end_process(cls) -> None:
-        """End Glean because the process ends."""
-        cls._reset()
+        """End Glean because the process ends; what later exit handlers record is kept for the next start."""
+        with cls._init_lock:
+            cls._begin_end()
+            _ffi.finish(_ffi.lib.glean_finish())
+            _ffi.drain_log()
+            cls._end_uploads()
+            cls._remove_own_data_dir()
         dispatcher = sys.modules.get("glean_py._process_dispatcher")
         if dispatcher is not None:
             dispatcher.ProcessDispatcher.let_go()
@@ -482,17 +494,21 @@ class Glean:
             _ffi.forget_failures()
             listeners.clear()
             atexit.unregister(cls._end_process)
-            # A forked process leaves the directory to the one that made it.
-            if cls._destroy_data_dir and cls._data_dir is not None and cls._owner_pid == os.getpid():
-                try:
-                    _rmtree(cls._data_dir)
-                except OSError:
-                    # Another process still writes there; the system removes what is left.
-                    pass
+            cls._remove_own_data_dir()
             cls._destroy_data_dir = False
             cls._testing_mode = False
             cls._init_finished = False
             cls._initialized = False
+
+    @classmethod
+    def _remove_own_data_dir(cls) -> None:
+        """Remove a temporary data directory of ours; a forked process leaves it to the one that made it."""
+        if cls._destroy_data_dir and cls._data_dir is not None and cls._owner_pid == os.getpid():
+            try:
+                _rmtree(cls._data_dir)
+            except OSError:
+                # Another process still writes there; the system removes what is left.
+                pass
 
     @classmethod
     def _initialize_with_tempdir_for_testing(

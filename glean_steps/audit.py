@@ -19,14 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from glean_steps import archive, report, wheel, workspace
+from glean_steps import archive, project, report, settings, wheel, workspace
 from glean_steps.errors import AuditError, MissingArtifactError, UnsafeArchiveError
 from glean_steps.targets import Target
-
-PACKAGE = "glean_py"
-FFI_MODULE = "_glean_ffi.py"
-BUILD_ONLY = frozenset({"ffi_build.py"})  # Writes the cffi module while a wheel is built; a wheel has what it wrote.
-LIMITS = archive.Limits(members=1_000, total_bytes=64_000_000)
 
 # DLLs that every supported Windows has and that Rust's std, or a crate over it, can have a reason to import.
 ALLOWED_IMPORTS: tuple[tuple[str, str], ...] = (
@@ -52,7 +47,7 @@ REFUSED_IMPORTS: tuple[tuple[str, str], ...] = (
     ("python*.dll", "it would tie the wheel to one Python, against its tag"),
     ("vcruntime*.dll", "Microsoft's runtime, which a bare Windows does not have"),
     ("msvcp*.dll", "Microsoft's runtime, which a bare Windows does not have"),
-    ("*", "it is not among the DLLs that Rust's std can need (glean_steps/audit.py: ALLOWED_IMPORTS)"),
+    ("*", "it is not among the DLLs that Rust's std can need (ALLOWED_IMPORTS in audit.py)"),
 )
 
 # Machine code: name, size of an address in bits, magic number of the optional header.
@@ -135,7 +130,7 @@ def check(
     Args:
         path: the wheel.
         target: what it was built for.
-        header: glean.h; the library has to export what it declares, and nothing else.
+        header: the C header; the library has to export what it declares, and nothing else.
         expected_files: names of the package's files in the wheel; those that this checkout gives when absent.
         private_folders: folders whose names must not be in any file; the usual ones and this machine's when absent.
 
@@ -152,7 +147,7 @@ def check(
     case = _Case(path.name, target, {})
     _check_name(case)
     try:
-        case.files = archive.read_members(path, limits=LIMITS)
+        case.files = archive.read_members(path)
     except UnsafeArchiveError as error:
         case.find("archive", error.why)
         raise _failed(case) from error
@@ -177,7 +172,7 @@ def report_lines(audited: AuditReport) -> list[str]:
         ("SHA-256", audited.sha256),
         *audited.facts,
         ("imports", ", ".join(audited.imports) or "none"),
-        ("exports", f"{len(audited.exports)} functions, all of glean.h"),
+        ("exports", f"{len(audited.exports)} functions, all that the header declares"),
     ]
     width = max(len(what) for what, _ in rows)
     return [f"{what.ljust(width)}  {value}" for what, value in rows]
@@ -185,13 +180,8 @@ def report_lines(audited: AuditReport) -> list[str]:
 
 def expected_files(ws: workspace.Workspace, target: Target) -> frozenset[str]:
     """Return the names of the package's files in a wheel for `target`: sources, data, the cffi module, the library."""
-    root = ws.root / PACKAGE
-    sources = {
-        f"{PACKAGE}/{file.relative_to(root).as_posix()}"
-        for file in workspace.source_files(root)
-        if (file.suffix in (".py", ".pyi", ".yaml") or file.name == "py.typed") and file.name not in BUILD_ONLY
-    }
-    return frozenset(sources | {f"{PACKAGE}/{FFI_MODULE}", f"{PACKAGE}/{target.library}"})
+    made = {f"{project.PACKAGE}/{project.WRITTEN_MODULE}", f"{project.PACKAGE}/{target.library}"}
+    return project.packaged_files(ws.root) | made
 
 
 def declared_functions(header: str) -> frozenset[str]:
@@ -351,14 +341,14 @@ def _check_core_metadata(case: _Case) -> None:
             needed.add(canonicalize_name(Requirement(line).name))
         except InvalidRequirement:
             pass  # Reported by the validation above.
-    if "cffi" not in needed:
-        case.find("METADATA", "Requires-Dist does not name cffi, which the package imports")
+    for name in sorted(set(project.REQUIRES) - needed):
+        case.find("METADATA", f"Requires-Dist does not name {name}, which the package imports")
     case.facts.append(("requires", f"Python {raw.get('requires_python', '')}, {', '.join(sorted(needed))}"))
 
 
 def _private_folders() -> tuple[str, ...]:
     """Return the usual private folders and this machine's: home, checkout, caches; what is right below / is common."""
-    own = [str(Path.home()), str(workspace.here().root), str(workspace.cache_dir()), os.environ.get("CARGO_HOME", "")]
+    own = [str(Path.home()), str(workspace.here().root), str(settings.cache()), os.environ.get("CARGO_HOME", "")]
     return (*PRIVATE_FOLDERS, *(f"{folder}/" for folder in own if folder.count("/") > 1))
 
 
@@ -378,12 +368,24 @@ def _check_private_folders(case: _Case, folders: Sequence[str]) -> None:
 
 def _check_library(case: _Case, declared: frozenset[str]) -> tuple[list[str], list[str]]:
     """Check the library; return the DLLs that it imports and the functions that it exports."""
-    name = f"{PACKAGE}/{case.target.library}"
+    name = f"{project.PACKAGE}/{case.target.library}"
     data = case.files.get(name)
     if data is None:
         native = [each for each in case.files if PurePosixPath(each).suffix in (".dll", ".so", ".dylib", ".pyd")]
         case.find(name, f"there is no library; native files inside: {', '.join(native) or 'none'}")
         return [], []
+    library = _open_library(case, name, data)
+    if library is None:
+        return [], []
+    _check_machine(case, name, library)
+    _check_protection(case, name, library)
+    _check_stripped(case, name, library)
+    case.facts.append(("library", report.human_size(len(data))))
+    return _check_imports(case, name, library), _check_exports(case, name, library, declared)
+
+
+def _open_library(case: _Case, name: str, data: bytes) -> Any:
+    """Return a parsed PE library; None, with a finding, when it is none."""
     pefile: Any = importlib.import_module("pefile")  # It has no type hints.
     try:
         library = pefile.PE(data=data, fast_load=True)
@@ -391,12 +393,14 @@ def _check_library(case: _Case, declared: frozenset[str]) -> tuple[list[str], li
     except pefile.PEFormatError as error:
         kind = next((kind for magic, kind in OTHER_FORMATS if data.startswith(magic)), "")
         case.find(name, f"it is not a Windows library but {kind}" if kind else f"it is not a Windows library: {error}")
-        return [], []
-    _check_machine(case, name, library)
-    _check_protection(case, name, library)
-    _check_stripped(case, name, library)
-    case.facts.append(("library", report.human_size(len(data))))
-    return _check_imports(case, name, library), _check_exports(case, name, library, declared)
+        return None
+    return library
+
+
+def _imported(library: Any) -> list[str]:
+    """Return the DLLs that a library imports, delayed ones included."""
+    entries = [*getattr(library, "DIRECTORY_ENTRY_IMPORT", []), *getattr(library, "DIRECTORY_ENTRY_DELAY_IMPORT", [])]
+    return sorted({(entry.dll or b"").decode("ascii", "replace") for entry in entries}, key=str.lower)
 
 
 def _check_machine(case: _Case, name: str, library: Any) -> None:
@@ -443,8 +447,7 @@ def _check_stripped(case: _Case, name: str, library: Any) -> None:
 
 
 def _check_imports(case: _Case, name: str, library: Any) -> list[str]:
-    entries = [*getattr(library, "DIRECTORY_ENTRY_IMPORT", []), *getattr(library, "DIRECTORY_ENTRY_DELAY_IMPORT", [])]
-    imports = sorted({(entry.dll or b"").decode("ascii", "replace") for entry in entries}, key=str.lower)
+    imports = _imported(library)
     for dll in imports:
         if not any(fnmatch.fnmatchcase(dll.lower(), pattern) for pattern, _ in ALLOWED_IMPORTS):
             reason = next(reason for pattern, reason in REFUSED_IMPORTS if fnmatch.fnmatchcase(dll.lower(), pattern))
@@ -465,12 +468,117 @@ def _check_exports(case: _Case, name: str, library: Any, declared: frozenset[str
     if not declared:
         case.find("header", "it declares no function")
     if missing:
-        case.find(name, f"it does not export what glean.h declares: {', '.join(missing)}")
+        case.find(name, f"it does not export what the header declares: {', '.join(missing)}")
     if extra:
-        case.find(name, f"it exports what glean.h does not declare: {', '.join(extra)}")
+        case.find(name, f"it exports what the header does not declare: {', '.join(extra)}")
     return sorted(exports)
 
 
 def _section_name(section: Any) -> str:
     raw: bytes = section.Name
     return raw.rstrip(b"\0").decode("ascii", "replace")
+
+
+# --- any project's wheel ----------------------------------------------------------------------------------------------
+
+# Runtimes of compilers: Wine has some of them, a bare Windows has none. Python itself brings vcruntime140.
+NOT_IN_WINDOWS = ("vcruntime*", "msvcp*", "concrt*", "vcomp*", "libgcc*", "libstdc++*", "libwinpthread*", "python*")
+PYTHON_BRINGS = (
+    "vcruntime140.dll",
+    "vcruntime140_1.dll",
+    "python3.dll",
+    "python3t.dll",
+    "libcrypto-*.dll",
+    "libssl-*.dll",
+)
+
+
+def check_any(path: Path, target: Target, system_dlls: Iterable[str]) -> list[str]:
+    """Return what is wrong with a wheel of any project; empty when nothing was found.
+
+    Checked are the archive, RECORD, the tags of name and WHEEL; of each native library the machine, the DLLs that it
+    imports, and whether it keeps to the stable interface where the tags say so.
+
+    Args:
+        system_dlls: names of the DLLs that Windows has, in lower case.
+    """
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+    case = _Case(path.name, target, {})
+    try:
+        tags = parse_wheel_filename(path.name)[3]
+        case.files = archive.read_members(path)
+    except InvalidWheelFilename as error:
+        return [f"file name: it is not one that PEP 427 allows: {error}"]
+    except UnsafeArchiveError as error:
+        return [f"archive: {error.why}"]
+    folders = {name.split("/")[0] for name in case.files if name.split("/")[0].endswith(".dist-info")}
+    if folders != {case.metadata_folder}:
+        case.find(
+            "archive", f"its metadata is in {', '.join(sorted(folders)) or 'no folder'}, not {case.metadata_folder}"
+        )
+        return case.findings
+    _check_record(case)
+    text = _metadata(case, "WHEEL") or ""
+    stated = {tag for line in email.parser.Parser().parsestr(text).get_all("Tag", []) for tag in [line.strip()]}
+    if stated != {str(tag) for tag in tags}:
+        case.find(
+            "WHEEL",
+            f"its tags are {', '.join(sorted(stated))}, those of the name {', '.join(map(str, sorted(tags, key=str)))}",
+        )
+    own = {PurePosixPath(name).name.lower() for name in case.files}
+    known = {*own, *system_dlls}
+    abis = {tag.abi for tag in tags}
+    for name, data in sorted(case.files.items()):
+        if PurePosixPath(name).suffix.lower() in (".pyd", ".dll") and ".data/purelib" not in name:
+            _check_native(case, name, data, known, abis)
+    return case.findings
+
+
+def _check_native(case: _Case, name: str, data: bytes, known: set[str], abis: set[str]) -> None:
+    library = _open_library(case, name, data)
+    if library is None:
+        return
+    machine, wanted = library.FILE_HEADER.Machine, case.target.pe_machine
+    if machine != wanted:
+        label = MACHINES.get(machine, ("an unknown machine", 0, 0))[0]
+        case.find(name, f"it is for {label}, the tag {case.target.platform_tag} means {MACHINES[wanted][0]}")
+    for dll in _imported(library):
+        low = dll.lower()
+        if re.fullmatch(r"python3\d+t?\.dll", low):
+            if abis == {"abi3"}:
+                case.find(name, f"it imports {dll}, though the tag abi3 promises python3.dll alone")
+            elif abis == {"none"}:
+                case.find(name, f"it imports {dll}, though the tag none promises no Python at all")
+            elif low[6:-4].rstrip("t") not in {abi[2:].rstrip("tmu") for abi in abis}:
+                case.find(name, f"it imports {dll}, the tags are for {', '.join(sorted(abis))}")
+        elif low.startswith(("api-ms-win-", "ext-ms-win-")) or low in known:
+            continue
+        elif not any(fnmatch.fnmatchcase(low, pattern) for pattern in PYTHON_BRINGS):
+            case.find(name, f"it imports {dll}, which is neither in the wheel nor a part of Windows or of Python")
+
+
+def fits(name: str, version: str, target: Target) -> bool:
+    """Return whether a wheel's tags admit a Windows CPython of this version and architecture."""
+    from packaging.tags import Tag, compatible_tags, cpython_tags
+    from packaging.utils import parse_wheel_filename
+
+    numbers = tuple(int(part) for part in version.split(".")[:2])
+    platforms = [target.platform_tag]
+    allowed: set[Tag] = {*cpython_tags(numbers, platforms=platforms)}
+    allowed |= {*compatible_tags(numbers, f"cp{numbers[0]}{numbers[1]}", platforms)}
+    return bool(parse_wheel_filename(name)[3] & allowed)
+
+
+def modules(path: Path) -> list[str]:
+    """Return what to import to see whether a wheel works: the module of the project's name, else every public one."""
+    tops: dict[str, None] = {}
+    for name in archive.read_members(path):
+        top, _, rest = name.partition("/")
+        if "." not in top and rest.split(".")[0] == "__init__":
+            tops[top] = None
+        elif not rest and PurePosixPath(top).suffix in (".py", ".pyd"):
+            tops[top.split(".")[0]] = None
+    project_name = path.name.split("-")[0].lower()
+    named = [top for top in tops if top.lower() == project_name]
+    return named or [top for top in tops if not top.startswith("_")]

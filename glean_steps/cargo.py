@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from glean_steps import fetch, report, runner, system, toolchain, workspace
-from glean_steps.errors import MissingArtifactError
-from glean_steps.runner import Completed, Run
+from glean_steps import project, report, runner, settings, system, toolchain
+from glean_steps.errors import MissingArtifactError, MissingToolError
+from glean_steps.runner import Completed
 from glean_steps.targets import Target
 from glean_steps.toolchain import Rust
 from glean_steps.workspace import Workspace
@@ -23,87 +22,66 @@ from glean_steps.workspace import Workspace
 FETCH_S = 900.0
 BUILD_S = 3600.0
 TEST_S = 3600.0
-_PACKAGE = "glean_core_cdylib"
+QUERY_S = 60.0
 _SEPARATOR = "\x1f"
 
 # By container format of the library: no DLL of the compiler beside it, and the same bytes on every day.
 _LINK_FLAGS: Mapping[str, Tuple[str, ...]] = {
     "pe": ("-Clink-arg=-static-libgcc", "-Clink-arg=-Wl,--no-insert-timestamp"),
 }
-_HOST_LIBRARIES: Mapping[str, str] = {"darwin": "libglean_core.dylib", "win32": "glean_core.dll"}
 
 
-def cross_env(target: Target, *, ws: Optional[Workspace] = None, run: Run = runner.run) -> Dict[str, str]:
+def cross_env(target: Target, *, ws: Workspace) -> Dict[str, str]:
     """Return the changes to the environment that make cargo build for `target`.
 
     What the caller already set stays out of it and so wins. Flags are merged: the caller's first, ours after.
     """
-    ws = ws or workspace.here()
-    return _cross_env(target, toolchain.rust_for(target, ws, run=run), ws)
+    return _cross_env(target, toolchain.rust_for(target, ws), ws)
 
 
-def print_env(target: Target, *, ws: Optional[Workspace] = None, run: Run = runner.run) -> str:
+def print_env(target: Target, *, ws: Workspace) -> str:
     """Return `cross_env` as lines that a POSIX shell can `eval`, the separator of flags written so that it is seen."""
-    changes = cross_env(target, ws=ws, run=run)
+    changes = cross_env(target, ws=ws)
     return "".join(f"export {name}={_shell_word(value)}\n" for name, value in sorted(changes.items()))
 
 
-def target_dir(target: Optional[Target] = None, *, ws: Optional[Workspace] = None) -> Path:
+def target_dir(target: Optional[Target] = None, *, ws: Workspace) -> Path:
     """Return cargo's target folder: CARGO_TARGET_DIR, else the crate's own.
 
     Each cross target has one of its own in there: cargo locks a target folder whole, so two builds would wait for each
     other.
     """
-    ws = ws or workspace.here()
     chosen = os.environ.get("CARGO_TARGET_DIR")
     base = Path(chosen).absolute() if chosen else ws.crate / "target"
     return base / "cross" / target.triple if target else base
 
 
-def build_library(target: Optional[Target] = None, *, ws: Optional[Workspace] = None, run: Run = runner.run) -> Path:
-    """Build the core library for `target`, or for this machine when it is None, and return its path.
+def build_libraries(targets: Iterable[Target], *, ws: Workspace) -> Dict[str, Path]:
+    """Build the core library for all `targets` at once; return the paths by triple.
 
     Raises:
         CommandFailedError: cargo failed; holds its exit status and last lines.
         MissingArtifactError: cargo succeeded but the library is not there.
         MissingToolError: there is no Rust or no linker for the target, and none may be installed.
     """
-    ws = ws or workspace.here()
-    if target is not None:
-        return build_libraries([target], ws=ws, run=run)[target.triple]
-    rust = toolchain.host_rust(ws, run=run)
-    system.require([system.C_COMPILER], run=run)
-    argv = _build_argv(rust, None, ws)
-    with report.step("build the core library for this machine"):
-        _fetch_first(rust, ws, run)
-        run(argv, timeout_s=runner.deadline(BUILD_S), cwd=ws.crate, env=runner.child_env(_host_env(rust, ws)))
-    name = _HOST_LIBRARIES.get(sys.platform, "libglean_core.so")
-    return _artifact(target_dir(ws=ws) / "release" / name, "this machine")
-
-
-def build_libraries(
-    targets: Iterable[Target], *, ws: Optional[Workspace] = None, run: Run = runner.run
-) -> Dict[str, Path]:
-    """Build the core library for all `targets` at once; return the paths by triple. Raises as `build_library` does."""
     wanted = list(targets)
-    ws = ws or workspace.here()
-    rusts = toolchain.prepare(wanted, ws, run=run)
+    rusts = toolchain.prepare(wanted, ws)
 
     def build(target: Target) -> Path:
         rust = rusts[target.triple]
         env = runner.child_env(_cross_env(target, rust, ws))
-        run(_build_argv(rust, target, ws), timeout_s=runner.deadline(BUILD_S), cwd=ws.crate, env=env)
+        ws.run(_build_argv(rust, target, ws), timeout_s=BUILD_S, cwd=ws.crate, env=env)
         library = target_dir(target, ws=ws) / target.triple / "release" / target.library
         return _artifact(library, target.triple)
 
     with report.step(f"build the core library for {', '.join(target.triple for target in wanted)}"):
         for rust in list(rusts.values())[:1]:
-            _fetch_first(rust, ws, run)
+            _fetch_first(rust, ws)
         if len(wanted) == 1:
             return {wanted[0].triple: build(wanted[0])}
         # The link-time optimisation that ends a build uses one core, so two builds at once take little more than one.
         with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
-            futures = {target.triple: pool.submit(build, target) for target in wanted}
+            futures = {target.triple: pool.submit(report.carried(build), target) for target in wanted}
             try:
                 return {triple: future.result() for triple, future in futures.items()}
             except BaseException:
@@ -114,13 +92,11 @@ def build_libraries(
 def test_crate(
     target: Optional[Target] = None,
     *,
-    ws: Optional[Workspace] = None,
+    ws: Workspace,
     runner_argv: Optional[Sequence[object]] = None,
     arguments: Sequence[str] = (),
     env: Optional[Mapping[str, str]] = None,
-    release: bool = False,
     check: bool = True,
-    run: Run = runner.run,
 ) -> Completed:
     """Run the crate's tests on this machine, or those of a target through a runner such as Wine.
 
@@ -129,23 +105,19 @@ def test_crate(
         runner_argv: the program, with its arguments, that runs a test program of the target.
         arguments: passed on to `cargo test`.
         env: more changes to the environment, such as WINEPREFIX.
-        release: test the release profile.
         check: raise when a test failed.
 
     Raises:
         CommandFailedError: with `check`, a test failed or did not build; holds cargo's exit status and last lines.
     """
-    ws = ws or workspace.here()
     if target is None:
-        rust = toolchain.host_rust(ws, run=run)
-        system.require([system.C_COMPILER], run=run)
+        rust = toolchain.host_rust(ws)
+        system.require([system.C_COMPILER], ws)
         changes = _host_env(rust, ws)
     else:
-        rust = toolchain.rust_for(target, ws, run=run)
+        rust = toolchain.rust_for(target, ws)
         changes = _cross_env(target, rust, ws)
     argv: List[object] = [rust.cargo, "test", *_common_arguments(ws), "--target-dir", target_dir(target, ws=ws)]
-    if release:
-        argv.append("--release")
     if target is not None:
         argv += ["--target", target.triple]
         if runner_argv is not None:
@@ -153,22 +125,52 @@ def test_crate(
             argv += ["--config", f"target.{target.triple}.runner={_toml(words)}"]
     argv += arguments
     whole_env = runner.child_env({**changes, **(env or {})})
-    return run(argv, timeout_s=runner.deadline(TEST_S), cwd=ws.crate, env=whole_env, check=check)
+    return ws.run(argv, timeout_s=TEST_S, cwd=ws.crate, env=whole_env, check=check)
+
+
+def miri(ws: Workspace) -> Completed:
+    """Run the crate's tests for Miri with the nightly toolchain.
+
+    Raises:
+        MissingToolError: there is no nightly toolchain with Miri here, or the crate has no such tests.
+    """
+    rustup = system.find_program("cargo", system.RUSTUP_FOLDERS)
+    argv = [rustup or "cargo", "+nightly", "miri", "test", "--manifest-path", ws.crate / "Cargo.toml"]
+    found = ws.run([*argv[:3], "--version"], timeout_s=QUERY_S, check=False, quiet=True, echo=False)
+    if found.status != 0:
+        raise MissingToolError(
+            "no Miri",
+            why="there is no nightly Rust with the component miri here",
+            fix="rustup toolchain install nightly --component miri",
+        )
+    if not (ws.crate / "tests" / f"{project.MIRI_TEST}.rs").is_file():
+        raise MissingToolError("no tests for Miri", why=f"the crate has no tests/{project.MIRI_TEST}.rs")
+    env = runner.child_env({"RUSTC": None, "CARGO": None, "MIRIFLAGS": "-Zmiri-disable-isolation"})
+    target = ["--target-dir", target_dir(ws=ws) / "miri"]
+    return ws.run([*argv, "--test", project.MIRI_TEST, *target], timeout_s=TEST_S, cwd=ws.crate, env=env, check=False)
 
 
 # pytest takes an imported function of this name for a test.
 test_crate.__test__ = False  # type: ignore[attr-defined]
 
 
-def _build_argv(rust: Rust, target: Optional[Target], ws: Workspace) -> List[object]:
+def _build_argv(rust: Rust, target: Target, ws: Workspace) -> List[object]:
     """Return the cargo call for the shared library alone."""
-    argv: List[object] = [rust.cargo, "build", "--package", _PACKAGE, "--release", *_common_arguments(ws)]
+    argv: List[object] = [
+        rust.cargo,
+        "build",
+        "--package",
+        project.LIBRARY_PACKAGE,
+        "--release",
+        *_common_arguments(ws),
+    ]
     argv += ["--target-dir", target_dir(target, ws=ws)]
-    return argv if target is None else [*argv, "--target", target.triple]
+    return [*argv, "--target", target.triple]
 
 
 def _common_arguments(ws: Workspace) -> List[object]:
-    return ["--locked", *(["--offline"] if fetch.is_offline() else []), "--manifest-path", ws.crate / "Cargo.toml"]
+    offline = ["--offline"] if settings.OFFLINE.value() else []
+    return ["--locked", *offline, "--manifest-path", ws.crate / "Cargo.toml"]
 
 
 def _artifact(library: Path, name: str) -> Path:
@@ -176,7 +178,7 @@ def _artifact(library: Path, name: str) -> Path:
         raise MissingArtifactError(
             f"no {library.name} after building for {name}",
             why=f"cargo succeeded but {library} does not exist",
-            fix='check that glean_core/cdylib/Cargo.toml has [lib] name = "glean_core" and crate-type = ["cdylib"]',
+            fix=f'check that the crate {project.LIBRARY_PACKAGE} has crate-type = ["cdylib"]',
         )
     return library
 
@@ -215,9 +217,9 @@ def _path_flags(rust: Rust, ws: Workspace) -> List[str]:
     """Return flags that replace the paths of this machine, which panic messages would carry into the library."""
     home = _cargo_home()
     sources = (rust.sysroot or toolchain.machine_sysroot(rust)) / "lib" / "rustlib" / "src" / "rust"
-    moved = [(home, "/cargo"), (ws.root, "/glean"), (sources, f"/rustc/{rust.version}")]
+    moved = [(home, "/cargo"), (ws.root, project.REMAPPED_ROOT), (sources, f"/rustc/{rust.version}")]
     # The folder of a registry is named after its host, which differs where a mirror is used; the last match counts.
-    moved += [(folder, "/cargo/registry") for folder in _registries()]
+    moved += [(folder, "/cargo/registry") for folder in registries()]
     return [f"--remap-path-prefix={path}={name}" for path, name in moved]
 
 
@@ -225,16 +227,16 @@ def _cargo_home() -> Path:
     return Path(os.environ.get("CARGO_HOME") or os.path.expanduser("~/.cargo"))
 
 
-def _registries() -> List[Path]:
+def registries() -> List[Path]:
     return sorted(path for path in (_cargo_home() / "registry" / "src").glob("*") if path.is_dir())
 
 
-def _fetch_first(rust: Rust, ws: Workspace, run: Run) -> None:
+def _fetch_first(rust: Rust, ws: Workspace) -> None:
     """Fetch the crates on a machine that never did, since the flags name the folder that they come to."""
-    if not _registries() and not fetch.is_offline():
+    if not registries() and not settings.OFFLINE.value():
         argv = [rust.cargo, "fetch", "--locked", "--manifest-path", ws.crate / "Cargo.toml"]
         env = runner.child_env({"RUSTC": str(rust.rustc)})
-        run(argv, timeout_s=runner.deadline(FETCH_S), cwd=ws.crate, env=env)
+        ws.run(argv, timeout_s=FETCH_S, cwd=ws.crate, env=env)
 
 
 def _flags(name: str, ours: Sequence[str], ws: Workspace, *more: str) -> Dict[str, str]:

@@ -20,4 +20,9 @@ for entry in /*; do
   mount --rbind "$entry" "$root$entry"
 done
 
+# The name servers of today, not of the day when the root was made.
+if [ -r /etc/resolv.conf ] && touch "$root/etc/resolv.conf" 2>/dev/null; then
+  mount --bind "$(readlink -f /etc/resolv.conf)" "$root/etc/resolv.conf" || true
+fi
+
 exec chroot "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$folder" "$@"

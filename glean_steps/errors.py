@@ -32,13 +32,13 @@ class StepError(Exception):
 
 
 class UnknownTargetError(StepError):
-    """No row of the target table has this name."""
+    """No target has this name."""
 
     exit_code = 11
 
 
 class UnknownArchitectureError(StepError):
-    """No row of the target table has this Windows architecture."""
+    """No target has this Windows architecture."""
 
     exit_code = 12
 
@@ -84,10 +84,13 @@ class CommandFailedError(StepError):
 
     exit_code = 19
 
-    def __init__(self, what: str, *, why: str = "", fix: str = "", status: int = 1, tail: Sequence[str] = ()) -> None:
+    def __init__(
+        self, what: str, *, why: str = "", fix: str = "", status: int = 1, tail: Sequence[str] = (), output: str = ""
+    ) -> None:
         super().__init__(what, why=why, fix=fix)
         self.status = status
         self.tail = list(tail)
+        self.output = output
 
     def __str__(self) -> str:
         text = super().__str__()
@@ -127,13 +130,13 @@ class ProofError(StepError):
 
 
 class HeaderDriftError(StepError):
-    """glean.h differs from what cbindgen makes of the sources."""
+    """The C header differs from what cbindgen makes of the sources."""
 
     exit_code = 25
 
 
 class TestsFailedError(StepError):
-    """At least one test lane failed."""
+    """At least one suite failed."""
 
     exit_code = 26
 

@@ -6,7 +6,6 @@ verified again whenever it is used.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import time
@@ -14,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from glean_steps import report, workspace
-from glean_steps.errors import DownloadError, OfflineError, SettingError, WrongHashError
+from glean_steps import report, settings, workspace
+from glean_steps.errors import DownloadError, OfflineError, WrongHashError
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
@@ -32,14 +31,12 @@ class Download:
     Attributes:
         name: its file name.
         url: where it is.
-        digest: its hash in hexadecimal.
-        algorithm: the hash's name in hashlib; only `sha256` is trusted alone.
+        digest: its SHA-256 in hexadecimal.
     """
 
     name: str
     url: str
     digest: str
-    algorithm: str = "sha256"
 
 
 @dataclass(frozen=True)
@@ -62,36 +59,19 @@ class Patience:
 
 def patience() -> Patience:
     """Return the default patience; GLEAN_FETCH_TIMEOUT replaces the deadline of a connection and a read (seconds)."""
-    setting = os.environ.get("GLEAN_FETCH_TIMEOUT")
-    if not setting:
-        return Patience()
-    try:
-        seconds = float(setting)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):  # Not a number is neither.
-        raise SettingError(
-            f"GLEAN_FETCH_TIMEOUT={setting!r} cannot be used",
-            why="it is not a positive number of seconds",
-            fix="unset it",
-        )
-    return Patience(connect_s=seconds, read_s=seconds)
-
-
-def is_offline() -> bool:
-    """Return whether GLEAN_OFFLINE forbids the network."""
-    return os.environ.get("GLEAN_OFFLINE", "") not in ("", "0")
+    seconds = settings.FETCH_TIMEOUT.value()
+    return Patience(connect_s=seconds, read_s=seconds) if seconds else Patience()
 
 
 def cached(download: Download, cache: Path) -> Optional[Path]:
     """Return the verified file from the cache, or None. A damaged file is removed and reported."""
-    path = _cache_path(download, cache)
+    path = cache_path(download, cache)
     if not path.is_file():
         return None
-    found = file_digest(path, download.algorithm)
+    found = workspace.file_sha256(path)
     if found == download.digest:
         return path
-    report.say(f"{path} is damaged ({download.algorithm} {found}); it will be fetched again")
+    report.say(f"{path} is damaged (SHA-256 {found}); it will be fetched again")
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -110,13 +90,13 @@ def fetch(download: Download, cache: Path, *, patient: Optional[Patience] = None
     path = cached(download, cache)
     if path is not None:
         return path
-    if is_offline():
+    if settings.OFFLINE.value():
         raise OfflineError(
             f"{download.name} is not in the cache",
             why=f"GLEAN_OFFLINE is set, so {download.url} was not asked",
-            fix=f"run once without GLEAN_OFFLINE, or put the file at {_cache_path(download, cache)}",
+            fix=f"run once without GLEAN_OFFLINE, or put the file at {cache_path(download, cache)}",
         )
-    path = _cache_path(download, cache)
+    path = cache_path(download, cache)
     part = path.with_name(path.name + ".part")
     with workspace.lock(path.parent.with_suffix(".lock"), f"fetching {download.name}"):
         again = cached(download, cache)
@@ -124,17 +104,17 @@ def fetch(download: Download, cache: Path, *, patient: Optional[Patience] = None
             return again
         continued = part.exists()
         fetch_into(download, part, patient or patience())
-        found = file_digest(part, download.algorithm)
+        found = workspace.file_sha256(part)
         if found != download.digest and continued:
             report.say(f"  {download.name}: what an earlier run left was not the start of it; fetching all of it")
             part.unlink()
             fetch_into(download, part, patient or patience())
-            found = file_digest(part, download.algorithm)
+            found = workspace.file_sha256(part)
         if found != download.digest:
             part.unlink()
             raise WrongHashError(
                 f"{download.name} is not the file that was pinned",
-                why=f"{download.url} has {download.algorithm} {found}, pinned is {download.digest}",
+                why=f"{download.url} has SHA-256 {found}, pinned is {download.digest}",
                 fix="do not use it; if the new file is right, renew the pin with `invoke pins`",
             )
         try:
@@ -144,16 +124,9 @@ def fetch(download: Download, cache: Path, *, patient: Optional[Patience] = None
     return path
 
 
-def _cache_path(download: Download, cache: Path) -> Path:
+def cache_path(download: Download, cache: Path) -> Path:
+    """Return where the cache holds a file."""
     return cache / "downloads" / download.digest / download.name
-
-
-def file_digest(path: Path, algorithm: str) -> str:
-    digest = hashlib.new(algorithm)
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class _Retry(Exception):
@@ -182,7 +155,7 @@ def fetch_into(download: Download, part: Path, patient: Patience) -> None:
     raise DownloadError(
         f"could not fetch {download.name}",
         why=f"{download.url}: {len(met)} attempts: " + "; ".join(dict.fromkeys(met)),
-        fix="run it again (it continues where it stopped), or name a mirror (see `Mirrors` in README.md)",
+        fix="run it again (it continues where it stopped), or name a mirror (see `Mirrors` in docs/building.md)",
     )
 
 
@@ -211,7 +184,7 @@ def _attempt(download: Download, part: Path, patient: Patience, limit: float) ->
                 raise DownloadError(
                     f"could not fetch {download.name}",
                     why=f"{download.url} answered HTTP {status} {response.reason}",
-                    fix="check the version in glean_steps/pins.toml, or name a mirror (see `Mirrors` in README.md)",
+                    fix="check the version in glean_steps/pins.toml, or name a mirror (`Mirrors` in docs/building.md)",
                 )
             if status != 206:
                 have = 0
@@ -234,7 +207,7 @@ def _attempt(download: Download, part: Path, patient: Patience, limit: float) ->
             raise DownloadError(
                 f"could not fetch {download.name}",
                 why=f"{download.url}: {_short(error)}",
-                fix="check the network, or name a mirror (see `Mirrors` in README.md)",
+                fix="check the network, or name a mirror (see `Mirrors` in docs/building.md)",
             ) from error
         raise _Retry(_short(error)) from error
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from glean_steps import runner
 from glean_steps.errors import StepError
+from glean_steps.workspace import Workspace
 
 OLDEST = (3, 7)
 NEWEST = (3, 14)
@@ -45,20 +45,21 @@ class CPython:
         return ".".join(self.version.split(".")[:2]) + ("t" if self.free_threaded else "")
 
 
-def find_all(*, run: runner.Run = runner.run) -> Dict[str, CPython]:
+def find_all(ws: Workspace) -> Dict[str, CPython]:
     """Return one CPython per minor version from 3.7 to 3.14, by minor version; free-threaded builds count apart."""
     found: Dict[str, CPython] = {}
     for program in _candidates():
-        python = _ask(program, run)
+        python = _ask(program, ws)
         if python is None or python.minor in found:
             continue
         major, minor = (int(part) for part in python.version.split(".")[:2])
         if OLDEST <= (major, minor) <= NEWEST:
             found[python.minor] = python
-    return dict(sorted(found.items(), key=lambda item: _order(item[0])))
+    return dict(sorted(found.items(), key=lambda item: order(item[0])))
 
 
-def _order(minor: str) -> tuple[int, str]:
+def order(minor: str) -> tuple[int, str]:
+    """Return what minor versions are sorted by."""
     return (int(minor.split(".")[1].rstrip("t")), minor)
 
 
@@ -89,9 +90,9 @@ def _candidates() -> List[Path]:
     return list(unique.values())
 
 
-def _ask(program: Path, run: runner.Run) -> Optional[CPython]:
+def _ask(program: Path, ws: Workspace) -> Optional[CPython]:
     try:
-        done = run([program, "-I", "-c", _ASK], timeout_s=30, check=False, quiet=True, split_stderr=True, echo=False)
+        done = ws.run([program, "-I", "-c", _ASK], timeout_s=30, check=False, quiet=True, split_stderr=True, echo=False)
     except StepError:
         return None
     if done.status != 0:

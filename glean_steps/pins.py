@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+from glean_steps import settings
 from glean_steps.errors import SettingError, UnknownPythonError
 from glean_steps.fetch import Download
 
@@ -30,7 +30,6 @@ class PythonRow:
     Attributes:
         version: the full version.
         sha256: hash of the embeddable zip, by architecture.
-        md5: a weaker hash, used together with the signature of what is inside, by architecture.
         runtime: the wheel that carries the same minor version's signed runtime, by architecture.
         runtime_version: the exact version of that runtime.
         get_pip: path of get-pip.py below its mirror, and its SHA-256; None where none can be pinned.
@@ -39,7 +38,6 @@ class PythonRow:
 
     version: str
     sha256: Mapping[str, str]
-    md5: Mapping[str, str]
     runtime: Mapping[str, WheelPin]
     runtime_version: str
     get_pip: Optional[Tuple[str, str]]
@@ -107,7 +105,6 @@ def _row(item: Mapping[str, Any], raw: Mapping[str, Any]) -> PythonRow:
     return PythonRow(
         version=item["version"],
         sha256=item.get("sha256", {}),
-        md5=item.get("md5", {}),
         runtime={
             arch: WheelPin(raw["runtime"]["project"], raw["runtime"]["version"], sha256)
             for arch, sha256 in runtime.items()
@@ -126,7 +123,7 @@ def find_python(version: Optional[str] = None, pins: Optional[Pins] = None) -> P
         UnknownPythonError: no such row; lists the valid ones.
     """
     pins = pins or load()
-    wanted = version or os.environ.get("GLEAN_WINDOWS_PYTHON") or pins.default_python
+    wanted = version or settings.WINDOWS_PYTHON.value() or pins.default_python
     for row in pins.pythons:
         if wanted in (row.version, row.minor):
             return row
@@ -140,13 +137,11 @@ def find_python(version: Optional[str] = None, pins: Optional[Pins] = None) -> P
 
 def embeddable(row: PythonRow, arch: str, pins: Pins) -> Optional[Download]:
     """Return the embeddable zip of a row, from GLEAN_PYTHON_MIRROR or the pinned mirror; None without any hash."""
-    base = os.environ.get("GLEAN_PYTHON_MIRROR") or pins.mirrors["python"]
+    base = settings.PYTHON_MIRROR.value() or pins.mirrors["python"]
     name = f"python-{row.version}-embed-{arch}.zip"
     url = f"{base.rstrip('/')}/{row.version}/{name}"
     if arch in row.sha256:
         return Download(name, url, row.sha256[arch])
-    if arch in row.md5:
-        return Download(name, url, row.md5[arch], algorithm="md5")
     return None
 
 
@@ -154,7 +149,7 @@ def get_pip(row: PythonRow, pins: Pins) -> Optional[Download]:
     """Return the get-pip.py of a row, from GLEAN_GET_PIP_MIRROR or the pinned mirror; None where none is pinned."""
     if row.get_pip is None:
         return None
-    base = os.environ.get("GLEAN_GET_PIP_MIRROR") or pins.mirrors["get_pip"]
+    base = settings.GET_PIP_MIRROR.value() or pins.mirrors["get_pip"]
     path, sha256 = row.get_pip
     return Download(f"get-pip-{row.minor}.py", f"{base.rstrip('/')}/{path}", sha256)
 

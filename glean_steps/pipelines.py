@@ -1,4 +1,4 @@
-"""The recipes: one function per command, each reading top-down; what it needs it makes, what is up to date it skips."""
+"""The recipes of the commands, each reading top-down; what it needs it makes, what is up to date it skips."""
 
 from __future__ import annotations
 
@@ -10,16 +10,36 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, TypeVar
 
-from glean_steps import pins, report, runner, workspace
+from glean_steps import (
+    audit,
+    cargo,
+    header,
+    project,
+    prove,
+    report,
+    runner,
+    settings,
+    system,
+    toolchain,
+    wheel,
+    windows_python,
+    wine,
+    workspace,
+)
 from glean_steps.errors import Interrupted, SettingError, StepError
-from glean_steps.targets import TARGETS, Target, find_target, target_for_arch
+from glean_steps.targets import TARGETS, Target
 from glean_steps.workspace import Stamp, Workspace
 
-_SHAPES_A_WHEEL = ("glean_core", "glean_py", "glean_steps", "setup.py", "pyproject.toml", "README.md")
+T = TypeVar("T")
+
 _STEPS = ("toolchain", "cargo", "pack", "audit", "wine", "python", "proof")
-_SHAPES_A_PROOF = ("requirements/tests.txt", "tests/bindings/prove_wheel.py")
+# The modules whose change can change a wheel, or what its audit and proof say.
+_MODULES = (
+    *("audit.py", "cargo.py", "pins.toml", "project.py", "prove.py", "targets.py", "toolchain.py"),
+    *("wheel.py", "windows_python.py", "wine.py"),
+)
 
 
 @contextmanager
@@ -27,6 +47,8 @@ def exit_codes() -> Iterator[None]:
     """Turn what can go wrong in a step into a message and the exit code of its kind; everything else passes through."""
     runner.raise_on_sigterm()
     try:
+        for line in settings.check():
+            report.say(line)
         yield
     except StepError as error:
         runner.end_children()
@@ -37,6 +59,9 @@ def exit_codes() -> Iterator[None]:
         interrupted = Interrupted("ended by Ctrl-C", why="the programs that were running have been ended")
         print(f"\nerror: {interrupted}", file=sys.stderr, flush=True)
         raise SystemExit(interrupted.exit_code) from None
+
+
+# --- the Windows wheels -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -54,13 +79,9 @@ class Built:
     fresh: bool
 
 
-def build_windows(
-    targets: Sequence[Target] = TARGETS, *, python: Optional[str] = None, ws: Optional[Workspace] = None
-) -> List[Built]:
+def build_windows(ws: Workspace, targets: Sequence[Target] = TARGETS, *, python: Optional[str] = None) -> List[Built]:
     """Cross-build, pack, retag, audit and prove the Windows wheels into dist/; print the closing table."""
-    ws = ws or workspace.here()
-    pins.find_python(python)  # A version that there is none of is told at once, not after waiting for the lock.
-    with workspace.checkout_lock(ws):
+    with ws.locked():
         built = make_wheels(targets, ws, python=python)
     _wheel_table(built, ws)
     return built
@@ -68,15 +89,16 @@ def build_windows(
 
 def make_wheels(targets: Sequence[Target], ws: Workspace, *, python: Optional[str] = None) -> List[Built]:
     """Return the finished wheel of each target, making those whose sources, tools or proofs have changed."""
-    sources = workspace.fingerprint(*[ws.root / name for name in (*_SHAPES_A_WHEEL, *_SHAPES_A_PROOF)])
-    stamps = {target: Stamp(ws.state / "stamps" / f"wheel-{target.platform_tag}.json") for target in targets}
+    shaping = (*project.SHAPES_A_WHEEL, project.PROOF, project.SUITE_REQUIREMENTS)
+    modules = Path(__file__).parent
+    sources = workspace.fingerprint(*[ws.root / name for name in shaping], *[modules / name for name in _MODULES])
+    stamps = {target: ws.stamp(f"wheel-{target.platform_tag}") for target in targets}
     pending = []
     for target in targets:
         facts = stamps[target].facts()
         path = ws.dist / str(facts.get("name"))
-        if stamps[target].is_current(_wheel_key(target, ws, python, sources)) and workspace.file_sha256(
-            path
-        ) == facts.get("sha256"):
+        current = stamps[target].is_current(_wheel_key(target, ws, python, sources))
+        if current and workspace.file_sha256(path) == facts.get("sha256"):
             report.skip(path.name, "up to date: built, audited and proven")
         else:
             pending.append(target)
@@ -89,14 +111,12 @@ def make_wheels(targets: Sequence[Target], ws: Workspace, *, python: Optional[st
 
 def _wheel_key(target: Target, ws: Workspace, python: Optional[str], sources: str) -> str:
     """Return the key over everything that shapes a proven wheel: sources, steps, compilers, Wine, Python asked for."""
-    from glean_steps import toolchain, wine
-
     return workspace.fingerprint(
         sources,
         target.triple,
         toolchain.machine_key(ws, target),
         wine.identity(),
-        python or os.environ.get("GLEAN_WINDOWS_PYTHON"),
+        python or settings.WINDOWS_PYTHON.value(),
         {name: value for name, value in os.environ.items() if "RUSTFLAGS" in name or name == "SOURCE_DATE_EPOCH"},
     )
 
@@ -104,34 +124,34 @@ def _wheel_key(target: Target, ws: Workspace, python: Optional[str], sources: st
 def _make(
     targets: Sequence[Target], sources: str, stamps: Dict[Target, Stamp], ws: Workspace, python: Optional[str]
 ) -> None:
-    """Build all targets at once, then prove them one after the other; each enters dist/ when it is proven."""
-    from glean_steps import cargo, prove, system, toolchain, windows_python, wine
-
-    clock = _Clock()
+    """Build all targets while Wine and the Windows Pythons are made; then prove each and move it into dist/."""
+    clock, chains = _Clock(), _Clock()
+    started = time.monotonic()
     # All that is missing is named, or installed, at once, not one package after the other. Whoever has no Rust at all
     # gets the one that comes with sources, since those can serve every target.
     rust = [system.RUST_SOURCES] if system.missing([system.RUST]) else []
-    system.require([system.C_COMPILER, *rust, *[system.mingw(target) for target in targets], system.WINE])
-    with clock.measure("toolchain"):
-        toolchain.prepare(targets, ws)
-    with clock.measure("cargo"), report.step(f"cross-compile {_names(targets)}"):
-        libraries = cargo.build_libraries(targets, ws=ws)
-    with clock.measure("pack"), report.step(f"pack and retag {_names(targets)}"):
-        wheels = _pack_all(targets, {target: libraries[target.triple] for target in targets}, ws)
-    audits = {}
-    with clock.measure("audit"), report.step(f"audit {_names(targets)}"):
-        for target in targets:
-            audits[target] = audit_wheel(wheels[target], target, ws)
+    system.require([system.C_COMPILER, *rust, *[system.mingw(target) for target in targets], system.WINE], ws)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pythons = pool.submit(report.carried(chains.measured), "pythons", lambda: _make_pythons(targets, python, ws))
+        try:
+            wheels, audits = chains.measured("wheels", lambda: _build(targets, clock, ws))
+            ready = pythons.result()
+        except BaseException:
+            # The pool waits for its thread, and that waits for its programs.
+            pythons.cancel()
+            runner.end_children()
+            raise
     for target in targets:
-        own = _Clock(clock.seconds)
-        with own.measure("wine"):
-            wine.ensure_prefix(target, ws)
-        with wine.session(target, ws) as warm:
-            with own.measure("python"):
-                windows = windows_python.choose(python, target, ws)
-            with own.measure("proof"), report.step(f"prove {wheels[target].name} in {windows.describe()}"):
+        windows, seconds = ready[target]
+        own = _Clock({**clock.seconds, **seconds})
+        with (
+            chains.measure("proofs"),
+            own.measure("proof"),
+            report.step(f"prove {wheels[target].name} in {windows.describe()}"),
+        ):
+            with wine.session(target, ws) as warm:
                 proof = prove.prove(wheels[target], target, windows, warm, ws)
-        final = _publish(wheels[target], target, ws)
+        final = _publish(wheels[target], ws)
         # The key is taken now, because making the wheel may have installed a compiler or a Wine.
         stamps[target].write(
             _wheel_key(target, ws, python, sources),
@@ -146,13 +166,49 @@ def _make(
                 "seconds": own.seconds,
             },
         )
+    both = chains.seconds["proofs"] + max(chains.seconds["pythons"], chains.seconds["wheels"])
+    report.say(
+        f"{time.monotonic() - started:.0f} s; the longest chain of steps that depend on each other is {both:.0f} s"
+    )
 
 
-def _pack_all(targets: Sequence[Target], libraries: Dict[Target, Path], ws: Workspace) -> Dict[Target, Path]:
-    from glean_steps import wheel
+def _build(targets: Sequence[Target], clock: _Clock, ws: Workspace) -> tuple[Dict[Target, Path], Dict[Target, Any]]:
+    """Return the packed wheel of each target and what its audit found out."""
+    names = ", ".join(target.platform_tag for target in targets)
+    with clock.measure("toolchain"):
+        toolchain.prepare(targets, ws)
+    with clock.measure("cargo"), report.step(f"cross-compile {names}"):
+        libraries = cargo.build_libraries(targets, ws=ws)
+    with clock.measure("pack"), report.step(f"pack and retag {names}"):
+        wheels = pack_all(targets, {target: libraries[target.triple] for target in targets}, ws)
+    with clock.measure("audit"), report.step(f"audit {names}"):
+        return wheels, {target: audit_wheel(wheels[target], target, ws) for target in targets}
 
+
+def _make_pythons(
+    targets: Sequence[Target], python: Optional[str], ws: Workspace
+) -> Dict[Target, tuple[windows_python.WindowsPython, Dict[str, float]]]:
+    """Return a Windows Python in a warm-able prefix for each target, and what it took."""
+    wines = _Clock()
+    with wines.measure("wine"):
+        wine.prepare(targets, ws)
+    made = {}
+    for target in targets:
+        own = _Clock(wines.seconds)
+        with own.measure("wine"):
+            wine.ensure_prefix(target, ws)
+        with own.measure("python"):
+            made[target] = (windows_python.choose(python, target, ws), own.seconds)
+    return made
+
+
+def pack_all(targets: Sequence[Target], libraries: Dict[Target, Path], ws: Workspace) -> Dict[Target, Path]:
+    """Return a retagged wheel of each library, packed at the same time."""
     with ThreadPoolExecutor(max_workers=len(targets)) as pool:
-        waiting = {target: pool.submit(wheel.pack_and_retag, libraries[target], target, ws=ws) for target in targets}
+        waiting = {
+            target: pool.submit(report.carried(wheel.pack_and_retag), libraries[target], target, ws=ws)
+            for target in targets
+        }
         try:
             return {target: future.result() for target, future in waiting.items()}
         except BaseException:
@@ -161,28 +217,17 @@ def _pack_all(targets: Sequence[Target], libraries: Dict[Target, Path], ws: Work
             raise
 
 
-def audit_wheel(path: Path, target: Target, ws: Workspace) -> Any:
+def audit_wheel(path: Path, target: Target, ws: Workspace) -> audit.AuditReport:
     """Audit one wheel against this checkout's header and sources; return the audit's report."""
-    from glean_steps import audit
-
-    return audit.check(
-        path,
-        target,
-        header=ws.crate / "include" / "glean.h",
-        expected_files=audit.expected_files(ws, target),
-    )
+    return audit.check(path, target, header=header.header_path(ws), expected_files=audit.expected_files(ws, target))
 
 
-def _publish(wheel: Path, target: Target, ws: Workspace) -> Path:
+def _publish(made: Path, ws: Workspace) -> Path:
     """Move a proven wheel into dist/ in one step; wheels of the same target from other versions stay."""
-    final = ws.dist / wheel.name
+    final = ws.dist / made.name
     with workspace.new_file(final) as temporary:
-        shutil.copyfile(wheel, temporary)
+        shutil.copyfile(made, temporary)
     return final
-
-
-def _names(targets: Sequence[Target]) -> str:
-    return ", ".join(target.platform_tag for target in targets)
 
 
 class _Clock:
@@ -196,6 +241,10 @@ class _Clock:
         started = time.monotonic()
         yield
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 2)
+
+    def measured(self, name: str, call: Callable[[], T]) -> T:
+        with self.measure(name):
+            return call()
 
 
 def _wheel_table(built: Sequence[Built], ws: Workspace) -> None:
@@ -212,111 +261,89 @@ def _wheel_table(built: Sequence[Built], ws: Workspace) -> None:
     for step in sorted({name for w in built for name in w.facts["seconds"]}, key=_STEPS.index):
         rows[f"{step}, s"] = [f"{w.facts['seconds'].get(step, 0.0):.1f}" for w in built]
     table.rows = [[name, *cells] for name, cells in rows.items()]
+    if any(w.fresh for w in built):
+        table.notes.append("toolchain to audit run beside wine and python; both are done before the proof")
     table.print()
 
 
 # --- single steps, for tasks.py ---------------------------------------------------------------------------------------
 
 
-def _chosen(name: Optional[str]) -> Sequence[Target]:
-    return [find_target(name)] if name else TARGETS
-
-
-def toolchain(target: Optional[str], *, ws: Optional[Workspace] = None) -> None:
+def prepare_toolchain(ws: Workspace, target: Optional[Target]) -> None:
     """Get a Rust standard library and a linker for the targets; print where they come from."""
-    from glean_steps import system
-    from glean_steps import toolchain as rust
-
-    ws = ws or workspace.here()
     chosen = _chosen(target)
-    with workspace.checkout_lock(ws):
-        system.require([system.mingw(one) for one in chosen])
+    with ws.locked():
+        system.require([system.mingw(one) for one in chosen], ws)
         table = report.Table("Rust for the targets", ("target", "provider", "version", "sysroot"))
-        for triple, found in rust.prepare(chosen, ws).items():
+        for triple, found in toolchain.prepare(chosen, ws).items():
             table.rows.append([triple, found.provider, found.version, str(found.sysroot or "the compiler's own")])
     table.print()
 
 
-def build(target: Optional[str], *, ws: Optional[Workspace] = None) -> None:
+def build(ws: Workspace, target: Optional[Target]) -> None:
     """Cross-compile the core library; print the files."""
-    from glean_steps import cargo
-
-    ws = ws or workspace.here()
-    chosen = _chosen(target)
-    with workspace.checkout_lock(ws):
-        for library in cargo.build_libraries(chosen, ws=ws).values():
+    with ws.locked():
+        for library in cargo.build_libraries(_chosen(target), ws=ws).values():
             print(f"{library}  {report.human_size(library.stat().st_size)}")
 
 
-def pack(target: Optional[str], *, ws: Optional[Workspace] = None) -> None:
+def pack(ws: Workspace, target: Optional[Target]) -> None:
     """Build and pack the wheels without retagging them; print the files."""
-    from glean_steps import cargo, wheel
-
-    ws = ws or workspace.here()
-    chosen = _chosen(target)
-    with workspace.checkout_lock(ws):
-        libraries = cargo.build_libraries(chosen, ws=ws)
-        for one in chosen:
+    with ws.locked():
+        libraries = cargo.build_libraries(_chosen(target), ws=ws)
+        for one in _chosen(target):
             print(wheel.pack(libraries[one.triple], one, ws=ws))
 
 
-def retag(target: Optional[str], path: Optional[str], *, ws: Optional[Workspace] = None) -> None:
+def retag(ws: Workspace, target: Optional[Target], path: Optional[str]) -> None:
     """Give wheels their platform tag; print the files."""
-    from glean_steps import cargo, wheel
-
-    ws = ws or workspace.here()
-    chosen = _one(target) if path else _chosen(target)
-    with workspace.checkout_lock(ws):
+    with ws.locked():
         if path:
-            print(wheel.retag(Path(path).resolve(), chosen[0]))
+            if target is None:
+                tags = " or ".join(f"--target {each.platform_tag}" for each in TARGETS)
+                raise SettingError("a wheel file needs its target", why="--target is missing", fix=f"add {tags}")
+            print(wheel.retag(Path(path).resolve(), target, ws))
             return
-        libraries = cargo.build_libraries(chosen, ws=ws)
-        for one in chosen:
+        libraries = cargo.build_libraries(_chosen(target), ws=ws)
+        for one in _chosen(target):
             print(wheel.pack_and_retag(libraries[one.triple], one, ws=ws))
 
 
-def audit(target: Optional[str], path: Optional[str], *, ws: Optional[Workspace] = None) -> None:
+def audit_wheels(ws: Workspace, target: Optional[Target], path: Optional[str]) -> None:
     """Audit a wheel, or the newest of each target; print what was found out."""
-    from glean_steps import audit as auditing
-    from glean_steps import cargo, wheel
-
-    ws = ws or workspace.here()
     if path:
         name = Path(path).name
-        chosen = _one(target) if target else [t for t in TARGETS if name.endswith(f"-{t.platform_tag}.whl")]
+        chosen = [target] if target else [each for each in TARGETS if name.endswith(f"-{each.platform_tag}.whl")]
         if not chosen:
             raise SettingError(
                 f"cannot tell the target of {name}",
                 why="its platform tag is that of no target",
                 fix="name it with --target, or retag the wheel first: invoke retag --target … --wheel …",
             )
-        print("\n".join(auditing.report_lines(audit_wheel(Path(path).resolve(), chosen[0], ws))))
+        print("\n".join(audit.report_lines(audit_wheel(Path(path).resolve(), chosen[0], ws))))
         return
-    wanted = _chosen(target)
-    with workspace.checkout_lock(ws):
-        for one in wanted:
-            found = sorted(ws.dist.glob(f"*-{one.platform_tag}.whl"), key=lambda file: file.stat().st_mtime)
-            if not found:
-                found = [wheel.pack_and_retag(cargo.build_libraries([one], ws=ws)[one.triple], one, ws=ws)]
-            print("\n".join(auditing.report_lines(audit_wheel(found[-1], one, ws))) + "\n")
+    with ws.locked():
+        for one in _chosen(target):
+            found = newest_wheel(ws, one)
+            if found is None:
+                found = wheel.pack_and_retag(cargo.build_libraries([one], ws=ws)[one.triple], one, ws=ws)
+            print("\n".join(audit.report_lines(audit_wheel(found, one, ws))) + "\n")
 
 
-def _one(target: Optional[str]) -> Sequence[Target]:
-    if not target:
-        raise SettingError(
-            "a wheel file needs its target", why="--target is missing", fix="add --target win_amd64 or --target win32"
-        )
-    return [find_target(target)]
+def newest_wheel(ws: Workspace, target: Target) -> Optional[Path]:
+    """Return the newest wheel of a target in dist/, or None."""
+    found = sorted(ws.dist.glob(f"*-{target.platform_tag}.whl"), key=lambda file: file.stat().st_mtime)
+    return found[-1] if found else None
 
 
-def wine_setup(python: Optional[str], arch: Optional[str], *, ws: Optional[Workspace] = None) -> None:
+def _chosen(target: Optional[Target]) -> Sequence[Target]:
+    return [target] if target else TARGETS
+
+
+def wine_setup(ws: Workspace, python: Optional[str], target: Optional[Target]) -> None:
     """Make a Wine prefix and a Windows Python with pip and the test dependencies; print where they are."""
-    from glean_steps import windows_python, wine
-
-    ws = ws or workspace.here()
-    target = target_for_arch(arch or TARGETS[0].arch)
-    pins.find_python(python)
-    with workspace.checkout_lock(ws):
+    target = target or TARGETS[0]
+    with ws.locked():
         provider, prefix = wine.ensure_prefix(target, ws)
         found = windows_python.choose(python, target, ws)
     table = report.Table("Windows under Wine", ("what", "is", "where"))
@@ -325,54 +352,32 @@ def wine_setup(python: Optional[str], arch: Optional[str], *, ws: Optional[Works
     table.print()
 
 
-def wine_run(
-    python: Optional[str], arch: Optional[str], arguments: Sequence[str], *, ws: Optional[Workspace] = None
-) -> int:
+def wine_run(ws: Workspace, python: Optional[str], target: Optional[Target], arguments: Sequence[str]) -> int:
     """Run Windows Python with arguments; return its exit status. The wheel in dist/, if there is one, is installed."""
-    from glean_steps import prove, windows_python, wine
-
-    ws = ws or workspace.here()
-    target = target_for_arch(arch or TARGETS[0].arch)
-    pins.find_python(python)
-    with workspace.checkout_lock(ws), wine.session(target, ws) as warm:
+    target = target or TARGETS[0]
+    with ws.locked(), wine.session(target, ws) as warm:
         found = windows_python.choose(python, target, ws)
-        wheels = sorted(ws.dist.glob(f"*-{target.platform_tag}.whl"), key=lambda file: file.stat().st_mtime)
-        if wheels:
-            prove.install(wheels[-1], found, warm, ws)
-        seconds = float(os.environ.get("GLEAN_WINE_TIMEOUT", "3600"))
-        done = warm.run(
-            [found.executable, *arguments],
-            timeout_s=runner.deadline(seconds),
-            check=False,
-            quiet=True,
-            forward=True,
-        )
-    return done.status
+        newest = newest_wheel(ws, target)
+        if newest is not None:
+            prove.install(newest, found, warm, ws)
+        argv = [found.executable, *arguments]
+        return warm.run(argv, timeout_s=settings.WINE_TIMEOUT.value(), check=False, quiet=True, forward=True).status
 
 
-def print_env(target: Optional[str], *, ws: Optional[Workspace] = None) -> None:
+def print_env(ws: Workspace, target: Optional[Target]) -> None:
     """Print the cross environment of a target for a shell to evaluate."""
-    from glean_steps import cargo
-
-    print(cargo.print_env(find_target(target or TARGETS[0].triple), ws=ws or workspace.here()), end="")
+    print(cargo.print_env(target or TARGETS[0], ws=ws), end="")
 
 
-def write_header(*, ws: Optional[Workspace] = None) -> None:
-    """Write glean.h anew; print where it is."""
-    from glean_steps import header
-
-    ws = ws or workspace.here()
-    with workspace.checkout_lock(ws):
-        header.write(ws)
-    print(ws.crate / "include" / "glean.h")
+def write_header(ws: Workspace) -> None:
+    """Write the C header anew; print where it is."""
+    with ws.locked():
+        print(header.write(ws))
 
 
-def clean(*, cache: bool = False, ws: Optional[Workspace] = None) -> None:
+def clean(ws: Workspace, *, cache: bool = False) -> None:
     """Remove what runs made in the checkout, and with `cache` the user's cache; dist/ and the tool environment stay."""
-    from glean_steps import wine
-
-    ws = ws or workspace.here()
-    with workspace.checkout_lock(ws):
+    with ws.locked():
         wine.end_all(ws)
         folders = [path for path in ws.state.glob("*") if path.name not in ("tools", "lock")]
         folders += [ws.root / "build", ws.crate / "target", *ws.root.glob("*.egg-info")]

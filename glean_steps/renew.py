@@ -17,11 +17,10 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, 
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from glean_steps import fetch, pins, report, runner, workspace
+from glean_steps import fetch, pins, report, runner, settings, workspace
 from glean_steps.errors import DownloadError, OfflineError, SettingError, StepError, WrongHashError
 from glean_steps.fetch import Download, Patience
 from glean_steps.pins import Pins, PythonRow, WheelPin
-from glean_steps.runner import Run
 from glean_steps.targets import TARGETS, Target
 from glean_steps.workspace import Workspace
 
@@ -51,35 +50,27 @@ class Finding:
     python: str = ""
 
 
-def run(
-    *,
-    write: bool,
-    ws: Optional[Workspace] = None,
-    path: Path = pins.PINS,
-    ask: Run = runner.run,
-    patient: Optional[Patience] = None,
-) -> List[Finding]:
+def run(ws: Workspace, *, write: bool, path: Path = pins.PINS, patient: Optional[Patience] = None) -> List[Finding]:
     """Check every pin, print the table, and with `write` write newer versions of pip into the file of pins.
 
     Raises:
         OfflineError: GLEAN_OFFLINE is set.
         WrongHashError: a server has another file than the pinned one; shows both hashes, and nothing was written.
     """
-    if fetch.is_offline():
+    if settings.OFFLINE.value():
         raise OfflineError(
             "the pins cannot be checked",
             why="GLEAN_OFFLINE is set, so no server is asked",
             fix="run it without GLEAN_OFFLINE",
         )
-    ws = ws or workspace.here()
     table = pins.load(path)
     with report.step("check every pin against its server"):
-        findings = [*check_files(table, patient), *check_wheels(table, ask)]
+        findings = [*check_files(table, patient), *check_wheels(table, ws)]
     alarms = [finding for finding in findings if finding.alarm]
     renewed = [finding for finding in findings if finding.newer is not None]
     writes = bool(write and renewed and not alarms)
     if writes:
-        with workspace.checkout_lock(ws):
+        with ws.locked():
             write_pips(path, {finding.python: finding.newer for finding in renewed if finding.newer is not None})
     _print(findings, path, renewed, writes)
     if alarms:
@@ -121,7 +112,7 @@ def check_files(table: Pins, patient: Optional[Patience] = None) -> List[Finding
 
 
 def _check_file(name: str, download: Download, unreachable: Dict[str, str], patient: Optional[Patience]) -> Finding:
-    pinned = f"{download.algorithm} {download.digest}"
+    pinned = f"sha256 {download.digest}"
     host = urlsplit(download.url).netloc
     if host in unreachable:
         return Finding(name, pinned, "", f"kept: {unreachable[host]}")
@@ -134,24 +125,24 @@ def _check_file(name: str, download: Download, unreachable: Dict[str, str], pati
                 return Finding(name, pinned, "", f"kept: {error.why}")
             unreachable[host] = f"out of reach ({host})"
             return Finding(name, pinned, "", f"kept: {unreachable[host]}")
-        found = fetch.file_digest(file, download.algorithm)
+        found = workspace.file_sha256(file)
     if found != download.digest:
-        return Finding(name, pinned, f"{download.algorithm} {found}", "CHANGED", alarm=True)
+        return Finding(name, pinned, f"sha256 {found}", "CHANGED", alarm=True)
     return Finding(name, pinned, "the same", "right")
 
 
 # --- wheels of the package index --------------------------------------------------------------------------------------
 
 
-def check_wheels(table: Pins, ask: Run = runner.run) -> List[Finding]:
+def check_wheels(table: Pins, ws: Workspace) -> List[Finding]:
     """Ask the package index, through pip, for each pinned wheel's hash and for the newest pip of each Python."""
     questions: List[Callable[[], Finding]] = []
     for row in table.pythons:
-        questions.append(lambda row=row: _check_pip(row, ask))  # type: ignore[misc]
+        questions.append(lambda row=row: _check_pip(row, ws))  # type: ignore[misc]
         for target in TARGETS:
             pin = row.runtime.get(target.arch)
             if pin is not None:
-                questions.append(lambda row=row, target=target, pin=pin: _check_runtime(row, target, pin, ask))  # type: ignore[misc]
+                questions.append(lambda row=row, target=target, pin=pin: _check_runtime(row, target, pin, ws))  # type: ignore[misc]
     with ThreadPoolExecutor(max_workers=2) as pool:
         try:
             return list(pool.map(lambda question: question(), questions))
@@ -160,18 +151,18 @@ def check_wheels(table: Pins, ask: Run = runner.run) -> List[Finding]:
             raise
 
 
-def _check_runtime(row: PythonRow, target: Target, pin: WheelPin, ask: Run) -> Finding:
+def _check_runtime(row: PythonRow, target: Target, pin: WheelPin, ws: Workspace) -> Finding:
     name = f"{pin.project} {pin.version} for {row.minor} {target.arch}"
-    return _compare(name, pin, _index(f"{pin.project}=={pin.version}", row, target, ask))
+    return _compare(name, pin, _index(f"{pin.project}=={pin.version}", row, target, ws))
 
 
-def _check_pip(row: PythonRow, ask: Run) -> Finding:
+def _check_pip(row: PythonRow, ws: Workspace) -> Finding:
     """Compare the pinned pip, then look for a newer one that this very Python can run."""
     name = f"pip for {row.version}"
-    pinned = _compare(name, row.pip, _index(f"pip=={row.pip.version}", row, TARGETS[0], ask))
+    pinned = _compare(name, row.pip, _index(f"pip=={row.pip.version}", row, TARGETS[0], ws))
     if pinned.alarm:
         return pinned
-    newest = _index("pip", row, TARGETS[0], ask)
+    newest = _index("pip", row, TARGETS[0], ws)
     if isinstance(newest, str) or newest.version == row.pip.version or not newest.sha256:
         return pinned
     verdict = f"newer: {newest.version}"
@@ -189,7 +180,7 @@ def _compare(name: str, pin: WheelPin, answer: WheelPin | str) -> Finding:
     return Finding(name, pinned, "the same", "right")
 
 
-def _index(requirement: str, row: PythonRow, target: Target, ask: Run) -> WheelPin | str:
+def _index(requirement: str, row: PythonRow, target: Target, ws: Workspace) -> WheelPin | str:
     """Return the wheel that pip would install into a Windows Python, or why it would not; nothing is installed."""
     report.say(f"  asking the index for {requirement}, Python {row.minor} {target.arch}")
     with tempfile.TemporaryDirectory(prefix="glean-pins-") as scratch:
@@ -209,7 +200,7 @@ def _index(requirement: str, row: PythonRow, target: Target, ask: Run) -> WheelP
             *("--target", Path(scratch, "target"), "--report", Path(scratch, "report.json"), requirement),
         ]
         try:
-            done = ask(argv, timeout_s=runner.deadline(PIP_S), check=False, quiet=True, echo=False)
+            done = ws.run(argv, timeout_s=PIP_S, check=False, quiet=True, echo=False)
             if done.status != 0:
                 return _reason(done.stdout)
             answer = json.loads(Path(scratch, "report.json").read_text(encoding="utf-8"))

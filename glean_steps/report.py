@@ -6,27 +6,62 @@ first needed because a run that finds nothing to do should cost nothing.
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, TextIO, TypeVar
 
-_times: Dict[str, float] = {}
+from glean_steps import settings
+
+T = TypeVar("T")
+
+_thread = threading.local()
+
+
+def stream() -> TextIO:
+    """Return where this thread's progress goes: standard error, or what `captured` collects."""
+    into: Optional[TextIO] = getattr(_thread, "into", None)
+    return into if into is not None else sys.stderr
+
+
+@contextmanager
+def captured() -> Iterator[io.StringIO]:
+    """Collect this thread's progress for the block, output of its programs included."""
+    before, into = getattr(_thread, "into", None), io.StringIO()
+    _thread.into = into
+    try:
+        yield into
+    finally:
+        _thread.into = before
+
+
+def carried(call: Callable[..., T]) -> Callable[..., T]:
+    """Return a call for another thread, whose progress goes where this thread's goes."""
+    into = getattr(_thread, "into", None)
+
+    def run(*arguments: Any, **options: Any) -> T:
+        _thread.into = into
+        return call(*arguments, **options)
+
+    return run
 
 
 def say(text: str) -> None:
     """Print one line of progress to standard error."""
     # In one write, since steps that run at the same time would mix up text and line end.
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    out = stream()
+    out.write(text + "\n")
+    out.flush()
 
 
 def command(argv: Sequence[str]) -> None:
     """Print a command so that it can be pasted into a shell."""
-    if os.environ.get("GLEAN_QUIET") != "1":
+    if not settings.QUIET.value():
         say("+ " + shlex.join(argv))
 
 
@@ -37,7 +72,7 @@ def skip(what: str, why: str = "up to date") -> None:
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Print a banner, run the block, print and remember its duration."""
+    """Print a banner, run the block, print its duration."""
     say(f"== {name}")
     started = time.monotonic()
     try:
@@ -45,14 +80,7 @@ def step(name: str) -> Iterator[None]:
     except BaseException:
         say(f"== {name}: stopped after {time.monotonic() - started:.1f} s")
         raise
-    seconds = time.monotonic() - started
-    _times[name] = _times.get(name, 0.0) + seconds
-    say(f"== {name}: {seconds:.1f} s")
-
-
-def step_times() -> Dict[str, float]:
-    """Return the seconds of every step that ended in this process, by name."""
-    return dict(_times)
+    say(f"== {name}: {time.monotonic() - started:.1f} s")
 
 
 @dataclass
@@ -145,3 +173,42 @@ class Progress:
         """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()  # type: ignore[attr-defined]
+
+
+class Live:
+    """One live line per thing that runs, on a terminal; a plain line when each starts elsewhere."""
+
+    def __init__(self) -> None:
+        self._names: Dict[str, float] = {}
+        self._status: Any = None
+        if sys.stderr.isatty() and os.environ.get("CI") is None:
+            from rich.console import Console
+            from rich.live import Live as RichLive
+
+            self._status = RichLive(
+                get_renderable=self._lines, console=Console(stderr=True), refresh_per_second=1, transient=True
+            )
+
+    def _lines(self) -> str:
+        now = time.monotonic()
+        return "\n".join(f"{name}  {now - started:.0f} s" for name, started in list(self._names.items()))
+
+    def __enter__(self) -> Live:
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    @contextmanager
+    def running(self, name: str) -> Iterator[None]:
+        """Show a name for the block."""
+        if self._status is None:
+            say(f"== {name}: started")
+        self._names[name] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._names[name]

@@ -14,15 +14,33 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import IO, Callable, Deque, Dict, List, Mapping, Optional, Protocol, Sequence, Set, TextIO
+from typing import (
+    IO,
+    TYPE_CHECKING,
+    Callable,
+    Deque,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Protocol,
+    Sequence,
+    Set,
+    TextIO,
+    TypedDict,
+)
 
-from glean_steps import report
+from glean_steps import report, settings
 from glean_steps.errors import CommandFailedError, DeadlineError, Interrupted, MissingToolError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 TAIL_LINES = 40
 GRACE_S = 5.0
@@ -49,56 +67,42 @@ class Completed:
     seconds: float
 
 
+class RunOptions(TypedDict, total=False):
+    """How a program is started; `run` says what each means."""
+
+    cwd: Optional[Path]
+    env: Optional[Mapping[str, str]]
+    stdin: Optional[str]
+    check: bool
+    quiet: bool
+    split_stderr: bool
+    detached: bool
+    forward: bool
+    echo: bool
+    on_deadline: Optional[Callable[[], None]]
+
+
 class Run(Protocol):
-    """The signature of `run`, for steps that take it as a parameter so that tests can record it."""
+    """The signature of `run`; a test starts nothing and records what it was given."""
 
-    def __call__(
-        self,
-        argv: Sequence[object],
-        *,
-        timeout_s: float,
-        cwd: Optional[Path] = None,
-        env: Optional[Mapping[str, str]] = None,
-        stdin: Optional[str] = None,
-        check: bool = True,
-        quiet: bool = False,
-        split_stderr: bool = False,
-        discard: bool = False,
-        forward: bool = False,
-        echo: bool = True,
-        on_deadline: Optional[Callable[[], None]] = None,
-    ) -> Completed: ...
+    def __call__(self, argv: Sequence[object], *, timeout_s: float, **options: Unpack[RunOptions]) -> Completed: ...
 
 
-def run(
-    argv: Sequence[object],
-    *,
-    timeout_s: float,
-    cwd: Optional[Path] = None,
-    env: Optional[Mapping[str, str]] = None,
-    stdin: Optional[str] = None,
-    check: bool = True,
-    quiet: bool = False,
-    split_stderr: bool = False,
-    discard: bool = False,
-    forward: bool = False,
-    echo: bool = True,
-    on_deadline: Optional[Callable[[], None]] = None,
-) -> Completed:
+def run(argv: Sequence[object], *, timeout_s: float, **options: Unpack[RunOptions]) -> Completed:
     """Run a program to its end and return what it printed.
 
     Args:
         argv: the program and its arguments; never a shell line.
-        timeout_s: the deadline in seconds.
+        timeout_s: the deadline in seconds; GLEAN_DEADLINE_FACTOR multiplies it.
         cwd: its working directory.
         env: its whole environment; the caller's own when absent.
         stdin: text for its standard input; an empty input when absent.
-        check: raise on a non-zero exit status.
+        check: raise on a non-zero exit status; the default.
         quiet: do not pass its output on while it runs (the error still shows the last lines).
         split_stderr: keep standard error out of `Completed.stdout`; it is passed on and kept for the error.
-        discard: let its output go nowhere; for programs whose daemons would hold a pipe open for ever.
+        detached: let it write to a file, read for the error alone; for programs whose daemons would hold a pipe open.
         forward: pass its two outputs on to ours of the same name, for a program that the user asked for.
-        echo: print the command line first; questions about this machine are not worth a line.
+        echo: print the command line first, the default; questions about this machine are not worth a line.
         on_deadline: called after the process group was ended because of the deadline.
 
     Raises:
@@ -106,9 +110,14 @@ def run(
         CommandFailedError: non-zero exit status, with `check`.
         DeadlineError: not ended in time; it has been ended, with its process group.
     """
+    cwd, env, stdin = options.get("cwd"), options.get("env"), options.get("stdin")
+    split_stderr, forward = options.get("split_stderr", False), options.get("forward", False)
+    on_deadline = options.get("on_deadline")
+    timeout_s *= settings.DEADLINE_FACTOR.value()
     words = [os.fspath(word) if isinstance(word, os.PathLike) else str(word) for word in argv]
-    if echo:
+    if options.get("echo", True):
         report.command(words)
+    sink = tempfile.TemporaryFile() if options.get("detached") else None
     started = time.monotonic()
     try:
         process = subprocess.Popen(
@@ -116,7 +125,7 @@ def run(
             cwd=cwd,
             env=None if env is None else dict(env),
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            stdout=subprocess.DEVNULL if discard else subprocess.PIPE,
+            stdout=subprocess.PIPE if sink is None else sink,
             stderr=subprocess.PIPE if split_stderr or forward else subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=_die_with_parent if _prctl is not None else None,
@@ -136,7 +145,7 @@ def run(
     with _groups_lock:
         _groups.add(process.pid)
     output = _Output(tail=collections.deque(maxlen=TAIL_LINES))
-    screen = None if quiet else sys.stderr
+    screen = None if options.get("quiet") else report.stream()
     readers = []
     if process.stdout is not None:
         readers.append(_reader(process.stdout, output, keep=not forward, to=sys.stdout if forward else screen))
@@ -161,6 +170,10 @@ def run(
         for reader in readers:
             reader.join(timeout=2.0)
     seconds = time.monotonic() - started
+    if sink is not None:
+        with sink:
+            sink.seek(0)
+            output.tail.extend(sink.read().decode("utf-8", "replace").splitlines())
     tail = list(output.tail)
     line = shlex.join(words)
     if late:
@@ -171,13 +184,14 @@ def run(
             status=124,
             tail=tail,
         )
-    if check and process.returncode != 0:
+    if options.get("check", True) and process.returncode != 0:
         raise CommandFailedError(
             f"{Path(words[0]).name} failed with exit status {process.returncode}",
             why=f"command: {line}",
             fix="see its last lines below",
             status=process.returncode,
             tail=tail,
+            output="".join(output.kept),
         )
     return Completed(words, process.returncode, "".join(output.kept), seconds)
 
@@ -201,14 +215,6 @@ def _ends_within(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
         os.close(descriptor)
     process.wait()
     return True
-
-
-def deadline(seconds: float) -> float:
-    """Return a deadline scaled by GLEAN_DEADLINE_FACTOR, for machines slower than those it was chosen on."""
-    try:
-        return seconds * max(0.01, float(os.environ.get("GLEAN_DEADLINE_FACTOR", "1")))
-    except ValueError:
-        return seconds
 
 
 def end_children() -> None:

@@ -1,34 +1,23 @@
-"""The lanes of the test command: each runs one suite in one place and says truly what came of it."""
+"""Suites: what one is, how several run side by side, how their results are read, and the closing table.
+
+`catalog.py` has the entries. A suite that cannot run here is reported as not run, with the reason; it never counts as
+passed.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
-import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
-from glean_steps import (
-    cargo,
-    fetch,
-    interpreters,
-    pins,
-    pipelines,
-    prove,
-    report,
-    runner,
-    system,
-    wheel,
-    windows_python,
-    wine,
-    workspace,
-)
+from glean_steps import report, runner
 from glean_steps.errors import (
     CommandFailedError,
     DownloadError,
@@ -39,31 +28,27 @@ from glean_steps.errors import (
     StepError,
     TestsFailedError,
 )
-from glean_steps.interpreters import CPython
-from glean_steps.targets import TARGETS, Target
-from glean_steps.workspace import Stamp, Workspace
+from glean_steps.prerequisites import Prerequisite
+from glean_steps.workspace import Workspace
 
-SUITE_TIMEOUT_S = 900.0
-STEPS_TIMEOUT_S = 2400.0
-
-# What keeps a lane from running without saying anything about the code under test.
-_NOT_HERE = (MissingToolError, DownloadError, OfflineError, NotProvableError)
+# What keeps a suite from running without saying anything about the code under test.
+NOT_HERE = (MissingToolError, DownloadError, OfflineError, NotProvableError)
 
 
 @dataclass
-class LaneResult:
-    """What came of one lane.
+class Result:
+    """What came of one suite.
 
     Attributes:
-        lane: its name.
+        suite: its name.
         passed, failed, skipped: numbers of tests.
         seconds: how long it took.
         not_run: why it did not run; empty when it did.
-        fix: what would make it run.
-        notes: why tests were skipped, and what a failed program printed last.
+        fix: what would make it run, or pass.
+        notes: why tests were skipped, and which failed.
     """
 
-    lane: str
+    suite: str
     passed: int = 0
     failed: int = 0
     skipped: int = 0
@@ -73,52 +58,144 @@ class LaneResult:
     notes: List[str] = field(default_factory=list)
 
 
-def run_all(*, ws: Optional[Workspace] = None) -> List[LaneResult]:
-    """Run every lane that this machine can, print the closing table, and raise when a lane failed.
+@dataclass(frozen=True)
+class Suite:
+    """One entry of the catalog.
+
+    Attributes:
+        name: for tables.
+        run: is given the workspace and what each prerequisite returned; returns the counts.
+        needs: what has to be here.
+        uses: names of things that no two suites may use at once, such as a Wine prefix.
+    """
+
+    name: str
+    run: Callable[..., Result]
+    needs: Tuple[Prerequisite, ...] = ()
+    uses: FrozenSet[str] = frozenset()
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+def run(suites: Sequence[Suite], ws: Workspace, *, at_once: Optional[int] = None) -> List[Result]:
+    """Run suites, print the closing table, and return the results in the order of the suites.
 
     Raises:
-        TestsFailedError: names the lanes that failed.
+        TestsFailedError: names the suites that failed, or says that none could run.
     """
-    ws = ws or workspace.here()
-    results: List[LaneResult] = []
-    with workspace.checkout_lock(ws):
-        # Everything that is slow to make is made first, while a lane that fails early would not hide behind it.
-        results += windows_lanes(ws)
-        results.append(_lane("Rust, native", lambda: _rust_native(ws)))
-        results += python_lanes(ws)
-    from glean_steps import differential  # It builds on this module.
-
-    results.append(_lane("differential", lambda: differential.lane(ws)))
-    # The steps' own tests start runs of their own, some of them in this checkout, so they get it unlocked.
-    results.append(_lane("steps", lambda: _steps(ws)))
-    return finish(results)
+    return finish(collect(suites, ws, at_once=at_once))
 
 
-def run_windows(
-    *, python: Optional[str] = None, targets: Sequence[Target] = TARGETS, ws: Optional[Workspace] = None
-) -> List[LaneResult]:
-    """Run the lanes under Wine alone, for the given Python or for the usual ones; print the table, raise on failure."""
-    ws = ws or workspace.here()
-    pins.find_python(python)  # A version that there is none of is told at once, not as a lane that failed.
-    with workspace.checkout_lock(ws):
-        results = windows_lanes(ws, python=python, targets=targets)
-    return finish(results)
+def collect(suites: Sequence[Suite], ws: Workspace, *, at_once: Optional[int] = None) -> List[Result]:
+    """Run suites, those that share nothing side by side, and return the results in the order of the suites."""
+    made = _Made(ws)
+    places = min(at_once or os.cpu_count() or 1, len(suites))
+    if places <= 1:
+        return [run_one(suite, ws, made) for suite in suites]
+    results: Dict[int, Result] = {}
+    pending = list(enumerate(suites))
+    running: Dict[Future[Result], Tuple[int, Suite]] = {}
+    with ThreadPoolExecutor(max_workers=places) as pool, report.Live() as live:
+        try:
+            while pending or running:
+                for place, suite in list(pending):
+                    taken = frozenset().union(*(other.uses for _, other in running.values()))
+                    if len(running) < places and not suite.uses & taken:
+                        pending.remove((place, suite))
+                        running[pool.submit(_grouped, suite, ws, made, live)] = (place, suite)
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    place, _ = running.pop(future)
+                    results[place] = future.result()
+        except BaseException:
+            # The pool waits for its threads, and they wait for their programs.
+            made.stopped.set()
+            runner.end_children()
+            raise
+    return [results[place] for place in range(len(suites))]
 
 
-def finish(results: Sequence[LaneResult]) -> List[LaneResult]:
-    """Print the closing table and raise when a lane failed."""
-    table = report.Table("Test lanes", ("lane", ">passed", ">failed", ">skipped", ">seconds", "result"))
+def _grouped(suite: Suite, ws: Workspace, made: _Made, live: report.Live) -> Result:
+    """Run one of several suites: its output is printed in one piece, and only if it failed."""
+    with live.running(suite.name), report.captured() as captured:
+        result = run_one(suite, ws, made)
+    if result.failed:
+        report.say(f"\n== output of {suite.name}\n{captured.getvalue()}")
+    report.say(f"== {suite.name}: {_summary(result)}, {result.seconds:.1f} s")
+    return result
+
+
+def _summary(result: Result) -> str:
+    if result.not_run:
+        return f"not run ({result.not_run})"
+    return f"{result.passed} passed, {result.failed} failed, {result.skipped} skipped"
+
+
+class _Made:
+    """What the prerequisites of a run returned; each is made once, whichever suite needs it first."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self.stopped = threading.Event()
+        self._ws = ws
+        self._guard = threading.Lock()
+        self._locks: Dict[Prerequisite, threading.Lock] = {}
+        self._outcomes: Dict[Prerequisite, Tuple[Any, Optional[StepError]]] = {}
+
+    def get(self, need: Prerequisite) -> Any:
+        with self._guard:
+            lock = self._locks.setdefault(need, threading.Lock())
+        with lock:
+            if self.stopped.is_set():
+                raise Interrupted("ended", why="the run was interrupted")
+            if need not in self._outcomes:
+                try:
+                    self._outcomes[need] = (need.ensure(self._ws), None)
+                except Interrupted:
+                    raise
+                except StepError as error:
+                    self._outcomes[need] = (None, error)
+            value, problem = self._outcomes[need]
+        if problem is not None:
+            raise problem
+        return value
+
+
+def run_one(suite: Suite, ws: Workspace, made: Optional[_Made] = None) -> Result:
+    """Run one suite; what keeps it from running is distinguished from what fails in it."""
+    made = made or _Made(ws)
+    started = time.monotonic()
+    report.say(f"\n== suite: {suite.name}")
+    try:
+        result = suite.run(ws, *[made.get(need) for need in suite.needs])
+        result.suite = result.suite or suite.name
+    except Interrupted:
+        raise
+    except NOT_HERE as error:
+        why = one_line(f"{error.what}: {error.why}" if error.why else error.what)
+        result = Result(suite.name, not_run=why, fix=one_line(error.fix))
+    except StepError as error:
+        report.say(str(error))
+        result = Result(suite.name, failed=1, notes=[one_line(str(error))])
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def finish(results: Sequence[Result]) -> List[Result]:
+    """Print the closing table and raise when a suite failed."""
+    table = report.Table("Suites", ("suite", ">passed", ">failed", ">skipped", ">seconds", "result"))
     for result in results:
         if result.not_run:
-            table.rows.append([result.lane, "-", "-", "-", "-", "NOT RUN"])
-            table.notes.append(f"not run: {result.lane}: {result.not_run}")
+            table.rows.append([result.suite, "-", "-", "-", "-", "NOT RUN"])
+            table.notes.append(f"not run: {result.suite}: {result.not_run}")
             if result.fix:
                 table.notes.append(f"    to make it run: {result.fix}")
         else:
             counts = [str(count) for count in (result.passed, result.failed, result.skipped)]
             verdict = "FAILED" if result.failed else "passed"
-            table.rows.append([result.lane, *counts, f"{result.seconds:.1f}", verdict])
-        table.notes += [f"{result.lane}: {note}" for note in result.notes]
+            table.rows.append([result.suite, *counts, f"{result.seconds:.1f}", verdict])
+            if result.fix:
+                table.notes.append(f"{result.suite}: fix: {result.fix}")
+        table.notes += [f"{result.suite}: {note}" for note in result.notes]
     table.print()
     ran = [result for result in results if not result.not_run]
     print(
@@ -126,306 +203,56 @@ def finish(results: Sequence[LaneResult]) -> List[LaneResult]:
         f"{sum(r.skipped for r in ran)} skipped",
         flush=True,
     )
-    failed = [result.lane for result in ran if result.failed]
+    failed = [result.suite for result in ran if result.failed]
     if failed or not ran:
         raise TestsFailedError(
-            f"{len(failed)} of {len(ran)} lanes failed" if ran else "no lane ran",
+            f"{len(failed)} of {len(ran)} suites failed" if ran else "no suite ran",
             why=", ".join(failed),
             fix="see the lines above",
         )
     return list(results)
 
 
-def _lane(name: str, run_it: Callable[[], LaneResult]) -> LaneResult:
-    """Run one lane; what keeps it from running is told apart from what fails in it."""
-    started = time.monotonic()
-    report.say(f"\n== lane: {name}")
-    try:
-        result = run_it()
-        result.lane = name
-    except Interrupted:
-        raise
-    except _NOT_HERE as error:
-        result = LaneResult(
-            name, not_run=_one_line(f"{error.what}: {error.why}" if error.why else error.what), fix=error.fix
-        )
-    except StepError as error:
-        report.say(str(error))
-        result = LaneResult(name, failed=1, notes=[_one_line(str(error))])
-    result.seconds = time.monotonic() - started
-    return result
-
-
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return a text on one line."""
     return " ".join(text.split())
 
 
-# --- native lanes -----------------------------------------------------------------------------------------------------
+# --- reading results --------------------------------------------------------------------------------------------------
 
 
-def _steps(ws: Workspace) -> LaneResult:
-    """The steps' own tests, in the tool environment. What only they need is installed where that is allowed."""
-    if not system.why_not_installed():
-        system.require([system.OSSLSIGNCODE])
-    return _pytest(
-        [sys.executable],
-        ws.root / "tests" / "steps",
-        cwd=ws.root,
-        arguments=["-c", str(ws.root / "pyproject.toml"), "--rootdir", str(ws.root)],
-        run_it=lambda argv, cwd: runner.run(
-            argv, timeout_s=runner.deadline(STEPS_TIMEOUT_S), cwd=cwd, check=False, env=runner.child_env()
-        ),
-    )
+def check(done: runner.Completed, fix: str = "") -> Result:
+    """Return the result of a program that passes or fails as a whole."""
+    if done.status == 0:
+        return Result("", passed=1)
+    return Result("", failed=1, fix=fix, notes=[f"exit status {done.status}; what it found is printed above"])
 
 
-def _rust_native(ws: Workspace) -> LaneResult:
-    done = cargo.test_crate(None, ws=ws, arguments=["--no-fail-fast"], check=False)
-    return _count_cargo(done)
-
-
-def python_lanes(ws: Workspace) -> List[LaneResult]:
-    """Run the Python suite on every CPython of this machine against an installed wheel; missing versions are named."""
-    found = interpreters.find_all()
-    results: List[LaneResult] = []
-    try:
-        packed = wheel.native_wheel(ws)
-        ready = _make_environments(list(found.values()), packed, ws)
-    except StepError as error:
-        kind = {"not_run": _one_line(error.what)} if isinstance(error, _NOT_HERE) else {"failed": 1}
-        report.say(str(error))
-        return [LaneResult(f"Python, native {minor}", notes=[_one_line(str(error))], **kind) for minor in found]
-    for minor in [f"3.{number}" for number in range(interpreters.OLDEST[1], interpreters.NEWEST[1] + 1)]:
-        if minor not in found:
-            results.append(
-                LaneResult(
-                    f"Python, native {minor}",
-                    not_run=f"no CPython {minor} on this machine",
-                    fix=f"put python{minor} on PATH (pyenv, uv or the distribution's package)",
-                )
-            )
-    for minor, python in found.items():
-        outcome = ready[minor]
-        if isinstance(outcome, StepError):
-            report.say(str(outcome))
-            results.append(
-                LaneResult(
-                    f"Python, native {python.version}", not_run=_one_line(outcome.what), fix=_one_line(outcome.fix)
-                )
-                if isinstance(outcome, _NOT_HERE)
-                else LaneResult(f"Python, native {python.version}", failed=1, notes=[_one_line(str(outcome))])
-            )
-            continue
-        results.append(_lane(f"Python, native {python.version}", lambda program=outcome: _native_suite(program, ws)))  # type: ignore[misc]
-    return sorted(results, key=lambda result: [int(n) for n in re.findall(r"\d+", result.lane)[:2]])
-
-
-def _native_suite(program: Path, ws: Workspace) -> LaneResult:
-    with _suite_copy(ws) as (suite, empty):
-        return _pytest(
-            [program],
-            suite,
-            cwd=empty,
-            run_it=lambda argv, cwd: runner.run(
-                argv, timeout_s=runner.deadline(SUITE_TIMEOUT_S), cwd=cwd, check=False, env=_suite_env()
-            ),
-        )
-
-
-def _make_environments(pythons: Sequence[CPython], packed: Path, ws: Workspace) -> Dict[str, Path | StepError]:
-    """Return a Python with the wheel and the test dependencies installed for each CPython, or what went wrong."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        waiting = {python.minor: pool.submit(_environment, python, packed, ws) for python in pythons}
-        try:
-            return {minor: future.result() for minor, future in waiting.items()}
-        except BaseException:
-            runner.end_children()
-            raise
-
-
-def _environment(python: CPython, packed: Path, ws: Workspace) -> Path | StepError:
-    home = ws.state / "venvs" / python.minor
-    program = home / "bin" / "python"
-    requirements = ws.root / "requirements" / "tests.txt"
-    stamp = Stamp(ws.state / "stamps" / f"venv-{python.minor}.json")
-    base = workspace.fingerprint(2, str(python.executable), python.version, requirements)
-    try:
-        if stamp.facts().get("base") != base or not program.exists():
-            stamp.forget()
-            shutil.rmtree(home, ignore_errors=True)
-            made = runner.run(
-                [python.executable, "-m", "venv", home],
-                timeout_s=runner.deadline(120),
-                check=False,
-                quiet=True,
-                env=_suite_env(),
-            )
-            if made.status != 0:
-                raise MissingToolError(
-                    f"CPython {python.version} cannot make an environment",
-                    why=_one_line(made.stdout[-300:]),
-                    fix=f"install its venv module (Debian and Ubuntu: apt-get install -y python{python.minor}-venv)",
-                )
-            if fetch.is_offline():
-                raise OfflineError(
-                    f"the test dependencies for CPython {python.version} are not installed",
-                    why="GLEAN_OFFLINE forbids fetching them",
-                    fix="run once without GLEAN_OFFLINE",
-                )
-            _pip(program, ["--require-hashes", "-r", requirements])
-            stamp.write("base", files=[], facts={"base": base})
-        installed = workspace.file_sha256(packed)
-        if stamp.facts().get("wheel") != installed:
-            _pip(program, ["--no-deps", "--no-index", "--force-reinstall", packed])
-            stamp.write("base", files=[], facts={"base": base, "wheel": installed})
-        return program
-    except StepError as error:
-        return error
-
-
-def _pip(program: Path, arguments: Sequence[object]) -> None:
-    runner.run(
-        [program, "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments],
-        timeout_s=runner.deadline(600),
-        env=_suite_env(),
-        quiet=True,
-    )
-
-
-def _suite_env() -> Dict[str, str]:
-    """Return an environment in which the checkout cannot be imported by accident."""
-    ours = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "VIRTUAL_ENV")
-    return runner.child_env({name: None for name in ours})
-
-
-# --- lanes under Wine -------------------------------------------------------------------------------------------------
-
-
-def windows_lanes(
-    ws: Workspace, *, python: Optional[str] = None, targets: Sequence[Target] = TARGETS
-) -> List[LaneResult]:
-    """Run the Rust tests under Wine, and the Python suite in Windows Pythons against the installed wheels."""
-    results: List[LaneResult] = []
-    wheels: Dict[Target, Path] = {}
-    broken: Dict[Target, StepError] = {}
-    for target in targets:
-        # One target that cannot be built here must not keep the other from being tested.
-        try:
-            (built,) = pipelines.make_wheels([target], ws, python=python)
-            wheels[target] = built.path
-        except Interrupted:
-            raise
-        except StepError as error:
-            broken[target] = error
-    for target in targets:
-        results.append(_lane(f"Rust, Wine {target.arch}", lambda target=target: _rust_wine(target, ws)))  # type: ignore[misc]
-    for target, version in _windows_rows(targets, python):
-        name = f"Python, Wine {version or pins.load().default_python} {target.arch}"
-        if target in broken:
-            reason = broken[target]
-            results.append(_lane(name, lambda reason=reason: _raise(reason)))  # type: ignore[misc]
-            continue
-        seen: List[str] = []
-        result = _lane(name, lambda: _python_wine(version, target, wheels[target], ws, seen))  # noqa: B023
-        if seen:
-            result.lane = f"Python, Wine {seen[0]}"
-        results.append(result)
-    return results
-
-
-def _windows_rows(targets: Sequence[Target], python: Optional[str]) -> List[Tuple[Target, Optional[str]]]:
-    """Return which Windows Pythons run the suite: the one asked for, else the default and those of `[[tested]]`."""
-    if python:
-        return [(target, python) for target in targets]
-    rows: List[Tuple[Target, Optional[str]]] = [(target, None) for target in targets]
-    for version, arch in pins.load().tested:
-        rows += [(target, version) for target in targets if target.arch == arch]
-    return rows
-
-
-def _raise(error: StepError) -> LaneResult:
-    raise error
-
-
-def _rust_wine(target: Target, ws: Workspace) -> LaneResult:
-    with wine.session(target, ws) as warm:
-        done = cargo.test_crate(
-            target,
-            ws=ws,
-            runner_argv=warm.provider.argv(["wine"], ws.crate),
-            env=warm.env_changes(),
-            arguments=["--no-fail-fast"],
-            check=False,
-        )
-    return _count_cargo(done)
-
-
-def _python_wine(version: Optional[str], target: Target, packed: Path, ws: Workspace, seen: List[str]) -> LaneResult:
-    with wine.session(target, ws) as warm:
-        python = windows_python.choose(version, target, ws)
-        wanted = pins.find_python(version).version
-        exact = f"{python.version} {python.arch}"
-        seen.append(exact if python.version == wanted else f"{exact} (for {wanted})")
-        prove.install(packed, python, warm, ws)
-        with _suite_copy(ws) as (suite, empty):
-            return _pytest(
-                [python.executable],
-                suite,
-                cwd=empty,
-                path=wine.windows_path,
-                run_it=lambda argv, cwd: warm.run(
-                    argv, timeout_s=runner.deadline(SUITE_TIMEOUT_S), cwd=cwd, check=False
-                ),
-            )
-
-
-class _suite_copy:
-    """The Python suite in a temporary folder with an empty one beside it, so that the checkout cannot be imported."""
-
-    def __init__(self, ws: Workspace) -> None:
-        self._ws = ws
-
-    def __enter__(self) -> Tuple[Path, Path]:
-        self._folder = Path(tempfile.mkdtemp(prefix="glean-suite-"))
-        tests = self._folder / "tests"
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(self._ws.root / "tests" / "bindings", tests / "bindings", ignore=ignore)
-        shutil.copyfile(self._ws.root / "tests" / "vectors.json", tests / "vectors.json")
-        empty = self._folder / "empty"
-        empty.mkdir()
-        return tests / "bindings", empty
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
-# --- results ----------------------------------------------------------------------------------------------------------
-
-
-def _pytest(
+def pytest(
     python: Sequence[object],
-    suite: Path,
+    tests: Path,
+    run_it: Callable[[Sequence[object]], runner.Completed],
     *,
-    cwd: Path,
-    run_it: Callable[[Sequence[object], Path], runner.Completed],
     path: Callable[[Path], str] = str,
-    arguments: Sequence[str] = (),
-) -> LaneResult:
-    """Run pytest and count from its JUnit report; a run without one has failed, whatever its exit status says."""
+    arguments: Sequence[object] = (),
+) -> Result:
+    """Run pytest on a folder and count from its JUnit report; without a report it failed, whatever its exit status.
+
+    Args:
+        python: the command line of the interpreter.
+        run_it: runs a command line to its end.
+        path: spells a path as that interpreter reads it.
+        arguments: more of pytest's.
+    """
     with tempfile.TemporaryDirectory(prefix="glean-report-") as folder:
         junit = Path(folder, "report.xml")
-        done = run_it(
-            [
-                *python,
-                *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"),
-                *(f"--junitxml={path(junit)}", *arguments, path(suite)),
-            ],
-            cwd,
-        )
-        return _count_junit(junit, done)
+        command = [*python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
+        return count_junit(junit, run_it([*command, f"--junitxml={path(junit)}", *arguments, path(tests)]))
 
 
-def _count_junit(junit: Path, done: runner.Completed) -> LaneResult:
-    result = LaneResult("")
+def count_junit(junit: Path, done: runner.Completed) -> Result:
+    """Return the counts of a JUnit report, with the names of failed tests and the reasons of skipped ones."""
+    result = Result("")
     try:
         root = ElementTree.parse(junit).getroot()
     except (OSError, ElementTree.ParseError):
@@ -451,15 +278,12 @@ def _count_junit(junit: Path, done: runner.Completed) -> LaneResult:
     if done.status != 0 and result.failed == 0:
         result.failed = 1
         result.notes.append(f"pytest ended with exit status {done.status} although no test failed")
-    if result.passed + result.failed == 0:
-        result.failed = 1
-        result.notes.append("no test ran")
-    return result
+    return _ran(result)
 
 
-def _count_cargo(done: runner.Completed) -> LaneResult:
+def count_cargo(done: runner.Completed) -> Result:
     """Add up the result lines of cargo's test programs."""
-    result = LaneResult("")
+    result = Result("")
     for line in re.findall(r"^test result: .*$", done.stdout, re.MULTILINE):
         counts = {name: int(number) for number, name in re.findall(r"(\d+) (passed|failed|ignored)", line)}
         result.passed += counts.get("passed", 0)
@@ -468,7 +292,11 @@ def _count_cargo(done: runner.Completed) -> LaneResult:
     result.notes += [f"failed: {name}" for name in re.findall(r"^test (.+) \.\.\. FAILED", done.stdout, re.MULTILINE)]
     if done.status != 0 and result.failed == 0:
         result.failed = 1
-        result.notes.append(f"cargo test ended with exit status {done.status}: " + _one_line(done.stdout[-400:]))
+        result.notes.append(f"cargo test ended with exit status {done.status}: " + one_line(done.stdout[-400:]))
+    return _ran(result)
+
+
+def _ran(result: Result) -> Result:
     if result.passed + result.failed == 0:
         result.failed = 1
         result.notes.append("no test ran")

@@ -12,14 +12,16 @@ import platform
 import re
 import shlex
 import shutil
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
-from glean_steps import report, runner
+from glean_steps import project, report, runner, settings
 from glean_steps.errors import MissingToolError
-from glean_steps.runner import Run
+from glean_steps.prerequisites import Probe
 from glean_steps.targets import TARGETS, Target
+from glean_steps.workspace import Workspace
 
 UPDATE_S = 300.0
 INSTALL_S = 1800.0
@@ -28,6 +30,7 @@ RUSTUP_FOLDERS = ("$CARGO_HOME/bin", "~/.cargo/bin")
 _RUST_SOURCES = ("/usr/lib/rustlib/src/rust/library/std", "/usr/lib/rust-*/lib/rustlib/src/rust/library/std")
 
 _refreshed: List[bool] = []
+_installing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -56,17 +59,7 @@ class Tool:
     folders: Tuple[str, ...] = ()
 
 
-class Row(NamedTuple):
-    """What the doctor prints about one tool: an empty `path` means that it is missing."""
-
-    name: str
-    path: str
-    version: str
-    packages: str
-    why: str
-
-
-_CRATE_MANIFEST = Path(__file__).resolve().parents[1] / "glean_core" / "Cargo.toml"
+_CRATE_MANIFEST = Path(__file__).resolve().parents[1] / project.CRATE / "Cargo.toml"
 
 
 def crate_rust_version(manifest: Path = _CRATE_MANIFEST) -> str:
@@ -137,12 +130,6 @@ GIT = Tool(
     packages=(("git",),),
     programs=("git",),
 )
-OSSLSIGNCODE = Tool(
-    name="osslsigncode",
-    why="checks the signature of the Windows Python's parts",
-    packages=(("osslsigncode",),),
-    programs=("osslsigncode",),
-)
 
 
 def mingw(target: Target) -> Tool:
@@ -165,7 +152,6 @@ TOOLS: Tuple[Tool, ...] = (
     WINE,
     DEBOOTSTRAP,
     UNSHARE,
-    OSSLSIGNCODE,
 )
 
 
@@ -175,14 +161,30 @@ def tools(*names: str) -> Tuple[Tool, ...]:
     return tuple(by_name[name] for name in names)
 
 
-def linker_tools(targets: Iterable[Target]) -> Tuple[Tool, ...]:
-    """Return the rows of the linkers of `targets`."""
-    return tuple(mingw(target) for target in targets)
+@dataclass(frozen=True)
+class Programs:
+    """System programs with the packages that bring them, as a prerequisite."""
+
+    tools: Tuple[Tool, ...]
+
+    @property
+    def name(self) -> str:
+        """Their names."""
+        return ", ".join(tool.name for tool in self.tools)
+
+    def probe(self, ws: Workspace) -> Probe:
+        """Say which are missing."""
+        absent = tuple(tool.name for tool in missing(self.tools))
+        return Probe(f"missing: {', '.join(absent)}" if absent else "here", missing=absent)
+
+    def ensure(self, ws: Workspace) -> None:
+        """Install what is missing, where that is allowed."""
+        require(self.tools, ws)
 
 
-def may_install() -> bool:
-    """Return whether packages may be installed here: root, apt-get, neither GLEAN_INSTALL=never nor GLEAN_OFFLINE."""
-    return not why_not_installed()
+def sudo() -> str:
+    """Return what has to stand before a command that needs root."""
+    return "" if is_root() else "sudo "
 
 
 def is_root() -> bool:
@@ -246,7 +248,7 @@ def missing(wanted: Iterable[Tool]) -> List[Tool]:
     return [tool for tool in wanted if find(tool) is None]
 
 
-def require(wanted: Iterable[Tool], *, run: Run = runner.run) -> None:
+def require(wanted: Iterable[Tool], ws: Workspace) -> None:
     """See to it that all `wanted` are here; install the packages of those that are not, where that is allowed.
 
     Raises:
@@ -256,13 +258,13 @@ def require(wanted: Iterable[Tool], *, run: Run = runner.run) -> None:
     absent = missing(wanted)
     if not absent:
         return
-    outcome = install(absent, run=run)
+    outcome = install(absent, ws)
     left = missing(wanted)
     if left:
-        raise MissingToolError(_missing_line(left), why=outcome, fix=install_line(left, run=run))
+        raise MissingToolError(_missing_line(left), why=outcome, fix=install_line(left, ws))
 
 
-def install(wanted: Sequence[Tool], *, run: Run = runner.run) -> str:
+def install(wanted: Sequence[Tool], ws: Workspace) -> str:
     """Install the packages of `wanted` whether or not something like them is here; return what happened, in one line.
 
     Raises:
@@ -270,41 +272,28 @@ def install(wanted: Sequence[Tool], *, run: Run = runner.run) -> str:
     """
     reason = why_not_installed()
     if reason:
-        raise MissingToolError(_missing_line(wanted), why=reason, fix=install_line(wanted, run=run))
+        raise MissingToolError(_missing_line(wanted), why=reason, fix=install_line(wanted, ws))
     for tool in wanted:
         report.say(f"{tool.name} is missing: it {tool.why}")
-    with report.step("install system packages"):
-        outcome = _install(wanted, run)
+    with _installing, report.step("install system packages"):
+        outcome = _install(wanted, ws)
     importlib.invalidate_caches()
     return outcome
 
 
-def packages_for(wanted: Iterable[Tool], *, run: Run = runner.run) -> List[str]:
+def packages_for(wanted: Iterable[Tool], ws: Workspace) -> List[str]:
     """Return the packages that bring `wanted` on this machine, each once, in the order of the rows."""
     chosen: List[str] = []
     for tool in wanted:
-        chosen.extend(package for package in _choose(tool, run) if package not in chosen)
+        chosen.extend(package for package in _choose(tool, ws) if package not in chosen)
     return chosen
 
 
-def install_line(wanted: Iterable[Tool], *, run: Run = runner.run) -> str:
+def install_line(wanted: Iterable[Tool], ws: Workspace) -> str:
     """Return one line for a shell that installs the packages of `wanted`."""
-    sudo = "" if is_root() else "sudo "
-    refresh = "" if shutil.which("apt-get") is None or _has_lists() else f"{sudo}apt-get update; "
-    line = f"{refresh}{sudo}apt-get install -y {shlex.join(packages_for(wanted, run=run))}"
+    refresh = "" if shutil.which("apt-get") is None or _has_lists() else f"{sudo()}apt-get update; "
+    line = f"{refresh}{sudo()}apt-get install -y {shlex.join(packages_for(wanted, ws))}"
     return line if shutil.which("apt-get") else f"install what corresponds to (Debian, Ubuntu): {line}"
-
-
-def rows(wanted: Sequence[Tool] = TOOLS, *, run: Run = runner.run) -> List[Row]:
-    """Return what a doctor says about each tool."""
-    table: List[Row] = []
-    for tool in wanted:
-        path = find(tool)
-        version = ""
-        if path is not None and tool.programs:
-            version = _version(path, run)
-        table.append(Row(tool.name, str(path or ""), version, " ".join(_choose(tool, run)), tool.why))
-    return table
 
 
 def version_numbers(text: str) -> Tuple[int, ...]:
@@ -324,9 +313,9 @@ def _missing_line(wanted: Iterable[Tool]) -> str:
 
 def why_not_installed() -> str:
     """Return why packages may not be installed here, or "" when they may."""
-    if os.environ.get("GLEAN_INSTALL") == "never":
+    if settings.INSTALL.value() == "never":
         return "GLEAN_INSTALL=never forbids installing packages"
-    if os.environ.get("GLEAN_OFFLINE", "") not in ("", "0"):
+    if settings.OFFLINE.value():
         return "GLEAN_OFFLINE is set, so no package can be fetched"
     if not is_root():
         return "installing packages needs root"
@@ -335,61 +324,61 @@ def why_not_installed() -> str:
     return ""
 
 
-def _install(wanted: Sequence[Tool], run: Run) -> str:
+def _install(wanted: Sequence[Tool], ws: Workspace) -> str:
     """Install the packages of `wanted`; return what happened, for the error if something is missing afterwards."""
     env = runner.child_env({"DEBIAN_FRONTEND": "noninteractive"})
     if not _refreshed:
         # One unrelated source that is out of order makes this fail although all other lists were refreshed.
-        run(["apt-get", "update", "-q"], timeout_s=runner.deadline(UPDATE_S), env=env, check=False, quiet=True)
+        ws.run(["apt-get", "update", "-q"], timeout_s=UPDATE_S, env=env, check=False, quiet=True)
         _refreshed.append(True)
-    packages = packages_for(wanted, run=run)
+    packages = packages_for(wanted, ws)
     report.say(f"installing {' '.join(packages)}")
     argv = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", *packages]
-    done = run(argv, timeout_s=runner.deadline(INSTALL_S), env=env, check=False, quiet=True)
+    done = ws.run(argv, timeout_s=INSTALL_S, env=env, check=False, quiet=True)
     if done.status != 0 and "dpkg --configure -a" in done.stdout:
         # An earlier run was ended in the middle of an installation.
-        run(["dpkg", "--configure", "-a"], timeout_s=runner.deadline(INSTALL_S), env=env, check=False)
-        done = run(argv, timeout_s=runner.deadline(INSTALL_S), env=env, check=False, quiet=True)
+        ws.run(["dpkg", "--configure", "-a"], timeout_s=INSTALL_S, env=env, check=False)
+        done = ws.run(argv, timeout_s=INSTALL_S, env=env, check=False, quiet=True)
     if done.status == 0:
         return f"apt-get installed {' '.join(packages)}, but what they should bring is not found"
     said = [line for line in done.stdout.splitlines() if line.startswith(("E:", "W:"))] or done.stdout.splitlines()
     return f"apt-get install ended with exit status {done.status}: {'; '.join(said[-3:])}"
 
 
-def _choose(tool: Tool, run: Run) -> Tuple[str, ...]:
+def _choose(tool: Tool, ws: Workspace) -> Tuple[str, ...]:
     """Return the first alternative that this distribution has, new enough; the likeliest one when it cannot tell."""
     if len(tool.packages) == 1 and not tool.minimum:
         return tool.packages[0]
     for alternative in tool.packages:
-        for candidate in _versions_of(alternative, run):
-            offered = _offered(candidate, run)
+        for candidate in _versions_of(alternative, ws):
+            offered = _offered(candidate, ws)
             if len(offered) == len(candidate) and is_at_least(offered[candidate[0]], tool.minimum):
                 return candidate
     plain = [alternative for alternative in tool.packages if "{v}" not in "".join(alternative)]
     return plain[0] if os_release().get("ID") == "debian" else plain[-1]
 
 
-def _versions_of(alternative: Tuple[str, ...], run: Run) -> List[Tuple[str, ...]]:
+def _versions_of(alternative: Tuple[str, ...], ws: Workspace) -> List[Tuple[str, ...]]:
     """Return the alternative with `{v}` replaced by each version there is a package of, newest first."""
     if "{v}" not in alternative[0]:
         return [alternative]
     before, after = alternative[0].split("{v}")
     if shutil.which("apt-cache") is None:
         return []
-    listed = run(["apt-cache", "pkgnames", before], timeout_s=runner.deadline(QUERY_S), check=False, quiet=True)
+    listed = ws.run(["apt-cache", "pkgnames", before], timeout_s=QUERY_S, check=False, quiet=True)
     pattern = re.compile(re.escape(before) + r"(\d+(?:\.\d+)+)" + re.escape(after) + "$")
     versions = [found.group(1) for found in map(pattern.match, listed.stdout.split()) if found]
     versions.sort(key=version_numbers, reverse=True)
     return [tuple(package.replace("{v}", version) for package in alternative) for version in versions]
 
 
-def _offered(packages: Tuple[str, ...], run: Run) -> Dict[str, str]:
+def _offered(packages: Tuple[str, ...], ws: Workspace) -> Dict[str, str]:
     """Return the version of each package that apt would install; packages it does not know are left out."""
     if shutil.which("apt-cache") is None:
         return {}
-    policy = run(
+    policy = ws.run(
         ["apt-cache", "policy", *packages],
-        timeout_s=runner.deadline(QUERY_S),
+        timeout_s=QUERY_S,
         env=runner.child_env({"LC_ALL": "C"}),  # Its field names are translated otherwise.
         check=False,
         quiet=True,
@@ -409,10 +398,10 @@ def _has_lists() -> bool:
     return any(Path("/var/lib/apt/lists").glob("*_Packages*"))
 
 
-def _version(program: Path, run: Run) -> str:
+def program_version(program: Path, ws: Workspace) -> str:
     """Return the line that a program prints about its version."""
     try:
-        done = run([program, "--version"], timeout_s=runner.deadline(20), check=False, quiet=True)
+        done = ws.run([program, "--version"], timeout_s=20, check=False, quiet=True)
     except MissingToolError:
         return ""
     lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]

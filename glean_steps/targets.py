@@ -1,10 +1,11 @@
-"""The table of targets: a row adds a platform, and no other module branches on names."""
+"""The targets: an entry adds a platform, and no other module branches on names."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, Tuple
 
+from glean_steps import project
 from glean_steps.errors import UnknownArchitectureError, UnknownTargetError
 
 
@@ -23,7 +24,7 @@ class Target:
         dlltool: the tool that makes import libraries, named like the linker.
         strip: the tool that strips, named like the linker.
         packages: Debian and Ubuntu packages that bring the linker.
-        mingw_variable: environment variable by which setup.py is asked for this library.
+        build_variable: the variable that asks setup.py for this library.
         wine_arch: WINEARCH of the prefix that runs it.
         pointer_bits: width of its pointers.
         startup_objects: objects that rustc's own linking wants beside std (source files in library/rtstartup).
@@ -39,7 +40,7 @@ class Target:
     dlltool: str
     strip: str
     packages: Tuple[str, ...]
-    mingw_variable: str
+    build_variable: str
     wine_arch: Literal["win64", "win32"]
     pointer_bits: Literal[32, 64]
     startup_objects: Tuple[str, ...] = ()
@@ -55,14 +56,14 @@ TARGETS: Tuple[Target, ...] = (
         triple="x86_64-pc-windows-gnu",
         platform_tag="win_amd64",
         arch="amd64",
-        library="glean_core.dll",
+        library=project.WINDOWS_LIBRARY,
         library_format="pe",
         pe_machine=0x8664,
         linker="x86_64-w64-mingw32-gcc",
         dlltool="x86_64-w64-mingw32-dlltool",
         strip="x86_64-w64-mingw32-strip",
         packages=("gcc-mingw-w64-x86-64",),
-        mingw_variable="GLEAN_PYTHON_MINGW_X86_64_BUILD",
+        build_variable="GLEAN_PYTHON_MINGW_X86_64_BUILD",
         wine_arch="win64",
         pointer_bits=64,
     ),
@@ -70,14 +71,14 @@ TARGETS: Tuple[Target, ...] = (
         triple="i686-pc-windows-gnu",
         platform_tag="win32",
         arch="win32",
-        library="glean_core.dll",
+        library=project.WINDOWS_LIBRARY,
         library_format="pe",
         pe_machine=0x14C,
         linker="i686-w64-mingw32-gcc",
         dlltool="i686-w64-mingw32-dlltool",
         strip="i686-w64-mingw32-strip",
         packages=("gcc-mingw-w64-i686",),
-        mingw_variable="GLEAN_PYTHON_MINGW_I686_BUILD",
+        build_variable="GLEAN_PYTHON_MINGW_I686_BUILD",
         wine_arch="win32",
         pointer_bits=32,
         # Debian's i686 mingw does not carry Rust's own unwinding frame objects.
@@ -87,25 +88,27 @@ TARGETS: Tuple[Target, ...] = (
 
 
 def find_target(name: str) -> Target:
-    """Return the row whose triple or platform tag is `name`.
+    """Return the target whose triple or platform tag is `name`.
 
     Raises:
-        UnknownTargetError: no such row; lists the valid names.
+        UnknownTargetError: no such target; lists the valid names.
     """
     for target in TARGETS:
         if name in (target.triple, target.platform_tag):
             return target
     valid = ", ".join(f"{t.triple} ({t.platform_tag})" for t in TARGETS)
     raise UnknownTargetError(
-        f"unknown target {name!r}", why="no row of glean_steps/targets.py has this name", fix=f"choose one of: {valid}"
+        f"unknown target {name!r}",
+        why="no entry of glean_steps/targets.py has this name",
+        fix=f"choose one of: {valid}",
     )
 
 
 def target_for_arch(arch: str) -> Target:
-    """Return the row of a Windows architecture such as `amd64`.
+    """Return the target of a Windows architecture such as `amd64`.
 
     Raises:
-        UnknownArchitectureError: no such row; lists the valid names.
+        UnknownArchitectureError: no such target; lists the valid names.
     """
     for target in TARGETS:
         if target.arch == arch:
@@ -113,6 +116,6 @@ def target_for_arch(arch: str) -> Target:
     valid = ", ".join(t.arch for t in TARGETS)
     raise UnknownArchitectureError(
         f"unknown Windows architecture {arch!r}",
-        why="no row of glean_steps/targets.py has this architecture",
+        why="no entry of glean_steps/targets.py has this architecture",
         fix=f"choose one of: {valid}",
     )

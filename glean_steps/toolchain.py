@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from glean_steps import fetch, report, runner, system, workspace
-from glean_steps.errors import MissingArtifactError, MissingToolError, OfflineError, StepError
-from glean_steps.runner import Run
+from glean_steps import report, runner, settings, system, workspace
+from glean_steps.errors import MissingArtifactError, MissingToolError, OfflineError, SettingError, StepError
+from glean_steps.prerequisites import Probe
 from glean_steps.targets import Target
 from glean_steps.workspace import Stamp, Workspace
 
@@ -30,8 +30,8 @@ QUERY_S = 60.0
 RUSTUP_S = 300.0
 STD_S = 3600.0
 _SOURCES = Path("lib/rustlib/src/rust/library")
-_PROBE = "glean_std"
-_MANIFEST = "glean-sysroot.json"
+_PROBE = "empty"
+_MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -92,33 +92,101 @@ class Compiler:
 
 @dataclass
 class _Machine:
-    """What the providers share: the workspace, how programs are started, the compilers found, and what was too old."""
+    """What the providers share: the workspace, the compilers found, and what was too old."""
 
     ws: Workspace
-    run: Run
     compilers: List[Compiler]
     too_old: List[str]
 
     def look_again(self) -> None:
         """Find the compilers anew after something was installed."""
-        self.compilers, self.too_old = _find_compilers(self.ws, self.run)
+        self.compilers, self.too_old = find_compilers(self.ws)
 
 
-def host_rust(ws: Optional[Workspace] = None, *, run: Run = runner.run) -> Rust:
+@dataclass(frozen=True)
+class HostRust:
+    """A compiler for this machine with a linker, as a prerequisite."""
+
+    name: str = "Rust for this machine"
+
+    def probe(self, ws: Workspace) -> Probe:
+        """Say which compiler would be used."""
+        absent = tuple(tool.name for tool in system.missing([system.C_COMPILER]))
+        compilers, too_old = find_compilers(ws)
+        if compilers:
+            return Probe(f"Rust {compilers[0].version}", missing=absent)
+        return Probe("; ".join(["none", *too_old]), missing=(*absent, system.RUST.name))
+
+    def ensure(self, ws: Workspace) -> Rust:
+        """Return the compiler, installing it if need be."""
+        system.require([system.C_COMPILER], ws)
+        return host_rust(ws)
+
+
+@dataclass(frozen=True)
+class TargetRust:
+    """A compiler, a standard library and a linker for a target, as a prerequisite."""
+
+    target: Target
+
+    @property
+    def name(self) -> str:
+        """The target."""
+        return f"Rust for {self.target.triple}"
+
+    def probe(self, ws: Workspace) -> Probe:
+        """Say where the standard library comes from: the first provider that has it."""
+        absent = tuple(tool.name for tool in system.missing([system.C_COMPILER, system.mingw(self.target)]))
+        triple = self.target.triple
+        recalled = _recalled(_stamp(ws, triple), machine_key(ws, self.target))
+        if recalled is not None:
+            return Probe(f"Rust {recalled.version}: {recalled.provider}", missing=absent)
+        machine = _Machine(ws, *find_compilers(ws))
+        for compiler in machine.compilers:
+            if compiler.has_std(triple):
+                return Probe(f"Rust {compiler.version}: already in {compiler.sysroot}", missing=absent)
+        asks = _may_ask_rustup(self.target, ws)
+        first = "`rustup target add`, where its server is in reach; else " if asks else ""
+        builder = next((compiler for compiler in machine.compilers if compiler.sources), None)
+        if builder is None:
+            # Whether rustup can is only known by asking; only a machine without it surely lacks something.
+            lacks = () if asks else (system.RUST_SOURCES.name,)
+            later = "asks rustup for a standard library" if asks else ""
+            return Probe(f"{first}built once, from sources that are not here", (*absent, *lacks), later)
+        if not absent and is_whole(_entry(builder, self.target, machine), self.target):
+            return Probe(f"{first}Rust {builder.version}: built earlier, in the cache")
+        later = (
+            "gets a standard library from rustup or builds it" if asks else "builds a standard library (1 to 2 minutes)"
+        )
+        return Probe(f"{first}Rust {builder.version}: built once from {builder.sources}", absent, later)
+
+    def ensure(self, ws: Workspace) -> Rust:
+        """Return the compiler, making the standard library if need be."""
+        return rust_for(self.target, ws)
+
+
+def _may_ask_rustup(target: Target, ws: Workspace) -> bool:
+    """Return whether rustup would be asked for a standard library: it is here, and was not asked in vain before."""
+    if settings.OFFLINE.value() or os.environ.get("RUSTC"):
+        return False
+    in_vain = any((ws.state / "stamps").glob(f"rust-rustup-*{target.triple}*.json"))
+    return not in_vain and system.find_program("rustup", system.RUSTUP_FOLDERS) is not None
+
+
+def host_rust(ws: Workspace) -> Rust:
     """Return the compiler for this machine itself: the first that works, else the distribution's, installed if need be.
 
     Raises:
         MissingToolError: there is none that is new enough for the crate, and none may be installed.
     """
-    ws = ws or workspace.here()
     stamp, key = _stamp(ws, "host"), machine_key(ws)
     rust = _recalled(stamp, key)
     if rust is not None:
         return rust
-    machine = _Machine(ws, run, [], [])
+    machine = _Machine(ws, [], [])
     machine.look_again()
     if not machine.compilers:
-        outcome = system.install([system.RUST], run=run)
+        outcome = system.install([system.RUST], machine.ws)
         machine.look_again()
         if not machine.compilers:
             raise _no_compiler(machine, outcome, system.RUST)
@@ -127,19 +195,18 @@ def host_rust(ws: Optional[Workspace] = None, *, run: Run = runner.run) -> Rust:
     return rust
 
 
-def rust_for(target: Target, ws: Optional[Workspace] = None, *, run: Run = runner.run) -> Rust:
+def rust_for(target: Target, ws: Workspace) -> Rust:
     """Return a compiler with a standard library for `target`; see `prepare`."""
-    return prepare([target], ws, run=run)[target.triple]
+    return prepare([target], ws)[target.triple]
 
 
-def prepare(targets: Iterable[Target], ws: Optional[Workspace] = None, *, run: Run = runner.run) -> Dict[str, Rust]:
+def prepare(targets: Iterable[Target], ws: Workspace) -> Dict[str, Rust]:
     """Return a compiler with a standard library for each target, by triple; what is missing is made in one go.
 
     Raises:
         MissingToolError: no provider works here; says what each met and how to install what the last one needs.
     """
     wanted = list(targets)
-    ws = ws or workspace.here()
     ready: Dict[str, Rust] = {}
     for target in wanted:
         rust = _recalled(_stamp(ws, target.triple), machine_key(ws, target))
@@ -149,8 +216,8 @@ def prepare(targets: Iterable[Target], ws: Optional[Workspace] = None, *, run: R
     if not left:
         return ready
     with report.step(f"Rust for {', '.join(target.triple for target in left)}"):
-        system.require([system.C_COMPILER, *system.linker_tools(left)], run=run)
-        machine = _Machine(ws, run, [], [])
+        system.require([system.C_COMPILER, *[system.mingw(target) for target in left]], ws)
+        machine = _Machine(ws, [], [])
         machine.look_again()
         for provider in PROVIDERS:
             for triple, rust in provider(left, machine).items():
@@ -189,7 +256,7 @@ def _present(targets: Sequence[Target], machine: _Machine) -> Dict[str, Rust]:
 def _by_rustup(targets: Sequence[Target], machine: _Machine) -> Dict[str, Rust]:
     """The toolchain manager's own standard library, where its server can be reached."""
     rustup = system.find_program("rustup", system.RUSTUP_FOLDERS)
-    if rustup is None or fetch.is_offline() or os.environ.get("RUSTC"):
+    if rustup is None or settings.OFFLINE.value() or os.environ.get("RUSTC"):
         return {}  # A caller who set RUSTC has chosen a compiler, and rustup would add to another one.
     triples = [target.triple for target in targets]
     stamp = _stamp(machine.ws, "rustup-" + "+".join(triples))
@@ -199,7 +266,7 @@ def _by_rustup(targets: Sequence[Target], machine: _Machine) -> Dict[str, Rust]:
         return {}
     argv = [rustup, "target", "add", *triples]
     try:
-        done = machine.run(argv, timeout_s=runner.deadline(RUSTUP_S), cwd=machine.ws.root, check=False, quiet=True)
+        done = machine.ws.run(argv, timeout_s=RUSTUP_S, cwd=machine.ws.root, check=False, quiet=True)
         reason = _first_reason(done.stdout) if done.status else ""
     except StepError as error:
         reason = error.what
@@ -219,7 +286,7 @@ def _built(targets: Sequence[Target], machine: _Machine) -> Dict[str, Rust]:
     """A standard library built once from the distribution's Rust sources, without network."""
     compiler = next((c for c in machine.compilers if c.sources), None)
     if compiler is None:
-        outcome = system.install([system.RUST_SOURCES], run=machine.run)
+        outcome = system.install([system.RUST_SOURCES], machine.ws)
         machine.look_again()
         compiler = next((c for c in machine.compilers if c.sources), None)
         if compiler is None:
@@ -242,7 +309,7 @@ PROVIDERS: Tuple[Provider, ...] = (_present, _by_rustup, _built)
 
 def _entry(compiler: Compiler, target: Target, machine: _Machine) -> Path:
     """Return where the cache keeps the standard library that this compiler builds for a target with this linker."""
-    linker = machine.run([target.linker, "-dumpversion"], timeout_s=runner.deadline(QUERY_S), quiet=True).stdout.strip()
+    linker = machine.ws.run([target.linker, "-dumpversion"], timeout_s=QUERY_S, quiet=True).stdout.strip()
     key = workspace.fingerprint(RECIPE, compiler.verbose, str(compiler.sysroot), target.triple, linker)
     return machine.ws.cache / "sysroots" / f"{target.triple}-{compiler.version}-{key[:16]}"
 
@@ -291,7 +358,7 @@ def _run_std_build(compiler: Compiler, targets: Sequence[Target], build: Path, m
     argv += ["-Zbuild-std=std,panic_unwind,panic_abort,test"]
     for target in targets:
         argv += ["--target", target.triple]
-    machine.run(argv, timeout_s=runner.deadline(STD_S), cwd=probe, env=_std_env(compiler, build), quiet=True)
+    machine.ws.run(argv, timeout_s=STD_S, cwd=probe, env=_std_env(compiler, build), quiet=True)
 
 
 def _std_env(compiler: Compiler, build: Path) -> Dict[str, str]:
@@ -331,7 +398,7 @@ def _fill_entry(folder: Path, compiler: Compiler, target: Target, build: Path, m
     for name in target.startup_objects:
         source = sources / "rtstartup" / f"{name}.rs"
         argv = [compiler.rustc, "--target", target.triple, "--emit=obj", "-o", std / f"{name}.o", source]
-        machine.run(argv, timeout_s=runner.deadline(QUERY_S), cwd=folder, env=env, quiet=True)
+        machine.ws.run(argv, timeout_s=QUERY_S, cwd=folder, env=env, quiet=True)
     for name, origin in ((compiler.host, compiler.sysroot / "lib" / "rustlib"), ("src", sources.parents[2])):
         (folder / "lib" / "rustlib" / name).symlink_to(origin / name)
     if not _has_std(folder, target.triple):
@@ -383,13 +450,13 @@ def _candidates() -> List[Tuple[Path, Path]]:
     return [(folder / "cargo", folder / "rustc") for folder in _program_folders()]
 
 
-def _find_compilers(ws: Workspace, run: Run) -> Tuple[List[Compiler], List[str]]:
+def find_compilers(ws: Workspace) -> Tuple[List[Compiler], List[str]]:
     """Return the compilers that work and are new enough for the crate, and a line about each that is too old."""
     minimum = system.crate_rust_version(ws.crate / "Cargo.toml")
     found: Dict[str, Compiler] = {}
     too_old: List[str] = []
     for cargo, rustc in _candidates():
-        compiler = _examine(cargo, rustc, ws, run)
+        compiler = _examine(cargo, rustc, ws)
         if compiler is None or str(compiler.rustc) in found:
             continue
         if system.is_at_least(compiler.version, minimum):
@@ -399,15 +466,15 @@ def _find_compilers(ws: Workspace, run: Run) -> Tuple[List[Compiler], List[str]]
     return list(found.values()), too_old
 
 
-def _examine(cargo: Path, rustc: Path, ws: Workspace, run: Run) -> Optional[Compiler]:
+def _examine(cargo: Path, rustc: Path, ws: Workspace) -> Optional[Compiler]:
     """Return what a compiler says about itself, or None when it does not work (a rustup without a toolchain, say)."""
     cwd = ws.root if ws.root.is_dir() else None
     answers: List[str] = []
     for arguments in (["-vV"], ["--print", "sysroot"]):
         try:
-            done = run(
+            done = ws.run(
                 [rustc, *arguments],
-                timeout_s=runner.deadline(QUERY_S),
+                timeout_s=QUERY_S,
                 cwd=cwd,
                 check=False,
                 quiet=True,
@@ -455,16 +522,14 @@ def _no_compiler(machine: _Machine, outcome: str, tool: system.Tool) -> MissingT
     minimum = system.crate_rust_version(machine.ws.crate / "Cargo.toml")
     needs = f"the crate needs Rust {minimum} or newer" if minimum else "no cargo and rustc that work were found"
     why = "; ".join([needs, *machine.too_old, outcome])
-    return MissingToolError(
-        f"no Rust compiler that {tool.why}", why=why, fix=system.install_line([tool], run=machine.run)
-    )
+    return MissingToolError(f"no Rust compiler that {tool.why}", why=why, fix=system.install_line([tool], machine.ws))
 
 
 # --- stamps -----------------------------------------------------------------------------------------------------------
 
 
 def _stamp(ws: Workspace, name: str) -> Stamp:
-    return Stamp(ws.state / "stamps" / f"rust-{name}.json")
+    return ws.stamp(f"rust-{name}")
 
 
 def machine_key(ws: Workspace, target: Optional[Target] = None) -> str:
@@ -519,32 +584,57 @@ def _recalled(stamp: Stamp, key: str) -> Optional[Rust]:
         return None
 
 
-def cargo_program(name: str, version: str, ws: Workspace, *, run: Run = runner.run) -> Path:
-    """Return a program that cargo installs, of this version, from the cache; installs it there when it is missing.
+def pinned_version(name: str, file: Path) -> str:
+    """Return the version in the comment `# NAME-version: X` of a file.
 
     Raises:
+        SettingError: there is no such file or comment.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingError(f"cannot read {file.name}", why=str(error), fix=f"put it back at {file}") from error
+    found = re.search(rf"^#\s*{name}-version:\s*([0-9][0-9A-Za-z.+-]*)\s*$", text, re.MULTILINE)
+    if found is None:
+        raise SettingError(
+            f"{name} has no pinned version",
+            why=f"{file} has no line such as `# {name}-version: 0.29.0`",
+            fix="add the line; another version may behave differently",
+        )
+    return found.group(1)
+
+
+def cargo_program(name: str, pinned_in: Path, ws: Workspace) -> Path:
+    """Return a program that cargo installs, from the cache; installs it there when it is missing (about a minute).
+
+    Args:
+        pinned_in: the file with the comment that names its version.
+
+    Raises:
+        SettingError: no version is pinned.
         OfflineError: it is missing and may not be fetched.
         MissingArtifactError: it is not there after it was installed.
     """
+    version = pinned_version(name, pinned_in)
     folder = ws.cache / f"{name}-{version}"
     program = folder / "bin" / name
     if program.is_file():
         return program
-    if fetch.is_offline():
+    if settings.OFFLINE.value():
         raise OfflineError(
             f"{name} {version} is not in the cache",
             why="GLEAN_OFFLINE is set, so it cannot be fetched",
             fix=f"run once without GLEAN_OFFLINE, or put it at {program}",
         )
-    rust = host_rust(ws, run=run)
-    system.require([system.C_COMPILER], run=run)
+    rust = host_rust(ws)
+    system.require([system.C_COMPILER], ws)
     with workspace.lock(folder.with_name(folder.name + ".lock"), f"installing {name} {version}"):
         if program.is_file():
             return program
         with report.step(f"install {name} {version} (once)"), workspace.new_folder(folder) as new:
             argv = [rust.cargo, "install", name, "--locked", "--version", version, "--root", new]
             env = runner.child_env({"RUSTC": str(rust.rustc), "CARGO_TARGET_DIR": str(new / "target")})
-            run(argv, timeout_s=runner.deadline(PROGRAM_S), cwd=new, env=env)
+            ws.run(argv, timeout_s=PROGRAM_S, cwd=new, env=env)
             shutil.rmtree(new / "target", ignore_errors=True)
     if not program.is_file():
         raise MissingArtifactError(

@@ -9,7 +9,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from glean_steps import archive, fetch, report, runner, system, targets, toolchain, workspace
+from glean_steps import archive, project, report, runner, settings, system, targets, toolchain, workspace
 from glean_steps.errors import AuditError, MissingArtifactError
 from glean_steps.targets import Target
 
@@ -27,7 +27,7 @@ _BUILD_WHEEL = (
 )
 
 
-def pack(library: Path, target: Target, *, ws: workspace.Workspace, run: runner.Run = runner.run) -> Path:
+def pack(library: Path, target: Target, *, ws: workspace.Workspace) -> Path:
     """Pack the checkout with a library that is already built; return the wheel, which has this machine's platform tag.
 
     The environment that asks setup.py for it is the documented one, so that `pip wheel .` with the same variables does
@@ -45,9 +45,9 @@ def pack(library: Path, target: Target, *, ws: workspace.Workspace, run: runner.
         )
     folder = ws.state / "wheels" / target.platform_tag
     with workspace.new_folder(folder) as temporary:
-        run(
+        ws.run(
             [sys.executable, "-c", _BUILD_WHEEL, temporary],
-            timeout_s=runner.deadline(120),
+            timeout_s=120,
             cwd=ws.root,
             env=build_env(library, target),
             quiet=True,
@@ -58,14 +58,14 @@ def pack(library: Path, target: Target, *, ws: workspace.Workspace, run: runner.
 
 def build_env(library: Path, target: Target) -> dict[str, str]:
     """Return the environment in which a build packs `library` for `target` and for no other target."""
-    changes: dict[str, str | None] = {each.mingw_variable: None for each in targets.TARGETS}
-    changes[target.mingw_variable] = "1"
-    changes["GLEAN_CORE_LIBRARY"] = str(library.resolve())
+    changes: dict[str, str | None] = {each.build_variable: None for each in targets.TARGETS}
+    changes[target.build_variable] = "1"
+    changes[project.LIBRARY_VARIABLE] = str(library.resolve())
     changes["SOURCE_DATE_EPOCH"] = os.environ.get("SOURCE_DATE_EPOCH", EPOCH)
     return runner.child_env(changes)
 
 
-def retag(wheel: Path, target: Target, *, run: runner.Run = runner.run) -> Path:
+def retag(wheel: Path, target: Target, ws: workspace.Workspace) -> Path:
     """Give a wheel the tag `py3-none-<platform>` with the `wheel tags` command, in its folder; return the new file.
 
     Afterwards the archive is written anew with sorted members, fixed dates and modes, and the best that deflate can do:
@@ -76,13 +76,13 @@ def retag(wheel: Path, target: Target, *, run: runner.Run = runner.run) -> Path:
         CommandFailedError: the command failed.
     """
     expected = wheel.with_name(tagged_name(wheel.name, target))
-    done = run(
+    done = ws.run(
         [
             *(sys.executable, "-m", "wheel", "tags", "--remove"),
             *("--python-tag", PYTHON_TAG, "--abi-tag", ABI_TAG, "--platform-tag", target.platform_tag),
             wheel.resolve(),
         ],
-        timeout_s=runner.deadline(60),
+        timeout_s=60,
         cwd=wheel.resolve().parent,  # `-m` looks for modules here first, and a folder of wheels holds none.
         env=runner.child_env({"SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", EPOCH)}),
         quiet=True,
@@ -99,9 +99,9 @@ def retag(wheel: Path, target: Target, *, run: runner.Run = runner.run) -> Path:
     return expected
 
 
-def pack_and_retag(library: Path, target: Target, *, ws: workspace.Workspace, run: runner.Run = runner.run) -> Path:
+def pack_and_retag(library: Path, target: Target, *, ws: workspace.Workspace) -> Path:
     """Pack the checkout with a library and give the wheel its platform; return it."""
-    return retag(pack(library, target, ws=ws, run=run), target, run=run)
+    return retag(pack(library, target, ws=ws), target, ws)
 
 
 def tagged_name(name: str, target: Target) -> str:
@@ -135,7 +135,7 @@ def repack(wheel: Path) -> None:
             out.writestr(member, members[name], zipfile.ZIP_DEFLATED, 9)
 
 
-def native_wheel(ws: workspace.Workspace, *, python: Path | None = None, run: runner.Run = runner.run) -> Path:
+def native_wheel(ws: workspace.Workspace, *, python: Path | None = None) -> Path:
     """Return a wheel for this machine, built by `pip wheel`; one serves every CPython because its tag is py3-none.
 
     Args:
@@ -147,29 +147,27 @@ def native_wheel(ws: workspace.Workspace, *, python: Path | None = None, run: ru
         CommandFailedError: the build failed.
     """
     folder = ws.state / "wheels" / "native"
-    stamp = workspace.Stamp(ws.state / "stamps" / "native-wheel.json")
-    key = workspace.fingerprint(
-        sys.version, str(python), ws.crate, ws.root / "glean_py", ws.root / "setup.py", ws.root / "pyproject.toml"
-    )
+    stamp = ws.stamp("native-wheel")
+    key = workspace.fingerprint(sys.version, str(python), *[ws.root / name for name in project.SHAPES_A_WHEEL])
     if stamp.is_current(key):
         path = folder / str(stamp.facts().get("name"))
         report.skip(path.name)
         return path
-    rust = toolchain.host_rust(ws, run=run)
-    system.require([system.C_COMPILER], run=run)
+    rust = toolchain.host_rust(ws)
+    system.require([system.C_COMPILER], ws)
     with report.step("Build the native wheel"):
         with workspace.new_folder(folder) as temporary:
             own = [] if python is not None else ["--no-build-isolation"]
-            run(
+            ws.run(
                 [python or sys.executable, "-m", "pip", "wheel", ws.root, "--no-deps", *own, "--wheel-dir", temporary],
-                timeout_s=runner.deadline(900),
+                timeout_s=900,
                 env=runner.child_env(
                     {
-                        **{target.mingw_variable: None for target in targets.TARGETS},
-                        "GLEAN_CORE_LIBRARY": None,
+                        **{target.build_variable: None for target in targets.TARGETS},
+                        project.LIBRARY_VARIABLE: None,
                         "CARGO": str(rust.cargo),
                         "RUSTC": str(rust.rustc),
-                        **({"CARGO_NET_OFFLINE": "true"} if fetch.is_offline() else {}),
+                        **({"CARGO_NET_OFFLINE": "true"} if settings.OFFLINE.value() else {}),
                         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
                         "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", EPOCH),
                     }

@@ -16,18 +16,20 @@ from pathlib import Path
 from typing import ContextManager, Dict, List, Literal, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
-from glean_steps import archive, authenticode, fetch, interpreters, pins, report, runner, system, wine, workspace
+from glean_steps import archive, fetch, interpreters, pins, project, report, settings, system, wine, workspace
 from glean_steps.errors import (
     CommandFailedError,
     DownloadError,
     MissingToolError,
     OfflineError,
+    StepError,
     WrongHashError,
 )
 from glean_steps.pins import PythonRow, WheelPin
+from glean_steps.prerequisites import Probe
 from glean_steps.targets import Target
 from glean_steps.wine import Wine
-from glean_steps.workspace import Stamp, Workspace
+from glean_steps.workspace import Workspace
 
 PIP_TIMEOUT_S = 600.0
 _RECIPE = 5  # Raise it when what this module makes changes.
@@ -41,7 +43,7 @@ int wmain(int argc, wchar_t **argv) { return Py_Main(argc, argv); }
 """
 
 # Runs pip out of a wheel. Its name is not pip's, or pip would refuse to "modify itself".
-_PIP_FROM_WHEEL = """import sys
+PIP_FROM_WHEEL = """import sys
 wheel = sys.argv.pop(1)
 sys.path.insert(0, wheel)
 from pip._internal.cli.main import main
@@ -86,9 +88,7 @@ class WindowsPython:
 # --- the interpreter --------------------------------------------------------------------------------------------------
 
 
-def obtain_archive(
-    row: PythonRow, target: Target, ws: Workspace, *, run: runner.Run = runner.run
-) -> Tuple[Path, str, str]:
+def obtain_archive(row: PythonRow, target: Target, ws: Workspace) -> Tuple[Path, str, str]:
     """Return a verified archive with the embeddable layout, its exact Python version, and the provider's name.
 
     Raises:
@@ -99,7 +99,7 @@ def obtain_archive(
     healed = True
     for provider in (_embeddable_zip, _rebuilt_from_runtime):
         try:
-            return provider(row, target, ws, run)
+            return provider(row, target, ws)
         except (DownloadError, OfflineError, MissingToolError, CommandFailedError) as error:
             healed = healed and not isinstance(error, OfflineError)
             lacks.append(f"{error.what} ({error.why})" if error.why else error.what)
@@ -112,7 +112,7 @@ def obtain_archive(
     )
 
 
-def _embeddable_zip(row: PythonRow, target: Target, ws: Workspace, run: runner.Run) -> Tuple[Path, str, str]:
+def _embeddable_zip(row: PythonRow, target: Target, ws: Workspace) -> Tuple[Path, str, str]:
     download = pins.embeddable(row, target.arch, pins.load())
     if download is None:
         raise DownloadError(
@@ -121,21 +121,19 @@ def _embeddable_zip(row: PythonRow, target: Target, ws: Workspace, run: runner.R
         )
     path = fetch.cached(download, ws.cache)
     if path is None:
-        if not fetch.is_offline():
+        if not settings.OFFLINE.value():
             _refuse_known_unreachable(download.url, ws)
         try:
             path = fetch.fetch(download, ws.cache)
         except DownloadError as error:
             _remember_unreachable(download.url, error, ws)
             raise
-    if download.algorithm != "sha256":
-        authenticode.check_python(path, ["python.exe", f"python{row.digits}.dll"], run=run)
     return path, row.version, "embeddable zip"
 
 
 def _refuse_known_unreachable(url: str, ws: Workspace) -> None:
     """Raise at once when the same server was out of reach a short while ago: waiting again would only cost time."""
-    stamp = Stamp(ws.state / "stamps" / f"unreachable-{workspace.fingerprint(urlsplit(url).netloc)[:12]}.json")
+    stamp = ws.stamp(f"unreachable-{workspace.fingerprint(urlsplit(url).netloc)[:12]}")
     now = workspace.now()
     if stamp.is_current("unreachable") and 0 <= now - float(stamp.facts().get("at", 0.0)) < 600:
         raise DownloadError(
@@ -146,19 +144,19 @@ def _refuse_known_unreachable(url: str, ws: Workspace) -> None:
 def _remember_unreachable(url: str, error: DownloadError, ws: Workspace) -> None:
     if " answered HTTP " in error.why:
         return  # A server that answers is in reach.
-    stamp = Stamp(ws.state / "stamps" / f"unreachable-{workspace.fingerprint(urlsplit(url).netloc)[:12]}.json")
+    stamp = ws.stamp(f"unreachable-{workspace.fingerprint(urlsplit(url).netloc)[:12]}")
     stamp.write("unreachable", facts={"at": workspace.now()})
 
 
-def _rebuilt_from_runtime(row: PythonRow, target: Target, ws: Workspace, run: runner.Run) -> Tuple[Path, str, str]:
+def _rebuilt_from_runtime(row: PythonRow, target: Target, ws: Workspace) -> Tuple[Path, str, str]:
     pin = row.runtime.get(target.arch)
     if pin is None:
         raise MissingToolError(f"no runtime wheel is pinned for {row.version} {target.arch}")
     name = f"rebuilt from {pin.project} {pin.version}"
-    found = _remembered_rebuild(row, target, ws)
+    found = remembered_rebuild(row, target, ws)
     if found is not None:
         return found, row.runtime_version, name
-    pythons = interpreters.find_all(run=run)
+    pythons = interpreters.find_all(ws=ws)
     host = pythons.get(row.minor)
     if host is None:
         raise MissingToolError(
@@ -171,11 +169,11 @@ def _rebuilt_from_runtime(row: PythonRow, target: Target, ws: Workspace, run: ru
     digest = result.with_suffix(".sha256")
     with workspace.lock(result.with_suffix(".lock"), f"rebuilding Windows Python {row.runtime_version}"):
         if not (result.exists() and digest.exists() and digest.read_text() == workspace.file_sha256(result)):
-            system.require([system.mingw(target)], run=run)
+            system.require([system.mingw(target)], ws)
             with report.step(f"rebuild Windows Python {row.runtime_version} {target.arch}"):
-                wheel = download_wheel(pin, row, target, ws, run=run)
+                wheel = download_wheel(pin, row, target, ws)
                 with workspace.new_file(result) as new:
-                    _rebuild(wheel, row, target, host, new, run)
+                    _rebuild(wheel, row, target, host, new, ws)
                 workspace.write_text(digest, workspace.file_sha256(result))
     workspace.write_text(_rebuild_note(row, target, ws), result.name)
     return result, row.runtime_version, name
@@ -187,7 +185,7 @@ def _rebuild_note(row: PythonRow, target: Target, ws: Workspace) -> Path:
     return ws.cache / "rebuilt-pythons" / f"python-{row.version}-{target.arch}-{key}.name"
 
 
-def _remembered_rebuild(row: PythonRow, target: Target, ws: Workspace) -> Optional[Path]:
+def remembered_rebuild(row: PythonRow, target: Target, ws: Workspace) -> Optional[Path]:
     """Return an archive that was rebuilt earlier, verified, so that neither network nor host Python is needed again."""
     note = _rebuild_note(row, target, ws)
     try:
@@ -204,37 +202,30 @@ def _remembered_rebuild(row: PythonRow, target: Target, ws: Workspace) -> Option
     return result
 
 
-def _rebuild(
-    wheel: Path, row: PythonRow, target: Target, host: interpreters.CPython, out: Path, run: runner.Run
-) -> None:
+def _rebuild(wheel: Path, row: PythonRow, target: Target, host: interpreters.CPython, out: Path, ws: Workspace) -> None:
     """Write an archive with the layout of an embeddable zip."""
     scratch = out.with_suffix(".parts")
     try:
         scratch.mkdir()
-        with zipfile.ZipFile(wheel) as carrier:
-            for member in archive.safe_members(wheel):
-                folder, _, name = member.filename.rpartition("/")
-                # Test modules and Tcl are no part of an embeddable zip; free-threaded twins belong to another Python.
-                if (
-                    folder != "deploy_libs"
-                    or ".cp" in name
-                    or name.lower().startswith(("tcl", "tk", "_tkinter", "_test"))
-                ):
-                    continue
-                (scratch / name).write_bytes(carrier.read(member))
+        for filename, data in archive.read_members(wheel).items():
+            folder, _, name = filename.rpartition("/")
+            # Test modules and Tcl are no part of an embeddable zip; free-threaded twins belong to another Python.
+            if folder != "deploy_libs" or ".cp" in name or name.lower().startswith(("tcl", "tk", "_tkinter", "_test")):
+                continue
+            (scratch / name).write_bytes(data)
         library = scratch / f"python{row.digits}.dll"
         if not library.is_file():
             raise MissingToolError(f"{wheel.name} carries no {library.name}")
         source = scratch / "launcher.c"
         source.write_text(_LAUNCHER_C)
-        run(
+        ws.run(
             [target.linker, "-municode", "-O2", "-s", "-static-libgcc", "-o", scratch / "python.exe", source, library],
             timeout_s=120,
         )
         source.unlink()
-        run(
+        ws.run(
             [host.executable, "-I", _PACKER, scratch / f"python{row.digits}.zip"],
-            timeout_s=runner.deadline(300),
+            timeout_s=300,
             quiet=True,
         )
         (scratch / f"python{row.digits}._pth").write_text(f"python{row.digits}.zip\n.\n\n#import site\n")
@@ -245,9 +236,7 @@ def _rebuild(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def download_wheel(
-    pin: WheelPin, row: PythonRow, target: Target, ws: Workspace, *, run: runner.Run = runner.run
-) -> Path:
+def download_wheel(pin: WheelPin, row: PythonRow, target: Target, ws: Workspace) -> Path:
     """Return a hash-pinned wheel of the package index from the cache, downloading it for the row's Windows tags."""
     requirement = f"{pin.project}=={pin.version} --hash=sha256:{pin.sha256}\n"
     folder = ws.cache / "wheels" / pin.sha256
@@ -260,7 +249,7 @@ def download_wheel(
             return whole
         for damaged in folder.glob("*.whl"):
             report.say(f"{damaged} is damaged; it will be fetched again")
-        _host_download(requirement, row, target, folder, run)
+        _host_download(requirement, row, target, folder, ws)
     found = sorted(folder.glob("*.whl"))
     if not found or workspace.file_sha256(found[0]) != pin.sha256:
         raise WrongHashError(
@@ -281,9 +270,9 @@ def _cache_lock(folder: Path, what: str) -> ContextManager[None]:
     return workspace.lock(folder.with_name(folder.name + ".lock"), what)
 
 
-def _host_download(requirements: str, row: PythonRow, target: Target, folder: Path, run: runner.Run) -> None:
+def _host_download(requirements: str, row: PythonRow, target: Target, folder: Path, ws: Workspace) -> None:
     """Download wheels with the pip that runs the steps, for a Windows Python; hashes are checked by pip."""
-    if fetch.is_offline():
+    if settings.OFFLINE.value():
         raise OfflineError(
             f"{folder.name} of the wheel cache is missing",
             why="GLEAN_OFFLINE forbids fetching: " + ", ".join(_names(requirements)),
@@ -293,13 +282,13 @@ def _host_download(requirements: str, row: PythonRow, target: Target, folder: Pa
         listed = new / "requirements.txt"
         listed.write_text(requirements)
         try:
-            run(
+            ws.run(
                 [
                     *(sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"),
                     *("--require-hashes", "--only-binary=:all:", "--implementation", "cp"),
                     *("--platform", target.platform_tag, "--python-version", row.minor, "-d", new, "-r", listed),
                 ],
-                timeout_s=runner.deadline(PIP_TIMEOUT_S),
+                timeout_s=PIP_TIMEOUT_S,
             )
         except CommandFailedError as error:
             text = "\n".join(error.tail)
@@ -317,7 +306,7 @@ def _names(requirements: str) -> List[str]:
     return [line.split("==")[0].strip() for line in requirements.splitlines() if "==" in line]
 
 
-def choose(version: Optional[str], target: Target, ws: Workspace, *, run: runner.Run = runner.run) -> WindowsPython:
+def choose(version: Optional[str], target: Target, ws: Workspace) -> WindowsPython:
     """Return a ready Windows Python: the version asked for, else the default, else the first that can be had here.
 
     Raises:
@@ -325,9 +314,9 @@ def choose(version: Optional[str], target: Target, ws: Workspace, *, run: runner
     """
     table = pins.load()
     first = pins.find_python(version, table)
-    chosen = version or os.environ.get("GLEAN_WINDOWS_PYTHON")
+    chosen = version or settings.WINDOWS_PYTHON.value()
     try:
-        return ensure(first, target, ws, run=run)
+        return ensure(first, target, ws)
     except (DownloadError, OfflineError) as error:
         if chosen:
             raise
@@ -336,24 +325,112 @@ def choose(version: Optional[str], target: Target, ws: Workspace, *, run: runner
             if row.minor == first.minor:
                 continue
             try:
-                found = ensure(row, target, ws, run=run)
+                found = ensure(row, target, ws)
             except (DownloadError, OfflineError):
                 continue
             return replace(found, provider=f"{found.provider}; the default {first.version} is out of reach here")
         raise
 
 
+@dataclass(frozen=True)
+class Environment:
+    """A Windows Python with pip and the test dependencies, as a prerequisite; without a version the default one."""
+
+    version: Optional[str]
+    target: Target
+
+    @property
+    def name(self) -> str:
+        """Version and architecture."""
+        return f"Windows Python {self.version or 'by default'} {self.target.arch}"
+
+    def probe(self, ws: Workspace) -> Probe:
+        """Say where it comes from: set up, an embeddable zip, or rebuilt from the signed runtime."""
+        try:
+            row = pins.find_python(self.version)
+        except StepError as error:
+            return Probe("", why=error.what, fix=error.fix)
+        found = _probe_row(row, self.target, ws)
+        if found.why and not (self.version or settings.WINDOWS_PYTHON.value()):
+            others = [other for other in pins.load().pythons if other.minor != row.minor]
+            probes = (
+                replace(probe, text=f"{other.version}: {probe.text}")
+                for other, probe in ((other, _probe_row(other, self.target, ws)) for other in others)
+                if not probe.why
+            )
+            return next(probes, found)
+        return replace(found, text=f"{row.version}: {found.text}")
+
+    def ensure(self, ws: Workspace) -> WindowsPython:
+        """Return it, making what is missing."""
+        return choose(self.version, self.target, ws)
+
+
+def _probe_row(row: PythonRow, target: Target, ws: Workspace) -> Probe:
+    facts = ws.stamp(f"python-{row.version}-{target.arch}").facts()
+    if facts and (ws.state / "python" / f"{row.version}-{target.arch}" / "python.exe").exists():
+        return Probe(f"set up: {facts.get('version')}, {facts.get('provider')}")
+    offline = settings.OFFLINE.value()
+    if offline and not any((ws.cache / "dependencies").glob(f"{row.minor}-{target.arch}-*/{_SUMS}")):
+        why = f"GLEAN_OFFLINE is set, and pip and pytest for Windows Python {row.version} are not in the cache"
+        return Probe("packages not in the cache", why=why, fix="run once without GLEAN_OFFLINE")
+    texts, lacks = [], []
+    for text, why in (_probe_zip(row, target, ws), _probe_runtime(row, target, ws)):
+        texts += [] if why else [text]
+        lacks += [why] if why else []
+    if not texts:
+        fix = f"name a mirror with GLEAN_PYTHON_MIRROR, or install a CPython {row.minor} on this machine"
+        return Probe("not to be had", why=f"no Windows Python {row.version}: {'; '.join(lacks)}", fix=fix)
+    return Probe("; else ".join(texts), later=f"sets up Windows Python {row.version}")
+
+
+def _probe_zip(row: PythonRow, target: Target, ws: Workspace) -> Tuple[str, str]:
+    """Return what there is of an embeddable zip, or why there is none."""
+    download = pins.embeddable(row, target.arch, pins.load())
+    if download is None:
+        return "", "no hash of its embeddable zip is pinned"
+    if fetch.cache_path(download, ws.cache).is_file():
+        return "zip in the cache", ""
+    if settings.OFFLINE.value():
+        return "", "GLEAN_OFFLINE is set and its zip is not in the cache"
+    host = urlsplit(download.url).netloc
+    try:
+        _refuse_known_unreachable(download.url, ws)
+    except DownloadError:
+        return "", f"{host} was out of reach within the last ten minutes"
+    return f"zip, if {host} is in reach", ""
+
+
+def _probe_runtime(row: PythonRow, target: Target, ws: Workspace) -> Tuple[str, str]:
+    """Return how it could be rebuilt, or why it cannot."""
+    pin = row.runtime.get(target.arch)
+    if pin is None:
+        return "", "no runtime wheel is pinned for it"
+    note = _rebuild_note(row, target, ws)
+    try:
+        if note.with_name(note.read_text(encoding="utf-8")).is_file():
+            return f"rebuilt earlier ({row.runtime_version}), in the cache", ""
+    except OSError:
+        pass
+    host = interpreters.find_all(ws).get(row.minor)
+    if host is None:
+        return "", f"no CPython {row.minor} on this machine lends its standard library"
+    if settings.OFFLINE.value() and not any((ws.cache / "wheels" / pin.sha256).glob("*.whl")):
+        return "", f"GLEAN_OFFLINE is set and {pin.project} is not in the cache"
+    return f"rebuilt ({row.runtime_version}) with the CPython {host.version} here", ""
+
+
 # --- pip and packages in it -------------------------------------------------------------------------------------------
 
 
-def ensure(row: PythonRow, target: Target, ws: Workspace, *, run: runner.Run = runner.run) -> WindowsPython:
+def ensure(row: PythonRow, target: Target, ws: Workspace) -> WindowsPython:
     """Return a Windows CPython with pip and the test dependencies, making what is missing.
 
     Interrupted anywhere, the next call starts over from the verified archive. What is finished is recognised by a stamp
     over everything that shaped it, at no cost.
     """
     home = ws.state / "python" / f"{row.version}-{target.arch}"
-    stamp = Stamp(ws.state / "stamps" / f"python-{row.version}-{target.arch}.json")
+    stamp = ws.stamp(f"python-{row.version}-{target.arch}")
     key = workspace.fingerprint(
         _RECIPE,
         row.version,
@@ -368,17 +445,17 @@ def ensure(row: PythonRow, target: Target, ws: Workspace, *, run: runner.Run = r
     if facts and stamp.is_current(key):
         return WindowsPython(facts["version"], target.arch, home, facts["provider"])
     stamp.forget()
-    packed, version, provider = obtain_archive(row, target, ws, run=run)
+    packed, version, provider = obtain_archive(row, target, ws)
     with report.step(f"Windows Python {version} {target.arch} with pip and test dependencies"):
-        wheels = dependency_wheels(row, target, ws, run=run)
-        with wine.session(target, ws, run=run) as warm:
+        wheels = dependency_wheels(row, target, ws)
+        with wine.session(target, ws) as warm:
             if home.exists():
                 shutil.rmtree(home)
             archive.unpack(packed, home)
             open_site(home / f"python{row.digits}._pth")
             workspace.write_text(home / "Lib" / "site-packages" / "sitecustomize.py", _SITECUSTOMIZE)
             python = WindowsPython(version, target.arch, home, provider)
-            how = bootstrap_pip(python, row, target, ws, warm, run=run)
+            how = bootstrap_pip(python, row, target, ws, warm)
             lay_out(python, wheels)
         files = [
             python.executable,
@@ -406,14 +483,12 @@ def bootstrap_pip(
     target: Target,
     ws: Workspace,
     warm: Wine,
-    *,
-    run: runner.Run = runner.run,
 ) -> str:
     """Put pip into a Windows Python by that Python's own get-pip, else by the pinned pip wheel; return which.
 
     The pip that comes in is the pinned one either way, from a wheel that was fetched and verified on this machine.
     """
-    wheel = download_wheel(row.pip, row, target, ws, run=run)
+    wheel = download_wheel(row.pip, row, target, ws)
     script = python.home / "bootstrap_packages.py"
     how = "pinned wheel"
     arguments: List[object] = []
@@ -433,7 +508,7 @@ def bootstrap_pip(
         except OfflineError:
             report.say("  get-pip.py is not in the cache; using the pinned pip wheel")
     if how != "get-pip":
-        script.write_text(_PIP_FROM_WHEEL)
+        script.write_text(PIP_FROM_WHEEL)
         arguments = [wine.windows_path(wheel), "install", f"pip=={row.pip.version}"]
     try:
         warm.run(
@@ -446,9 +521,9 @@ def bootstrap_pip(
                 "--find-links",
                 wine.windows_path(wheel.parent),
             ],
-            timeout_s=runner.deadline(PIP_TIMEOUT_S),
+            timeout_s=PIP_TIMEOUT_S,
             cwd=python.home,
-            env=_PIP_ENV,
+            changes=_PIP_ENV,
             quiet=True,
         )
     finally:
@@ -474,7 +549,6 @@ def lay_out(python: WindowsPython, wheels: Sequence[Path]) -> None:
         "data": str(python.home),
     }
     for path in wheels:
-        archive.safe_members(path)
         destination = SchemeDictionaryDestination(
             scheme,
             interpreter=wine.windows_path(python.executable),
@@ -508,17 +582,17 @@ def pip_install(python: WindowsPython, warm: Wine, wheels: Sequence[Path], *, fo
             *(("--force-reinstall",) if force else ()),
             *[wine.windows_path(wheel) for wheel in wheels],
         ],
-        timeout_s=runner.deadline(PIP_TIMEOUT_S),
+        timeout_s=PIP_TIMEOUT_S,
         cwd=python.home,
-        env=_PIP_ENV,
+        changes=_PIP_ENV,
     )
 
 
 def _requirements_file(ws: Workspace) -> Path:
-    return ws.root / "requirements" / "tests.txt"
+    return ws.root / project.SUITE_REQUIREMENTS
 
 
-def dependency_wheels(row: PythonRow, target: Target, ws: Workspace, *, run: runner.Run = runner.run) -> List[Path]:
+def dependency_wheels(row: PythonRow, target: Target, ws: Workspace) -> List[Path]:
     """Return the wheels of the test dependencies for a Windows Python, downloaded once on this machine.
 
     Environment markers are judged for the Windows Python: pip itself would judge them for the Python that runs it.
@@ -535,7 +609,7 @@ def dependency_wheels(row: PythonRow, target: Target, ws: Workspace, *, run: run
             return whole
         if folder.exists():
             report.say(f"{folder} is damaged; its wheels will be fetched again")
-        _host_download(requirements, row, target, folder, run)
+        _host_download(requirements, row, target, folder, ws)
         wheels = sorted(folder.glob("*.whl"))
         sums = "".join(f"{workspace.file_sha256(path)}  {path.name}\n" for path in wheels)
         workspace.write_text(folder / _SUMS, sums)

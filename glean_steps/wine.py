@@ -13,19 +13,23 @@ import signal
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from glean_steps import fetch, report, runner, system, workspace
+from glean_steps import report, runner, settings, system, workspace
 from glean_steps.errors import CommandFailedError, MissingToolError, NotProvableError, StepError
+from glean_steps.prerequisites import Probe
 from glean_steps.targets import Target
 from glean_steps.workspace import Stamp, Workspace
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 PREFIX_TIMEOUT_S = 300.0
 ROOT_TIMEOUT_S = 1200.0
 END_TIMEOUT_S = 10.0
-_RECIPE = 4  # Raise it when what this module does to a prefix changes.
+_RECIPE = 5  # Raise it when what this module does to a prefix changes.
 
 # No offers to download Mono or Gecko, no menu entries, no debugger. Without WMI, because the query that
 # platform.uname() of Python 3.12 and later asks first ends in a function that Wine 8 lacks and never returns; refused,
@@ -86,11 +90,16 @@ class Provider:
     Attributes:
         name: how it came here, for tables.
         version: what it prints of itself, such as `wine-8.0`.
+        loader: the program that starts Windows programs of this architecture.
+        halves: which halves of Wine are installed there. A 64-bit prefix that was made without the 32-bit half has no
+            `syswow64`, and is another prefix than one that was made with it.
         root: a private system root that it lives in; None for the machine's own.
     """
 
     name: str
     version: str
+    loader: str = "wine"
+    halves: str = ""
     root: Optional[Path] = None
 
     def argv(self, command: Sequence[object], cwd: Path) -> List[object]:
@@ -104,6 +113,7 @@ class Provider:
 class Wine:
     """A warm prefix for one architecture; programs start in it within a tenth of a second."""
 
+    ws: Workspace
     provider: Provider
     prefix: Path
     target: Target
@@ -113,50 +123,42 @@ class Wine:
         argv: Sequence[object],
         *,
         timeout_s: float,
-        cwd: Optional[Path] = None,
-        env: Optional[Mapping[str, Optional[str]]] = None,
-        check: bool = True,
-        quiet: bool = False,
-        split_stderr: bool = False,
-        discard: bool = False,
-        forward: bool = False,
+        changes: Optional[Mapping[str, Optional[str]]] = None,
+        **options: Unpack[runner.RunOptions],
     ) -> runner.Completed:
         """Run a Windows program to its end; its exit status is the true one (modulo 256, as Wine passes it on).
 
         Args:
             argv: a Windows program and its arguments; paths of this machine are understood by Wine's loader.
             timeout_s: the deadline; past it the whole tree of the prefix is ended.
-            env: changes to the environment; None removes a variable.
+            changes: to the environment; None removes a variable.
 
         Raises:
             CommandFailedError, DeadlineError: as `runner.run`.
         """
-        where = cwd or Path.cwd()
-        return runner.run(
-            self.provider.argv(["wine", *argv], where),
-            timeout_s=timeout_s,
-            cwd=where,
-            env=self.env(env),
-            check=check,
-            quiet=quiet,
-            split_stderr=split_stderr,
-            discard=discard,
-            forward=forward,
-            on_deadline=lambda: end_prefix(self.prefix),
-        )
+        where = options.get("cwd") or Path.cwd()
+        given: runner.RunOptions = {
+            **options,
+            "cwd": where,
+            "env": self.env(changes),
+            "on_deadline": lambda: end_prefix(self.prefix),
+        }
+        return self.ws.run(self.provider.argv([self.provider.loader, *argv], where), timeout_s=timeout_s, **given)
 
     def env(self, changes: Optional[Mapping[str, Optional[str]]] = None) -> Dict[str, str]:
         """Return the environment of a program in this prefix."""
-        return prefix_env(self.prefix, self.target, changes)
+        return prefix_env(self.provider, self.prefix, self.target, changes)
 
     def env_changes(self) -> Dict[str, str]:
         """Return the variables of this prefix, for a program of this machine that starts others."""
-        return _prefix_changes(self.prefix, self.target)
+        return _prefix_changes(self.provider, self.prefix, self.target)
 
 
-def _prefix_changes(prefix: Path, target: Target) -> Dict[str, str]:
+def _prefix_changes(provider: Provider, prefix: Path, target: Target) -> Dict[str, str]:
     """Return the variables of a prefix; a WINEDEBUG that the caller set wins."""
+    loader = {"WINELOADER": provider.loader} if os.path.isabs(provider.loader) else {}
     return {
+        **loader,
         "WINEPREFIX": str(prefix),
         "WINEARCH": target.wine_arch,
         "WINEDEBUG": os.environ.get("WINEDEBUG", "-all"),
@@ -170,11 +172,14 @@ def _prefix_changes(prefix: Path, target: Target) -> Dict[str, str]:
     }
 
 
-def prefix_env(prefix: Path, target: Target, changes: Optional[Mapping[str, Optional[str]]] = None) -> Dict[str, str]:
+def prefix_env(
+    provider: Provider, prefix: Path, target: Target, changes: Optional[Mapping[str, Optional[str]]] = None
+) -> Dict[str, str]:
     """Return the whole environment of a program in a prefix."""
     return runner.child_env(
         {
-            **_prefix_changes(prefix, target),
+            "WINELOADER": None,
+            **_prefix_changes(provider, prefix, target),
             # What belongs to the Python that runs the steps must not reach the Windows one.
             "PYTHONPATH": None,
             "PYTHONHOME": None,
@@ -194,7 +199,7 @@ def windows_path(path: Path) -> str:
 # --- which Wine -------------------------------------------------------------------------------------------------------
 
 
-def provider_for(target: Target, ws: Workspace, *, run: runner.Run = runner.run) -> Provider:
+def provider_for(target: Target, ws: Workspace) -> Provider:
     """Return the first Wine that runs the target's programs, installing or making one where that is allowed.
 
     Raises:
@@ -203,7 +208,7 @@ def provider_for(target: Target, ws: Workspace, *, run: runner.Run = runner.run)
     lacks = []
     for attempt in _PROVIDERS[target.wine_arch]:
         try:
-            found = attempt(ws, run)
+            found = attempt(ws)
         except StepError as error:
             lacks.append(f"{_first_line(attempt.__doc__)} {error.what} ({error.why or error.fix}){_last_words(error)}")
             continue
@@ -225,20 +230,34 @@ def _last_words(error: StepError) -> str:
     return ": " + " ".join(error.tail[-3:]) if isinstance(error, CommandFailedError) else ""
 
 
-def _machine_wine(ws: Workspace, run: runner.Run) -> Optional[Provider]:
+def _machine_wine(ws: Workspace) -> Optional[Provider]:
     """This machine's Wine."""
-    system.require([system.WINE], run=run)
-    return Provider("this machine's Wine", _version(run, []))
+    system.require([system.WINE], ws)
+    return _machine_provider("this machine's Wine", "win64", ws)
 
 
-def _machine_wine32(ws: Workspace, run: runner.Run) -> Optional[Provider]:
+def _machine_wine32(ws: Workspace) -> Optional[Provider]:
     """This machine's Wine, where its 32-bit half is installed."""
-    if not _has_wine32():
+    if not has_wine32():
         return None
-    return Provider("this machine's Wine, 32-bit", _version(run, []))
+    return _machine_provider("this machine's Wine, 32-bit", "win32", ws)
 
 
-def _multiarch_wine32(ws: Workspace, run: runner.Run) -> Optional[Provider]:
+def _machine_provider(name: str, wine_arch: str, ws: Workspace) -> Provider:
+    loader = machine_loader(wine_arch)
+    return Provider(name, version(ws, [loader]), loader, "64+32" if has_wine32() else "64")
+
+
+def machine_loader(wine_arch: str) -> str:
+    """Return the machine's loader for an architecture.
+
+    Debian's `wine` is a script that starts the 32-bit loader as soon as one is installed, for 64-bit prefixes too.
+    """
+    found = system.find_program("wine64", ("/usr/lib/wine",)) if wine_arch == "win64" else None
+    return str(found or "wine")
+
+
+def _multiarch_wine32(ws: Workspace) -> Optional[Provider]:
     """The distribution's 32-bit half, installed beside the 64-bit one."""
     if system.why_not_installed():
         return None
@@ -248,64 +267,68 @@ def _multiarch_wine32(ws: Workspace, run: runner.Run) -> Optional[Provider]:
         return None
     # An architecture that is already enabled is the owner's wish; one that would have to be enabled only for this is
     # not kept when the distribution's two halves cannot be installed together.
-    architectures = run(["dpkg", "--print-foreign-architectures"], timeout_s=30, quiet=True).stdout.split()
+    architectures = ws.run(["dpkg", "--print-foreign-architectures"], timeout_s=30, quiet=True).stdout.split()
     added = "i386" not in architectures
     report.say("32-bit Windows programs need wine32; trying the distribution's package for i386")
     if added:
-        run(["dpkg", "--add-architecture", "i386"], timeout_s=30)
-    run(["apt-get", "update", "-q"], timeout_s=300, check=False, quiet=True)
+        ws.run(["dpkg", "--add-architecture", "i386"], timeout_s=30)
+    ws.run(["apt-get", "update", "-q"], timeout_s=300, check=False, quiet=True)
     install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "wine32:i386"]
-    trial = run([*install, "--simulate"], timeout_s=120, check=False, quiet=True)
+    trial = ws.run([*install, "--simulate"], timeout_s=120, check=False, quiet=True)
     done = False
     # apt solves a conflict by removing packages; nobody asked for that.
     if trial.status == 0 and not any(line.startswith("Remv ") for line in trial.stdout.splitlines()):
         env = runner.child_env({"DEBIAN_FRONTEND": "noninteractive"})
-        done = run(install, timeout_s=900, check=False, env=env).status == 0 and _has_wine32()
+        done = ws.run(install, timeout_s=900, check=False, env=env).status == 0 and has_wine32()
     if done:
-        return Provider("the distribution's wine32", _version(run, []))
+        return _machine_provider("this machine's Wine, 32-bit", "win32", ws)
     report.say("  its i386 packages cannot be installed beside the amd64 ones now; going on without")
     if added:
-        run(["dpkg", "--remove-architecture", "i386"], timeout_s=30, check=False)
-        run(["apt-get", "update", "-q"], timeout_s=300, check=False, quiet=True)
+        ws.run(["dpkg", "--remove-architecture", "i386"], timeout_s=30, check=False)
+        ws.run(["apt-get", "update", "-q"], timeout_s=300, check=False, quiet=True)
     failed.write(key)
     return None
 
 
-def _private_wine32(ws: Workspace, run: runner.Run) -> Optional[Provider]:
+def _private_wine32(ws: Workspace) -> Optional[Provider]:
     """A small i386 system of the project's own, which holds nothing but Wine; entered by unshare and chroot."""
     if not system.is_root():
         raise MissingToolError("a private 32-bit root needs root", why="unshare and chroot are not allowed to users")
-    system.require([system.UNSHARE], run=run)
+    system.require([system.UNSHARE], ws)
     suite = system.os_release().get("VERSION_CODENAME", "")
-    root = ws.cache / "wine32-root" / f"{suite}-2"
+    root = _private_root(ws)
     if not (root / ".complete").exists():
-        if fetch.is_offline():
+        if settings.OFFLINE.value():
             raise MissingToolError(f"{root} is missing", why="GLEAN_OFFLINE forbids making it")
-        system.require([system.DEBOOTSTRAP], run=run)
+        system.require([system.DEBOOTSTRAP], ws)
         with workspace.lock(root.with_suffix(".lock"), "making the 32-bit Wine root"):
             if not (root / ".complete").exists():
-                _make_root(root, suite, run)
-    provider = Provider("private 32-bit root", "", root)
-    return Provider(provider.name, _version(run, provider.argv([], ws.root)), root)
+                _make_root(root, suite, ws)
+    provider = Provider("private 32-bit root", "", halves="32", root=root)
+    return replace(provider, version=version(ws, provider.argv([provider.loader], ws.root)))
 
 
-def _make_root(root: Path, suite: str, run: runner.Run) -> None:
-    mirror = _mirror(run)
+def _private_root(ws: Workspace) -> Path:
+    return ws.cache / "wine32-root" / f"{system.os_release().get('VERSION_CODENAME', '')}-2"
+
+
+def _make_root(root: Path, suite: str, ws: Workspace) -> None:
+    mirror = _mirror(ws)
     with report.step("make a private 32-bit Wine root (once, about 75 s, 1.1 GB)"), workspace.new_folder(root) as new:
         # The binaries of a suite's point releases agree among themselves; --variant=minbase leaves out what Wine does
         # not need.
-        run(
+        ws.run(
             ["debootstrap", "--arch=i386", "--variant=minbase", "--include=wine,wine32", suite, new, mirror],
-            timeout_s=runner.deadline(ROOT_TIMEOUT_S),
+            timeout_s=ROOT_TIMEOUT_S,
             quiet=True,
         )
         shutil.rmtree(new / "var" / "cache" / "apt", ignore_errors=True)
         (new / ".complete").write_text(mirror)
 
 
-def _mirror(run: runner.Run) -> str:
+def _mirror(ws: Workspace) -> str:
     """Return the archive that this machine's own package lists come from."""
-    listed = run(
+    listed = ws.run(
         ["apt-get", "indextargets", "--format", "$(SITE) $(COMPONENT) $(IDENTIFIER) $(CODENAME)"],
         timeout_s=30,
         quiet=True,
@@ -320,7 +343,7 @@ def _mirror(run: runner.Run) -> str:
     )
 
 
-def _has_wine32() -> bool:
+def has_wine32() -> bool:
     """Return whether the machine's Wine can run 32-bit programs: its i386 half, or a Wine that needs none."""
     patterns = (
         "/usr/lib/i386-linux-gnu/wine/i386-unix/ntdll.so",
@@ -330,9 +353,10 @@ def _has_wine32() -> bool:
     return shutil.which("wine") is not None and any(glob.glob(pattern) for pattern in patterns)
 
 
-def _version(run: runner.Run, argv: Sequence[object]) -> str:
+def version(ws: Workspace, loader: Sequence[object]) -> str:
+    """Return what a loader prints about its version, such as `wine-8.0`."""
     env = runner.child_env({"WINEDEBUG": "-all", "DISPLAY": None})
-    return run([*argv, "wine", "--version"], timeout_s=60, quiet=True, env=env).stdout.strip().splitlines()[-1].strip()
+    return ws.run([*loader, "--version"], timeout_s=60, quiet=True, env=env).stdout.strip().splitlines()[-1].strip()
 
 
 def _boot_id() -> str:
@@ -342,7 +366,7 @@ def _boot_id() -> str:
         return ""
 
 
-_PROVIDERS: Dict[str, Tuple[Callable[[Workspace, runner.Run], Optional[Provider]], ...]] = {
+_PROVIDERS: Dict[str, Tuple[Callable[[Workspace], Optional[Provider]], ...]] = {
     "win64": (_machine_wine,),
     "win32": (_machine_wine32, _multiarch_wine32, _private_wine32),
 }
@@ -354,13 +378,14 @@ _PROVIDERS: Dict[str, Tuple[Callable[[Workspace, runner.Run], Optional[Provider]
 def prefix_key(provider: Provider, target: Target) -> str:
     """Return the key over everything that shapes a prefix."""
     return workspace.fingerprint(
-        _RECIPE, provider.version, provider.name, target.triple, _OVERRIDES, _REGISTRY, _SHIM_C
+        *(_RECIPE, provider.version, provider.name, provider.loader, provider.halves),
+        *(target.triple, _OVERRIDES, _REGISTRY, _SHIM_C),
     )[:12]
 
 
-def ensure_prefix(target: Target, ws: Workspace, *, run: runner.Run = runner.run) -> Tuple[Provider, Path]:
+def ensure_prefix(target: Target, ws: Workspace) -> Tuple[Provider, Path]:
     """Return a Wine and a finished prefix for the target, making what is missing."""
-    provider = _remembered_provider(target, ws, run)
+    provider = remembered_provider(target, ws)
     key = prefix_key(provider, target)
     prefix = ws.state / "prefix" / f"{target.arch}-{key}"
     if (prefix / ".complete").exists() and (prefix / "system.reg").exists():
@@ -372,27 +397,33 @@ def ensure_prefix(target: Target, ws: Workspace, *, run: runner.Run = runner.run
             shutil.rmtree(old, ignore_errors=True)
         with workspace.new_folder(prefix) as new:
             try:
-                _fill_prefix(provider, target, new, run)
+                _fill_prefix(provider, target, new, ws)
             finally:
                 end_prefix(new)
             (new / ".complete").write_text(key)
     return provider, prefix
 
 
-def _remembered_provider(target: Target, ws: Workspace, run: runner.Run) -> Provider:
+def prepare(targets: Sequence[Target], ws: Workspace) -> None:
+    """Install or make the Wine of every target, before the first prefix: it holds what both halves of Wine bring."""
+    for target in targets:
+        remembered_provider(target, ws)
+
+
+def remembered_provider(target: Target, ws: Workspace) -> Provider:
     """Return the provider found earlier while the programs it is made of are unchanged; asking them takes a second."""
-    stamp = Stamp(ws.state / "stamps" / f"wine-{target.arch}.json")
+    stamp = ws.stamp(f"wine-{target.arch}")
     key = workspace.fingerprint(_RECIPE, identity(), str(ws.cache))
     facts = stamp.facts()
     if facts and stamp.is_current(key):
         root = Path(facts["root"]) if facts.get("root") else None
         if root is None or (root / ".complete").exists():
-            return Provider(facts["name"], facts["version"], root)
-    provider = provider_for(target, ws, run=run)
+            return Provider(facts["name"], facts["version"], facts["loader"], facts["halves"], root)
+    provider = provider_for(target, ws)
     # Making the provider may have installed a Wine, so the key is taken again.
     stamp.write(
         workspace.fingerprint(_RECIPE, identity(), str(ws.cache)),
-        facts={"name": provider.name, "version": provider.version, "root": str(provider.root or "")},
+        facts={**asdict(provider), "root": str(provider.root or "")},
     )
     return provider
 
@@ -401,24 +432,26 @@ def identity() -> List[object]:
     """Return what tells one installed Wine from another, from file attributes alone."""
     found = shutil.which("wine")
     names = [found, "/var/lib/dpkg/info/libwine:amd64.list", "/var/lib/dpkg/info/libwine:i386.list"]
+    names.append(machine_loader("win64"))
     return [(name, os.stat(name).st_mtime_ns) for name in names if name and os.path.exists(name)]
 
 
-def _fill_prefix(provider: Provider, target: Target, prefix: Path, run: runner.Run) -> None:
-    env = prefix_env(prefix, target)
-    timeout_s = runner.deadline(PREFIX_TIMEOUT_S)
+def _fill_prefix(provider: Provider, target: Target, prefix: Path, ws: Workspace) -> None:
+    env = prefix_env(provider, prefix, target)
+    timeout_s = PREFIX_TIMEOUT_S
 
-    def wine(*argv: object) -> None:
-        run(
+    def wine(*argv: object, check: bool = True) -> None:
+        ws.run(
             provider.argv(argv, prefix),
             timeout_s=timeout_s,
             env=env,
             cwd=prefix,
-            discard=True,
+            check=check,
+            detached=True,
             on_deadline=lambda: end_prefix(prefix),
         )
 
-    wine("wine", "wineboot", "-i")
+    wine(provider.loader, "wineboot", "-i")
     system_folder = prefix / "drive_c" / "windows" / "system32"
     if not system_folder.is_dir():
         raise CommandFailedError(
@@ -426,12 +459,13 @@ def _fill_prefix(provider: Provider, target: Target, prefix: Path, run: runner.R
         )
     settings = prefix / "settings.reg"
     settings.write_text(_REGISTRY)
-    wine("wine", "regedit", "/S", windows_path(settings))
+    wine(provider.loader, "regedit", "/S", windows_path(settings))
     if needs_shim(prefix):
-        _build_shim(target, system_folder / "bcryptprimitives.dll", run)
-    # The registry is written out when the server ends, and a prefix is finished when it is on disk.
-    wine("wineserver", "-k")
-    wine("wineserver", "-w")
+        _build_shim(target, system_folder / "bcryptprimitives.dll", ws)
+    # The registry is written out when the server ends, and a prefix is finished when it is on disk. A server that had
+    # ended by itself is status 1 to the first.
+    wine("wineserver", "-k", check=False)
+    wine("wineserver", "-w", check=False)
 
 
 def needs_shim(prefix: Path) -> bool:
@@ -439,14 +473,14 @@ def needs_shim(prefix: Path) -> bool:
     return not (prefix / "drive_c" / "windows" / "system32" / "bcryptprimitives.dll").exists()
 
 
-def _build_shim(target: Target, dll: Path, run: runner.Run) -> None:
+def _build_shim(target: Target, dll: Path, ws: Workspace) -> None:
     """Build the DLL that exports ProcessPrng, and put it where Windows programs look."""
-    system.require([system.mingw(target)], run=run)
+    system.require([system.mingw(target)], ws)
     source = dll.with_suffix(".c")
     definition = dll.with_suffix(".def")
     source.write_text(_SHIM_C)
     definition.write_text(_SHIM_DEF)
-    run(
+    ws.run(
         [
             *(target.linker, "-shared", "-s", "-O2", "-static-libgcc", "-Wl,--enable-stdcall-fixup"),
             *("-o", dll, source, definition, "-ladvapi32"),
@@ -457,29 +491,103 @@ def _build_shim(target: Target, dll: Path, run: runner.Run) -> None:
     definition.unlink()
 
 
+@dataclass(frozen=True)
+class Prefix:
+    """A Wine and a finished prefix for a target, as a prerequisite."""
+
+    target: Target
+
+    @property
+    def name(self) -> str:
+        """The architecture."""
+        return f"Wine for {self.target.arch}"
+
+    def probe(self, ws: Workspace) -> Probe:
+        """Say which Wine would run the target's programs."""
+        absent = (system.WINE.name,) if system.find(system.WINE) is None else ()
+        if self.target.wine_arch == "win64" or (not absent and has_wine32()):
+            return Probe("missing" if absent else f"this machine's, {self._version(ws)}", missing=absent)
+        package = f"{system.sudo()}dpkg --add-architecture i386 && {system.sudo()}apt-get update; "
+        package += f"{system.sudo()}apt-get install -y wine32:i386"
+        root = _private_root(ws)
+        if not system.is_root():
+            why = "there is no 32-bit Wine, and a private one needs root"
+            return Probe("missing", absent, why=why, fix=package)
+        if not (root / ".complete").exists() and settings.OFFLINE.value():
+            why = "there is no 32-bit Wine, and GLEAN_OFFLINE forbids making one"
+            return Probe("missing", absent, why=why, fix="run once without GLEAN_OFFLINE")
+        if not _may_unshare(ws):
+            why = "there is no 32-bit Wine, and this system forbids mounts of one's own (an unprivileged container?)"
+            return Probe("missing", absent, why=why, fix=package)
+        if (root / ".complete").exists():
+            return Probe(f"private 32-bit root, {root}", absent)
+        lacks = tuple(tool.name for tool in system.missing([system.UNSHARE, system.DEBOOTSTRAP]))
+        text = "the distribution's wine32, else a private 32-bit root"
+        return Probe(text, (*absent, *lacks), "gets a 32-bit Wine (75 s, 1.1 GB)")
+
+    def _version(self, ws: Workspace) -> str:
+        try:
+            return version(ws, [machine_loader("win64")])
+        except (StepError, IndexError):
+            return "which prints no version"
+
+    def ensure(self, ws: Workspace) -> Path:
+        """Return the prefix, making it if need be."""
+        return ensure_prefix(self.target, ws)[1]
+
+
+@dataclass(frozen=True)
+class Wines:
+    """The Wine of every target that can have one; needed before the first prefix, see `prepare`."""
+
+    targets: Tuple[Target, ...]
+    name: str = "Wine"
+
+    def probe(self, ws: Workspace) -> Probe:
+        """Say nothing: `Prefix` does."""
+        return Probe("see each architecture")
+
+    def ensure(self, ws: Workspace) -> None:
+        """Get what can be had; a suite that needs another says so itself."""
+        for target in self.targets:
+            try:
+                prepare([target], ws)
+            except NotProvableError as error:
+                report.say(f"  {error.what}: {error.why}")
+
+
+def _may_unshare(ws: Workspace) -> bool:
+    """Return whether root may make a mount namespace here, which containers often forbid; it vanishes at once."""
+    try:
+        argv = ["unshare", "--mount", "--propagation", "private", "--", "true"]
+        return ws.run(argv, timeout_s=10, check=False, quiet=True, echo=False).status == 0
+    except StepError:
+        return False
+
+
 # --- the session ------------------------------------------------------------------------------------------------------
 
 _warm: Dict[str, Wine] = {}
 
 
 @contextmanager
-def session(target: Target, ws: Workspace, *, run: runner.Run = runner.run) -> Iterator[Wine]:
+def session(target: Target, ws: Workspace) -> Iterator[Wine]:
     """Keep one wineserver warm for the block, and end it with every program of the prefix afterwards.
 
     A session inside a session of the same prefix uses the one that is there.
     """
-    provider, prefix = ensure_prefix(target, ws, run=run)
+    provider, prefix = ensure_prefix(target, ws)
     if str(prefix) in _warm:
         yield _warm[str(prefix)]
         return
     # What a killed run left here would serve this one with an old environment.
     end_prefix(prefix)
-    wine = Wine(provider, prefix, target)
+    wine = Wine(ws, provider, prefix, target)
     try:
         env = wine.env()
-        run(provider.argv(["wineserver", "-p"], prefix), timeout_s=60, env=env, cwd=prefix, discard=True)
+        ws.run(provider.argv(["wineserver", "-p"], prefix), timeout_s=60, env=env, cwd=prefix, detached=True)
         # Wine's services start with the first program and keep its output open, so that one writes nowhere.
-        wine.run(["cmd", "/c", "exit"], timeout_s=runner.deadline(120), cwd=prefix, discard=True)
+        wine.run(["cmd", "/c", "exit"], timeout_s=120, cwd=prefix, detached=True)
         _warm[str(prefix)] = wine
         yield wine
     finally:

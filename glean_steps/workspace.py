@@ -16,10 +16,13 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Mapping, Optional, Set
+from typing import TYPE_CHECKING, Any, ContextManager, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set
 
-from glean_steps import report
+from glean_steps import project, report, runner, settings
 from glean_steps.errors import DiskError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _held: Set[Path] = set()
 _mutexes: Dict[Path, threading.RLock] = {}
@@ -28,15 +31,35 @@ _mutexes_guard = threading.Lock()
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folders of one checkout and of the user's cache.
+    """What every step is given: the folders of one checkout and of the user's cache, and how programs are started.
 
     Attributes:
         root: the checkout.
         cache: costly things that never change once made, shared by all checkouts of a user.
+        start: starts programs, each with a deadline; a test gives another function.
     """
 
     root: Path
     cache: Path
+    start: runner.Run = runner.run
+
+    def run(
+        self, argv: Sequence[object], *, timeout_s: float, **options: Unpack[runner.RunOptions]
+    ) -> runner.Completed:
+        """Run a program to its end, as `runner.run` does."""
+        return self.start(argv, timeout_s=timeout_s, **options)
+
+    def locked(self) -> ContextManager[None]:
+        """Hold the lock that lets one run at a time write to this checkout."""
+        program = Path(sys.argv[0])
+        name = program.parent.name if program.name == "__main__.py" else program.name
+        # On one line, however many an argument has: it is read in the middle of a sentence.
+        words = " ".join([name, *sys.argv[1:]]).split()
+        return lock(self.state / "lock", " ".join(words))
+
+    def stamp(self, name: str) -> Stamp:
+        """Return the record of a step of this checkout."""
+        return Stamp(self.state / "stamps" / f"{name}.json")
 
     @property
     def state(self) -> Path:
@@ -51,21 +74,12 @@ class Workspace:
     @property
     def crate(self) -> Path:
         """The Rust crate."""
-        return self.root / "glean_core"
+        return self.root / project.CRATE
 
 
 def here() -> Workspace:
     """Return the workspace of the checkout that this file belongs to."""
-    return Workspace(root=Path(__file__).resolve().parents[1], cache=cache_dir())
-
-
-def cache_dir() -> Path:
-    """Return the user's cache: GLEAN_CACHE, else `glean-steps` below XDG_CACHE_HOME or ~/.cache."""
-    chosen = os.environ.get("GLEAN_CACHE")
-    if chosen:
-        return Path(chosen).expanduser().resolve()
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base).resolve() / "glean-steps"
+    return Workspace(root=Path(__file__).resolve().parents[1], cache=settings.cache())
 
 
 # --- locks ------------------------------------------------------------------------------------------------------------
@@ -104,15 +118,6 @@ def lock(path: Path, what: str) -> Iterator[None]:
                 _held.discard(path)
         finally:
             os.close(descriptor)
-
-
-def checkout_lock(workspace: Workspace) -> ContextManager[None]:
-    """Hold the lock that lets one run at a time write to this checkout."""
-    program = Path(sys.argv[0])
-    name = program.parent.name if program.name == "__main__.py" else program.name
-    # On one line, however many an argument has: it is read in the middle of a sentence.
-    words = " ".join([name, *sys.argv[1:]]).split()
-    return lock(workspace.state / "lock", " ".join(words))
 
 
 def _wait_for_lock(descriptor: int, path: Path) -> None:

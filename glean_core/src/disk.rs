@@ -16,11 +16,13 @@ pub struct OwnFile {
     file: ManuallyDrop<File>,
     #[cfg(unix)]
     identity: Identity,
+    #[cfg(unix)]
+    slot: Option<usize>,
 }
 
 /// Device and inode.
 #[cfg(unix)]
-pub(crate) type Identity = (u64, u64);
+type Identity = (u64, u64);
 
 impl OwnFile {
     /// Opens a file. `action` is what is tried, for the error.
@@ -79,7 +81,8 @@ impl OwnFile {
             }
         };
         let identity = identity(&file.metadata()?);
-        Ok(OwnFile { file: ManuallyDrop::new(file), identity })
+        let slot = forked::remember(file.as_raw_fd(), identity);
+        Ok(OwnFile { file: ManuallyDrop::new(file), identity, slot })
     }
 
     #[cfg(not(unix))]
@@ -116,13 +119,6 @@ impl OwnFile {
     #[cfg(not(unix))]
     pub fn is_at(&self, path: &Path) -> bool {
         path.exists()
-    }
-
-    #[cfg(unix)]
-    pub(crate) fn descriptor(&self) -> (libc::c_int, Identity) {
-        use std::os::fd::AsRawFd;
-
-        (self.file.as_raw_fd(), self.identity)
     }
 
     /// Reads what is at `offset`, as much as there is.
@@ -176,6 +172,8 @@ impl Drop for OwnFile {
             // SAFETY: dropped once, here.
             unsafe { ManuallyDrop::drop(&mut self.file) };
         }
+        #[cfg(unix)]
+        forked::forget(self.slot);
     }
 }
 
@@ -186,9 +184,61 @@ fn identity(metadata: &fs::Metadata) -> Identity {
     (metadata.dev(), metadata.ino())
 }
 
+/// A forked child has copies of the descriptors, and with them the locks of its parent, who may die first; nobody in it knows
+/// of those that a thread of its parent had open. So it closes them; the parent's stay.
+#[cfg(unix)]
+pub mod forked {
+    use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+
+    use super::{Identity, is_open_as};
+
+    struct Slot {
+        descriptor: AtomicI32,
+        device: AtomicU64,
+        inode: AtomicU64,
+    }
+
+    /// More than are ever open at once; one that finds no place is a copy in a child at worst.
+    const SLOTS: usize = 64;
+    const FREE: i32 = -1;
+    /// Taken, and not filled in yet.
+    const TAKEN: i32 = -2;
+    static OPEN: [Slot; SLOTS] =
+        [const { Slot { descriptor: AtomicI32::new(FREE), device: AtomicU64::new(0), inode: AtomicU64::new(0) } };
+            SLOTS];
+
+    pub(super) fn remember(descriptor: i32, (device, inode): Identity) -> Option<usize> {
+        let is_taken =
+            |slot: &Slot| slot.descriptor.compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        let index = OPEN.iter().position(is_taken)?;
+        OPEN[index].device.store(device, Ordering::Relaxed);
+        OPEN[index].inode.store(inode, Ordering::Relaxed);
+        OPEN[index].descriptor.store(descriptor, Ordering::Release);
+        Some(index)
+    }
+
+    pub(super) fn forget(slot: Option<usize>) {
+        if let Some(slot) = slot {
+            OPEN[slot].descriptor.store(FREE, Ordering::Release);
+        }
+    }
+
+    /// Closes the copies. Only in a child, which will never use what its parent opened.
+    pub fn close_copies() {
+        for slot in &OPEN {
+            let descriptor = slot.descriptor.swap(FREE, Ordering::AcqRel);
+            let identity = (slot.device.load(Ordering::Relaxed), slot.inode.load(Ordering::Relaxed));
+            if descriptor >= 0 && is_open_as(descriptor, identity) {
+                // SAFETY: the descriptor is a copy of the parent's, and its owner in this process was given up.
+                unsafe { libc::close(descriptor) };
+            }
+        }
+    }
+}
+
 /// Tells whether an open descriptor is the file with this identity.
 #[cfg(unix)]
-pub(crate) fn is_open_as(descriptor: libc::c_int, identity: Identity) -> bool {
+fn is_open_as(descriptor: libc::c_int, identity: Identity) -> bool {
     // SAFETY: `stat` is plain data for which zero is a value; the pointer is valid for the call.
     unsafe {
         let mut found: libc::stat = std::mem::zeroed();

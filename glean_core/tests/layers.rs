@@ -68,11 +68,11 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
 fn used(file: &str, source: &str, lib: &str) -> BTreeSet<String> {
     let code: Vec<&str> = source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
     let mut code = format!("\n{}", code.join("\n"));
-    if !file.contains('/') || file.ends_with("/mod.rs") {
-        code = code.replace("\nuse super::", "\nuse crate::");
-    }
+    // One step up from these is the root, two steps from the others; what is indented belongs to the tests of a file.
+    let is_below_root = !file.contains('/') || file.ends_with("/mod.rs");
+    code = code.replace(if is_below_root { "\nuse super::" } else { "\nuse super::super::" }, "\nuse crate::");
     let mut used = BTreeSet::new();
-    for path in code.replace("super::super::", "crate::").split("crate::").skip(1) {
+    for path in code.split("crate::").skip(1) {
         let name: String = path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         if name.starts_with(char::is_lowercase) {
             used.insert(name);

@@ -411,7 +411,7 @@ fn a_start_after_a_failure_waits_a_little_once() {
 #[test]
 fn stored_times_that_no_clock_of_ours_wrote_and_damaged_notes_are_ignored() {
     let now_ms = 1_795_356_047_000_i64;
-    let stored = |not_before_ms: i64| json!({ "failures": 9, "not_before_ms": not_before_ms, "is_start_drawn": true });
+    let stored = |not_before_ms: i64| json!({ "backoff": { "failures": 9, "not_before_ms": not_before_ms, "is_start_drawn": true } });
     for content in [
         stored(now_ms + 4 * HOUR_MS + 1).to_string().into_bytes(),
         stored(i64::MAX).to_string().into_bytes(),
@@ -421,8 +421,8 @@ fn stored_times_that_no_clock_of_ours_wrote_and_damaged_notes_are_ignored() {
         b"{".to_vec(),
         b"[]".to_vec(),
         b"\xff\xfe".to_vec(),
-        br#"{"failures":-1}"#.to_vec(),
-        br#"{"failures":1e99,"not_before_ms":"x"}"#.to_vec(),
+        br#"{"backoff":{"failures":-1}}"#.to_vec(),
+        br#"{"backoff":{"failures":1e99,"not_before_ms":"x"}}"#.to_vec(),
         vec![b'['; 4 << 20],
     ] {
         let directory = TempDir::new();

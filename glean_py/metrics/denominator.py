@@ -21,7 +21,7 @@ class DenominatorMetricType(BaseMetric):
 
     Args:
         meta: its description.
-        numerators: descriptions of the `NumeratorMetricType`s whose denominator it is.
+        numerators: the description of each `NumeratorMetricType` whose denominator it is.
     """
 
     _type_name = "denominator"

@@ -15,10 +15,18 @@ from glean_py import __main__ as command_line
 def run_command(*arguments, status=0, env=None):
     """Run a command in a process of its own and return what it printed."""
     argv = [sys.executable, "-W", "error", "-m", "glean_py", *[str(argument) for argument in arguments]]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.PIPE}
-    process = subprocess.Popen(argv, env=environment(**(env or {})), cwd=os.path.dirname(sys.executable), **streams)
-    out = process.communicate(timeout=100)[0].decode("utf-8")
-    assert process.returncode == status, out
+    done = subprocess.run(
+        argv,
+        env=environment(**(env or {})),
+        cwd=os.path.dirname(sys.executable),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=100,
+        check=False,
+    )
+    out = done.stdout.decode("utf-8")
+    assert done.returncode == status, out
     return out
 
 

@@ -85,9 +85,8 @@ def test_a_process_of_its_own_sends_what_waits_while_nobody_waits_for_it(tmp_pat
     with FaultServer(fault_server.never_answer, answer_late(1)) as server:
         program = start_program(tmp_path, server.endpoint, IN_FLIGHT + end)
         server.wait_for(lambda server: server.requests)
-        end_program(program)
-        assert server.accepted == []
         (document_id,) = waiting_ids(tmp_path)
+        end_program(program)
         server.wait_for_accepted(1)
         assert accepted_ids(server) == [document_id]
         wait_until(lambda: waiting_ids(tmp_path) == [])
@@ -221,6 +220,19 @@ for task in os.listdir("/proc/self/task"):
     if int(task) != os.getpid():
         blocked.append(bool(mask & 1 << 14) and bool(mask & 1 << 1))
 print(any(blocked))
+"""
+    with FaultServer() as server:
+        assert run_program(tmp_path, server.endpoint, code).split() == ["True"]
+
+
+def test_the_main_thread_of_the_program_stays_the_main_thread(tmp_path):
+    # Whichever thread imports `threading` first is the main one for it.
+    code = """
+start()
+custom.submit()
+wait_until(lambda: not files() and (data_dir / "pending_pings").exists())
+import threading
+print(threading.main_thread() is threading.current_thread())
 """
     with FaultServer() as server:
         assert run_program(tmp_path, server.endpoint, code).split() == ["True"]

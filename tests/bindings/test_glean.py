@@ -3,7 +3,7 @@
 import logging
 import os
 import platform
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import pytest
 from conftest import describe, make_ping, read_pings
@@ -196,7 +196,7 @@ def test_level_and_handlers_of_the_logger_of_peers_count_here(stopped, tmp_path)
         def emit(self, record):
             heard.append((record.name, record.levelname))
 
-    heard = []
+    heard: List[Any] = []
     peer, handler = logging.getLogger("glean"), Handler()
     peer.setLevel(logging.DEBUG)
     peer.addHandler(handler)

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import sys
 import threading
 import time
+import types
 
 import fault_server
 import pytest
@@ -198,6 +200,24 @@ def test_an_uploader_that_never_returns_holds_nobody_but_its_thread(stopped, tmp
     may_return.set()
 
 
+def test_an_end_while_the_thread_still_imports_is_an_end(stopped, tmp_path, monkeypatch):
+    class Uploader(BaseUploader):
+        def upload(self, capable_request):
+            is_called.set()
+            may_return.wait(600)
+            return UploadResult.HTTP_STATUS(200)
+
+    is_called, may_return = threading.Event(), threading.Event()
+    custom = make_hollow()
+    start(tmp_path, ping_uploader=Uploader(), shutdown_timeout_s=0.1)
+    custom.submit()
+    assert is_called.wait(60)
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "glean_py.net.http_client", types.ModuleType("half imported"))
+        Glean.shutdown()
+    may_return.set()
+
+
 def test_a_ping_that_asks_for_a_capability_goes_to_who_has_it(stopped, tmp_path):
     capable = make_hollow("capable", uploader_capabilities=["one", "two"])
     file = tmp_path / "ping"
@@ -337,7 +357,7 @@ def test_a_deletion_request_goes_first_and_other_pings_do_not_go_at_all(stopped,
 def test_the_debugging_methods_mark_log_and_control(stopped, tmp_path, caplog):
     heard = []
 
-    class Listener:
+    class Listener(_uniffi.GleanEventListener):
         def on_event_recorded(self, id):
             heard.append(id)
 

@@ -8,6 +8,7 @@ import os
 import random
 import sys
 import time
+from typing import Any, Dict, List, Set
 
 import fault_server
 from fault_server import FaultServer, answer
@@ -67,7 +68,9 @@ def test_what_was_acknowledged_is_on_the_server_or_on_disk(tmp_path):
         return chosen(connection)
 
     with FaultServer(fault) as server:
-        outputs, cut, number, running = [], 0, 0, []
+        outputs: List[Any] = []
+        running: List[Any] = []
+        cut = number = 0
         end = time.monotonic() + SECONDS
         while time.monotonic() < end or running:
             while len(running) < PROCESSES and time.monotonic() < end:
@@ -86,7 +89,7 @@ def test_what_was_acknowledged_is_on_the_server_or_on_disk(tmp_path):
                 err = process.communicate()[1]
                 assert process.returncode == 0 or time.monotonic() > death, err
             time.sleep(0.02)
-        acknowledged = set()
+        acknowledged: Set[str] = set()
         for output in outputs:
             output.seek(0)
             acknowledged.update(line for line in output.read().decode("utf-8").split() if "/" in line)
@@ -98,7 +101,7 @@ def test_what_was_acknowledged_is_on_the_server_or_on_disk(tmp_path):
         found += [(request.body["metrics"]["string"]["test.text"], request.document_id) for request in server.accepted]
     assert acknowledged
     assert acknowledged - {text for text, _ in found} == set()
-    by_text = {}
+    by_text: Dict[str, Set[str]] = {}
     for text, document_id in found:
         by_text.setdefault(text, set()).add(document_id)
     assert {text: ids for text, ids in by_text.items() if len(ids) > 1} == {}

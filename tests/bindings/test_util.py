@@ -48,7 +48,7 @@ def test_a_plain_locale_of_the_environment_needs_no_import(monkeypatch, environm
 def test_the_facts_about_the_machine_are_what_they_are(monkeypatch):
     assert _util.get_architecture() == platform.machine()
     if os.name == "nt":
-        version = sys.getwindowsversion()
+        version = sys.getwindowsversion()  # type: ignore[attr-defined]
         assert _util.get_os_version() == f"{version.major}.{version.minor}"
         assert _util.get_windows_build_number() == version.platform_version[2] > 0
     else:

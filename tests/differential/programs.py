@@ -286,7 +286,7 @@ def _options(kind: str) -> Strategy:
     inner = kind[len("labeled_") :] if kind.startswith("labeled_") else kind
     options: Dict[str, Strategy] = {}
     if inner in ("timespan", "timing_distribution", "datetime"):
-        # Samples of seconds and more overflow at the peer (Q10); those units are left to tests of our own.
+        # Samples of seconds and more overflow in glean-sdk; those units are left to tests of our own.
         units = TIME_UNITS if inner != "timing_distribution" else (*TIME_UNITS[:3], *TIME_UNITS[:3], *TIME_UNITS)
         options["time_unit"] = st.sampled_from(units)
     if inner == "memory_distribution":

@@ -1,4 +1,4 @@
-"""The rows on the core run: every probe and side, with stand-ins for the packages and tiny counts. No timings."""
+"""The comparisons on the core run: every probe, with stand-ins for the packages and tiny counts. No timings."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import Dict, Iterator, List
 
 import pytest
 
-from glean_steps import bench
-from glean_steps.bench import core, core_sides, peers
-from glean_steps.bench._probes import clock
-from glean_steps.bench.group import Group, Place
+import benchmarks
+from benchmarks import core, figures, table
+from benchmarks.place import Place
+from benchmarks.probes import clock
+from glean_steps.errors import StepError
 from glean_steps.workspace import Workspace
 
 # A telemetry package that keeps everything in one file, under the names that the probes use.
@@ -32,7 +33,8 @@ class Configuration:
 class Glean:
     @staticmethod
     def initialize(application_id, version, upload_enabled, *, configuration, data_dir):
-        assert configuration.options["server_endpoint"] == "http://127.0.0.1:9"
+        expected = "" if __name__ == "glean_py" else "http://127.0.0.1:9"
+        assert configuration.options["server_endpoint"] == expected, "nothing may leave the machine"
         _state.open(Path(data_dir))
     @staticmethod
     def shutdown():
@@ -125,10 +127,10 @@ class Counter:
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the Python of an environment that has the stand-ins, and cffi from the environment of the tests."""
-    home = tmp_path_factory.mktemp("peers")
+    home = tmp_path_factory.mktemp("baselines")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
     site = next(home.glob("lib/python*/site-packages"))
-    for package in (core_sides.OURS, core_sides.THEIRS):
+    for package in core.PACKAGES.values():
         files = {
             "__init__.py": _STAND_IN,
             "_state.py": _STATE,
@@ -149,24 +151,24 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(program: Path, ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """Return a place whose peers are the stand-ins, with little effort."""
-    monkeypatch.setattr(peers, "environment", lambda ws: program)
-    monkeypatch.setattr(peers, "install_ours", lambda program, ws: None)
+    """Return a place whose packages are the stand-ins, with little effort."""
+    monkeypatch.setattr(Place, "python", program)
     with ExitStack() as stack:
         yield Place(ws, stack, effort=0.001)
 
 
-@pytest.mark.parametrize("group", core.GROUPS, ids=lambda group: str(group.name))
-def test_every_row_is_measured(group: Group, place: Place) -> None:
+@pytest.mark.parametrize(
+    "group", [group for group in table.load() if group.part == table.CORE], ids=lambda one: one.name
+)
+def test_every_comparison_is_measured(group: table.Group, place: Place) -> None:
     if not shutil.which("cc") and group.name in ("calls", "threads"):
         pytest.skip("no C compiler for the empty functions")
-    results = bench.measure_group(group, group.rows, place, 1)
-    assert [result.row.key for result in results] == [row.key for row in group.rows]
-    for result in results:
-        assert not result.not_measured
-        assert len(result.ours) == len(result.theirs) == 1
-        if result.row.key not in ("16", "16.1"):  # A difference of starts may be anything when it is taken once.
-            assert min(*result.ours, *result.theirs) > 0, result.row.key
+    taken = benchmarks.measure_group(group, core.MEASURES[group.name], place, 1)
+    for result in figures.results([group], {group.name: taken}):
+        assert not result.not_measured, result.comparison.key
+        assert len(result.ours) == len(result.baseline) == 1
+        if group.name != "import":  # A difference of starts may be anything when it is taken once.
+            assert min(*result.ours, *result.baseline) > 0, result.comparison.key
 
 
 def test_a_probe_that_records_nothing_is_an_error(place: Place, program: Path) -> None:
@@ -179,9 +181,10 @@ def test_a_probe_that_records_nothing_is_an_error(place: Place, program: Path) -
         "    def add(self, amount=1): pass\n"
         "    _count = add\n"
     )
-    with pytest.raises(bench.StepError) as caught:
-        core_sides.prepare(place).run("stored", package="lazy", count=10)
-    assert "stored" in str(caught.value)
+    (site / "lazy" / "net.py").write_text("from glean.net import PingUploadWorker\n")
+    with pytest.raises(StepError) as caught:
+        core.probe(place, "stored", package="lazy", count=10)
+    assert "lazy recorded 1, stored " in str(caught.value)
 
 
 def test_figures_that_one_probe_takes_together_are_given_out_once_a_round(
@@ -189,31 +192,18 @@ def test_figures_that_one_probe_takes_together_are_given_out_once_a_round(
 ) -> None:
     runs: List[str] = []
 
-    def run(self: core_sides.Bench, measure: str, **options: object) -> Dict[str, float]:
+    def probe(place: Place, measure: str, **options: object) -> Dict[str, float]:
         runs.append(measure)
         return {"a": float(len(runs)), "b": 10.0 * len(runs)}
 
-    monkeypatch.setattr(core_sides.Bench, "run", run)
-    sides = core_sides.Bench(Path("python"), place).sides({"one": "a", "two": "b"}, "many")
+    monkeypatch.setattr(core, "probe", probe)
+    sides = core.shared(place, {"one": "a", "two": "b"}, "many")
     assert [sides["one"](), sides["two"](), sides["two"](), sides["one"]()] == [1.0, 10.0, 20.0, 2.0]
     assert [sides["one"](), sides["one"]()] == [3.0, 4.0]
 
 
-def test_ours_is_installed_once_a_run(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed: List[object] = []
-    monkeypatch.setattr(peers, "install_ours", lambda program, ws: installed.append(program))
-    core_sides.prepare(place)
-    core_sides.prepare(place)
-    assert len(installed) == 1
-
-
-def test_probes_do_not_see_what_changes_a_telemetry_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GLEAN_LOG_PINGS", "true")
-    assert "GLEAN_LOG_PINGS" not in core_sides._quiet_env()
-
-
 def test_the_yaml_has_as_many_metrics_as_asked_for() -> None:
-    text = core_sides.metrics_yaml(200)
+    text = core.metrics_yaml(200)
     names = [line for line in text.splitlines() if line.startswith("  metric_")]
     assert len(names) == len(set(names)) == 200 and text.count("    type: ") == 200
 
@@ -241,6 +231,6 @@ def test_batches_are_bounded_and_drained_before_each_one() -> None:
 
 def test_the_figures_are_the_last_line(program: Path) -> None:
     options = json.dumps({"what": "nothing", "effort": 0.01})
-    argv = [str(program), "-I", "-c", core_sides._BOOT, str(core_sides._PROBES.parent), "call", options]
+    argv = [str(program), "-I", "-c", core.BOOT, str(core.PROBES.parent), "call", options]
     done = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True)
     assert json.loads(done.stdout.splitlines()[-1])["ns"] > 0

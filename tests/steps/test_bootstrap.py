@@ -51,7 +51,7 @@ def start(project: Path, *argv: str, **env: str) -> subprocess.CompletedProcess[
         env={**os.environ, **env},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=1800,
         check=False,
     )
 
@@ -119,7 +119,7 @@ def test_of_two_runs_at_once_one_makes_it_and_the_other_waits(project: Path) -> 
         )
         for _ in range(2)
     ]
-    said = "".join(process.communicate(timeout=120)[1] for process in processes)
+    said = "".join(process.communicate(timeout=1800)[1] for process in processes)
     assert [process.returncode for process in processes] == [0, 0]
     assert said.count("-m venv") == 1
 
@@ -197,7 +197,7 @@ def test_a_way_that_fails_gives_way_to_the_next(
     no_programs(monkeypatch, {"uv": "/bin/uv"})
     run = Programs("venv")
     monkeypatch.setattr(runner, "run", run)
-    monkeypatch.setattr(system, "require", lambda tools: None)
+    monkeypatch.setattr(system, "require", lambda tools, ws: None)
     with pytest.raises(CommandFailedError):
         bootstrap._make_virtual_environment("/no/env")
     assert "venv did not work here: it failed: for this reason" in capsys.readouterr().err

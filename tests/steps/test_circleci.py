@@ -53,7 +53,7 @@ def command(config: dict[str, Any], job: str) -> list[str]:
 def printed(checkout: Path, *arguments: str) -> str:
     """Return what a program of the tool environment prints."""
     argv = [sys.executable, "-B", "-m", *arguments]
-    done = subprocess.run(argv, cwd=checkout, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(argv, cwd=checkout, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -78,7 +78,7 @@ def test_the_published_schema_accepts_it(path: Path) -> None:
     nowhere = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
     argv = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.circle-ci", str(path)]
     env = {**os.environ, **nowhere}
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, env=env, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=1800, env=env, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

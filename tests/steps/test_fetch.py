@@ -17,7 +17,7 @@ from typing import Callable
 
 import pytest
 
-from glean_steps import fetch
+from glean_steps import fetch, settings
 from glean_steps.errors import DiskError, DownloadError, OfflineError, SettingError, WrongHashError
 from glean_steps.fetch import Download, Patience
 
@@ -157,14 +157,6 @@ def test_a_damaged_file_in_the_cache_is_noticed_and_fetched_again(
     assert f"{path} is damaged" in capsys.readouterr().err
 
 
-def test_another_hash_than_sha256_is_checked_by_its_own_algorithm(server: Server, cache: Path) -> None:
-    digest = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
-    download = Download("file.bin", f"{server.url}/file.bin", digest, algorithm="md5")
-    assert fetch.fetch(download, cache, patient=QUICK).read_bytes() == CONTENT
-    with pytest.raises(WrongHashError, match="md5"):
-        fetch.fetch(Download("other.bin", download.url, "0" * 32, "md5"), cache, patient=QUICK)
-
-
 def test_threads_that_want_the_same_file_fetch_it_once(server: Server, cache: Path) -> None:
     meeting = threading.Barrier(4)
     found: list[bytes] = []
@@ -261,7 +253,7 @@ def test_a_download_that_takes_too_long_altogether_is_ended(server: Server, cach
 
 def hang(server: Server) -> None:
     """Say nothing until the test is over."""
-    server.stopping.wait(timeout=60)
+    server.stopping.wait(timeout=1800)
 
 
 def cut_at(*ends: int) -> Behave:
@@ -422,7 +414,7 @@ def test_a_file_size_limit_is_told_like_a_full_disk(server: Server, cache: Path,
     )
     argv = [sys.executable, "-B", "-c", script, download.name, download.url, download.digest, str(cache)]
     env = {**os.environ, "PYTHONPATH": str(checkout)}
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=env, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=1800, env=env, check=False)
     assert done.returncode == 18, done.stderr
     assert f"errno {errno.EFBIG}" in done.stdout and "file.bin.part" in done.stdout
 
@@ -450,7 +442,7 @@ def test_offline_uses_what_the_cache_has(server: Server, cache: Path, monkeypatc
 @pytest.mark.parametrize(("value", "offline"), [("", False), ("0", False), ("1", True), ("yes", True)])
 def test_offline_is_a_switch(value: str, offline: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLEAN_OFFLINE", value)
-    assert fetch.is_offline() is offline
+    assert settings.OFFLINE.value() is offline
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY"])

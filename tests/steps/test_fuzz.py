@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 import pytest
 
-from glean_steps import errors, fuzz, runner, system, toolchain
+from glean_steps import catalog, errors, fuzz, suites, system, toolchain
 from glean_steps.errors import (
     CommandFailedError,
     MissingArtifactError,
@@ -16,6 +17,7 @@ from glean_steps.errors import (
     SettingError,
 )
 from glean_steps.runner import Completed
+from glean_steps.suites import Result
 from glean_steps.toolchain import Rust
 from glean_steps.workspace import Workspace
 
@@ -86,9 +88,13 @@ def crate(ws: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Wor
     (ws.crate / "fuzz").mkdir(parents=True)
     (ws.crate / "fuzz" / "Cargo.toml").write_text(MANIFEST)
     rust = Rust(tmp_path / "rust/bin/cargo", tmp_path / "rust/bin/rustc", Path("rustdoc"), None, "a test", "1.95.0")
-    monkeypatch.setattr(toolchain, "host_rust", lambda ws, run=None: rust)
-    monkeypatch.setattr(system, "require", lambda tools, run=None: None)
+    monkeypatch.setattr(toolchain, "host_rust", lambda ws: rust)
+    monkeypatch.setattr(system, "require", lambda tools, ws: None)
     return ws
+
+
+def fuzz_all(ws: Workspace, names: Sequence[str] = ("journal", "boundary"), seconds: int = 60) -> List[Result]:
+    return suites.run(catalog.fuzzing(names, seconds, ""), ws, at_once=1)
 
 
 def sanitizer_runtime(tmp_path: Path) -> None:
@@ -99,7 +105,7 @@ def sanitizer_runtime(tmp_path: Path) -> None:
 
 def test_the_pinned_cargo_fuzz_is_installed_once_and_whole(crate: Workspace) -> None:
     run = Programs()
-    assert fuzz.cargo_fuzz(crate, run=run) == fuzz.cargo_fuzz(crate, run=run)
+    assert fuzz.cargo_fuzz(replace(crate, start=run)) == fuzz.cargo_fuzz(replace(crate, start=run))
     [install] = run.named("install")
     assert install[1:6] == ["install", "cargo-fuzz", "--locked", "--version", "0.13.2"]
     assert [path.name for path in (crate.cache / "cargo-fuzz-0.13.2").iterdir()] == ["bin"]
@@ -109,15 +115,15 @@ def test_an_installation_that_failed_is_made_again(crate: Workspace) -> None:
     run = Programs()
     run.fails = "install"
     with pytest.raises(CommandFailedError):
-        fuzz.cargo_fuzz(crate, run=run)
+        fuzz.cargo_fuzz(replace(crate, start=run))
     run.fails = ""
-    assert fuzz.cargo_fuzz(crate, run=run).is_file()
+    assert fuzz.cargo_fuzz(replace(crate, start=run)).is_file()
 
 
 def test_offline_says_where_cargo_fuzz_is_missing(crate: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLEAN_OFFLINE", "1")
     with pytest.raises(OfflineError, match=r"cargo-fuzz 0\.13\.2"):
-        fuzz.cargo_fuzz(crate, run=Programs())
+        fuzz.cargo_fuzz(replace(crate, start=Programs()))
 
 
 def test_a_stable_compiler_builds_with_the_address_sanitizer_if_it_has_one(crate: Workspace, tmp_path: Path) -> None:
@@ -125,7 +131,7 @@ def test_a_stable_compiler_builds_with_the_address_sanitizer_if_it_has_one(crate
         if has_one:
             sanitizer_runtime(tmp_path)
         run = Programs()
-        made = fuzz.build(["journal"], "", crate, run=run)
+        made = fuzz.build(["journal"], "", replace(crate, start=run))
         assert made["journal"].name == "journal"
         [build] = run.named("build")
         assert build[build.index("--sanitizer") + 1] == sanitizer
@@ -138,13 +144,13 @@ def test_a_build_that_makes_nothing_is_an_error(crate: Workspace) -> None:
     run = Programs()
     run.builds = False
     with pytest.raises(MissingArtifactError):
-        fuzz.build(["journal"], "none", crate, run=run)
+        fuzz.build(["journal"], "none", replace(crate, start=run))
 
 
 def test_every_target_runs_for_its_time_with_what_it_found_before(crate: Workspace) -> None:
     run = Programs()
-    results = fuzz.run_all(["--seconds", "7"], ws=crate, run=run)
-    assert [(result.lane, result.passed, result.failed) for result in results] == [
+    results = fuzz_all(replace(crate, start=run), seconds=7)
+    assert [(result.suite, result.passed, result.failed) for result in results] == [
         ("fuzz, journal", 1, 0),
         ("fuzz, boundary", 1, 0),
     ]
@@ -158,13 +164,13 @@ def test_every_target_runs_for_its_time_with_what_it_found_before(crate: Workspa
     assert options["timeout_s"] > 7
 
 
-def test_a_finding_fails_the_lane_and_says_how_to_see_it_again(
+def test_a_finding_fails_the_suite_and_says_how_to_see_it_again(
     crate: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Programs()
     run.status = 77
-    with pytest.raises(errors.TestsFailedError, match="2 of 2 lanes failed"):
-        fuzz.run_all(ws=crate, run=run)
+    with pytest.raises(errors.TestsFailedError, match="2 of 2 suites failed"):
+        fuzz_all(replace(crate, start=run))
     printed = capsys.readouterr()
     assert "exit status 77: thread '<unnamed>' panicked at src/a.rs:1:2: what happened" in printed.out
     assert "crash-1" in printed.out
@@ -174,46 +180,31 @@ def test_a_target_that_writes_to_the_working_directory_fails(crate: Workspace) -
     run = Programs()
     run.litters = True
     with pytest.raises(errors.TestsFailedError):
-        fuzz.run_all(["--target", "journal"], ws=crate, run=run)
+        fuzz_all(replace(crate, start=run), ["journal"])
 
 
 def test_what_is_missing_is_told_and_not_taken_for_a_failure(
     crate: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def require(tools: Sequence[system.Tool], run: object = None) -> None:
+    def require(tools: Sequence[system.Tool], ws: Workspace) -> None:
         if fuzz.CXX_COMPILER in tools:
             raise MissingToolError("c++ is missing", why="nothing may be installed", fix="apt-get install -y g++")
 
     monkeypatch.setattr(system, "require", require)
-    with pytest.raises(errors.TestsFailedError, match="no lane ran"):
-        fuzz.run_all(ws=crate, run=Programs())
+    with pytest.raises(errors.TestsFailedError, match="no suite ran"):
+        fuzz_all(replace(crate, start=Programs()))
     printed = capsys.readouterr().out
     assert "NOT RUN" in printed
     assert "apt-get install -y g++" in printed
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--seconds"], ["--seconds", "0"], ["--seconds", "x"], ["--target", "no"], ["--sanitizer", "thread"], ["-x", "1"]],
-)
-def test_an_option_that_there_is_not_is_told(crate: Workspace, arguments: List[str]) -> None:
-    with pytest.raises(SettingError, match="--seconds N"):
-        fuzz.run_all(arguments, ws=crate, run=Programs())
-
-
-def test_options_may_have_an_equals_sign_and_targets_may_repeat() -> None:
-    options = fuzz.parse(["--seconds=5", "--target=a", "--target", "b", "--sanitizer=none"], ["a", "b"])
-    assert (options.seconds, tuple(options.targets), options.sanitizer) == (5, ("a", "b"), "none")
-    assert fuzz.parse([], ["a"]) == fuzz.Options()
-
-
 def test_a_manifest_without_a_pinned_version_is_refused(crate: Workspace) -> None:
     (crate.crate / "fuzz" / "Cargo.toml").write_text("[package]\n")
     with pytest.raises(SettingError, match="cargo-fuzz-version"):
-        fuzz.cargo_fuzz(crate, run=Programs())
+        fuzz.cargo_fuzz(replace(crate, start=Programs()))
     (crate.crate / "fuzz" / "Cargo.toml").unlink()
-    with pytest.raises(SettingError, match="manifest"):
-        fuzz.targets(crate)
+    with pytest.raises(SettingError, match=r"cannot read Cargo\.toml"):
+        fuzz.cargo_fuzz(replace(crate, start=Programs()))
 
 
 def test_this_projects_own_targets_are_there_and_pinned(checkout: Path, tmp_path: Path) -> None:
@@ -223,5 +214,4 @@ def test_this_projects_own_targets_are_there_and_pinned(checkout: Path, tmp_path
     for name in names:
         assert (ws.crate / "fuzz" / "fuzz_targets" / f"{name}.rs").is_file()
     assert (ws.crate / "fuzz" / "Cargo.lock").is_file()
-    assert fuzz.pinned_version(ws).count(".") == 2
-    assert runner.deadline(1) == 1
+    assert toolchain.pinned_version("cargo-fuzz", ws.crate / "fuzz" / "Cargo.toml").count(".") == 2

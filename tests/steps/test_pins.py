@@ -23,23 +23,15 @@ def test_there_is_a_windows_python_of_every_minor_version_and_architecture(minor
     row = pins.find_python(minor)
     assert row.minor == minor
     download = pins.embeddable(row, arch, TABLE)
-    assert download is not None and download.algorithm == "sha256"
+    assert download is not None
     assert arch in row.runtime, "nothing would replace it where its server is out of reach"
     assert row.runtime_version.startswith(f"{minor}.")
-
-
-def test_the_python_of_the_original_is_there_with_both_hashes_that_are_known() -> None:
-    row = pins.find_python("3.7.7")
-    amd64, win32 = (pins.embeddable(row, arch, TABLE) for arch in ("amd64", "win32"))
-    assert amd64 is not None and (amd64.algorithm, amd64.digest) == ("md5", "6aa3b1c327561bda256f2deebf038dc9")
-    assert win32 is not None and win32.algorithm == "sha256"
 
 
 def test_every_hash_has_the_length_of_its_kind() -> None:
     hashes: list[tuple[str, str, int]] = []
     for row in TABLE.pythons:
         hashes += [(row.version, value, 64) for value in row.sha256.values()]
-        hashes += [(row.version, value, 32) for value in row.md5.values()]
         hashes += [(row.version, pin.sha256, 64) for pin in [*row.runtime.values(), row.pip]]
         hashes += [(row.version, row.get_pip[1], 64)] if row.get_pip else []
     wrong = [(version, value) for version, value, length in hashes if not re.fullmatch(f"[0-9a-f]{{{length}}}", value)]
@@ -49,14 +41,14 @@ def test_every_hash_has_the_length_of_its_kind() -> None:
 
 def test_no_two_files_share_a_hash() -> None:
     """A hash that was copied into the wrong row would."""
-    found = [value for row in TABLE.pythons for value in [*row.sha256.values(), *row.md5.values()]]
+    found = [value for row in TABLE.pythons for value in row.sha256.values()]
     found += [pin.sha256 for row in TABLE.pythons for pin in row.runtime.values()]
     assert len(found) == len(set(found))
 
 
 def test_only_architectures_of_targets_are_pinned() -> None:
     for row in TABLE.pythons:
-        assert {*row.sha256, *row.md5, *row.runtime} <= set(ARCHITECTURES), row.version
+        assert {*row.sha256, *row.runtime} <= set(ARCHITECTURES), row.version
 
 
 def test_the_default_and_the_tested_pythons_are_rows() -> None:
@@ -67,7 +59,7 @@ def test_the_default_and_the_tested_pythons_are_rows() -> None:
 
 def test_get_pip_is_pinned_for_ended_pythons_alone() -> None:
     """The script of a living Python changes with each pip, so nothing about it can be pinned."""
-    assert [row.version for row in TABLE.pythons if row.get_pip] == ["3.7.9", "3.7.7", "3.8.10", "3.9.13"]
+    assert [row.version for row in TABLE.pythons if row.get_pip] == ["3.7.9", "3.8.10", "3.9.13"]
     assert pins.get_pip(pins.find_python("3.14"), TABLE) is None
 
 
@@ -88,7 +80,7 @@ def test_an_unknown_python_lists_the_known_ones(version: str) -> None:
 
 
 def test_an_architecture_without_any_hash_gives_no_download() -> None:
-    row = replace(pins.find_python("3.7.9"), sha256={}, md5={})
+    row = replace(pins.find_python("3.7.9"), sha256={})
     assert pins.embeddable(row, "amd64", TABLE) is None
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Callable
 
 import pytest
 
-from glean_steps import errors, interpreters, pins, runner, suites
+from glean_steps import catalog, environments, errors, interpreters, pins, report, runner, suites
 from glean_steps.errors import (
     CommandFailedError,
     DownloadError,
@@ -19,21 +21,21 @@ from glean_steps.errors import (
     ProofError,
     StepError,
 )
+from glean_steps.prerequisites import Probe
 from glean_steps.runner import Completed
-from glean_steps.suites import LaneResult
+from glean_steps.suites import Result, Suite
 from glean_steps.targets import TARGETS
 from glean_steps.workspace import Workspace
 
-AMD64, WIN32 = TARGETS
+WS = Workspace(Path("/checkout"), Path("/cache"))
 
 
-def run_pytest(suite: Path, **options: Any) -> LaneResult:
-    """Run the real pytest on a suite of the test's own, as a lane does."""
-    return suites._pytest(
+def run_pytest(suite: Path, **options: Any) -> Result:
+    """Run the real pytest on a suite of the test's own, as a suite does."""
+    return suites.pytest(
         [sys.executable],
         suite,
-        cwd=suite,
-        run_it=lambda argv, cwd: runner.run(argv, timeout_s=120, cwd=cwd, check=False, quiet=True),
+        lambda argv: runner.run(argv, timeout_s=600, cwd=suite, check=False, quiet=True),
         **options,
     )
 
@@ -112,14 +114,14 @@ def test_a_report_that_was_cut_is_none(tmp_path: Path) -> None:
     junit = tmp_path / "report.xml"
     junit.write_text("<testsuites><testsuite><testcase name='a'/>")
     with pytest.raises(CommandFailedError, match="left no report") as caught:
-        suites._count_junit(junit, Completed(["pytest"], 3, "Fatal Python error: Aborted\n", 1.0))
+        suites.count_junit(junit, Completed(["pytest"], 3, "Fatal Python error: Aborted\n", 1.0))
     assert caught.value.status == 3 and caught.value.tail == ["Fatal Python error: Aborted"]
 
 
 def test_an_exit_status_without_a_failed_test_is_a_failure(tmp_path: Path) -> None:
     junit = tmp_path / "report.xml"
     junit.write_text("<testsuites><testsuite><testcase classname='c' name='a'/></testsuite></testsuites>")
-    result = suites._count_junit(junit, Completed(["pytest"], 1, "", 1.0))
+    result = suites.count_junit(junit, Completed(["pytest"], 1, "", 1.0))
     assert (result.passed, result.failed) == (1, 1) and "exit status 1" in result.notes[0]
 
 
@@ -141,41 +143,41 @@ test result: FAILED. 40 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out;
 
 
 def test_cargos_programs_are_added_up_and_failed_tests_are_named_whole() -> None:
-    result = suites._count_cargo(Completed(["cargo"], 101, CARGO, 1.0))
+    result = suites.count_cargo(Completed(["cargo"], 101, CARGO, 1.0))
     assert (result.passed, result.failed, result.skipped) == (41, 2, 1)
     assert result.notes == ["failed: counter::saturates - should panic", "failed: src/lib.rs - Glean (line 12)"]
 
 
 def test_a_cargo_that_does_not_compile_has_failed_with_its_last_words() -> None:
-    result = suites._count_cargo(Completed(["cargo"], 101, "error: could not compile `glean_core`\n", 1.0))
+    result = suites.count_cargo(Completed(["cargo"], 101, "error: could not compile `glean_core`\n", 1.0))
     assert result.failed == 1 and "could not compile `glean_core`" in result.notes[0]
 
 
 def test_a_test_program_that_crashes_after_others_passed_has_failed() -> None:
     passed = "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured\n"
     crashed = passed + "error: test failed\n  process didn't exit successfully (exit code: 0xc0000005)\n"
-    result = suites._count_cargo(Completed(["cargo"], 1, crashed, 1.0))
+    result = suites.count_cargo(Completed(["cargo"], 1, crashed, 1.0))
     assert (result.passed, result.failed) == (5, 1) and "0xc0000005" in result.notes[0]
 
 
 def test_a_cargo_that_ran_nothing_has_failed() -> None:
-    result = suites._count_cargo(Completed(["cargo"], 0, "test result: ok. 0 passed; 0 failed; 0 ignored\n", 1.0))
+    result = suites.count_cargo(Completed(["cargo"], 0, "test result: ok. 0 passed; 0 failed; 0 ignored\n", 1.0))
     assert result.failed == 1 and result.notes == ["no test ran"]
 
 
-# --- lanes ------------------------------------------------------------------------------------------------------------
+# --- suites -----------------------------------------------------------------------------------------------------------
 
 
-def lane(error: BaseException) -> LaneResult:
-    def fail() -> LaneResult:
+def outcome(error: BaseException) -> Result:
+    def fail() -> Result:
         raise error
 
-    return suites._lane("a lane", fail)
+    return suites.run_one(Suite("a suite", lambda ws: fail()), WS)
 
 
 @pytest.mark.parametrize("kind", [MissingToolError, DownloadError, OfflineError, NotProvableError])
-def test_a_lane_that_cannot_run_here_is_not_run_and_says_why_and_what_would_help(kind: type[StepError]) -> None:
-    result = lane(kind("no Wine here", why="there is\nnone", fix="install it"))
+def test_a_suite_that_cannot_run_here_is_not_run_and_says_why_and_what_would_help(kind: type[StepError]) -> None:
+    result = outcome(kind("no Wine here", why="there is\nnone", fix="install it"))
     assert result.not_run == "no Wine here: there is none" and result.fix == "install it"
     assert (result.passed, result.failed) == (0, 0)
 
@@ -183,21 +185,21 @@ def test_a_lane_that_cannot_run_here_is_not_run_and_says_why_and_what_would_help
 @pytest.mark.parametrize(
     "error", [ProofError("not proven", why="x"), CommandFailedError("failed", why="y", tail=["z"])]
 )
-def test_a_lane_that_ends_in_an_error_has_failed(error: StepError) -> None:
-    result = lane(error)
+def test_a_suite_that_ends_in_an_error_has_failed(error: StepError) -> None:
+    result = outcome(error)
     assert result.failed == 1 and result.not_run == "" and error.what in result.notes[0]
 
 
 @pytest.mark.parametrize("error", [Interrupted("ended"), KeyboardInterrupt()])
 def test_an_interruption_is_no_result(error: BaseException) -> None:
     with pytest.raises(type(error)):
-        lane(error)
+        outcome(error)
 
 
-def test_a_lane_that_was_not_run_is_not_counted_as_passed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_suite_that_was_not_run_is_not_counted_as_passed(capsys: pytest.CaptureFixture[str]) -> None:
     results = [
-        LaneResult("good", passed=3, seconds=1.0),
-        LaneResult("absent", not_run="no CPython 3.8", fix="put python3.8 on PATH"),
+        Result("good", passed=3, seconds=1.0),
+        Result("absent", not_run="no CPython 3.8", fix="put python3.8 on PATH"),
     ]
     assert suites.finish(results) == results
     out = capsys.readouterr().out
@@ -207,13 +209,13 @@ def test_a_lane_that_was_not_run_is_not_counted_as_passed(capsys: pytest.Capture
     assert "3 passed, 0 failed, 0 skipped" in out
 
 
-def test_a_failed_lane_fails_the_command_and_is_named_in_table_and_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_suite_fails_the_command_and_is_named_in_table_and_error(capsys: pytest.CaptureFixture[str]) -> None:
     results = [
-        LaneResult("good", passed=3),
-        LaneResult("bad", passed=2, failed=1, notes=["failed: test_x"]),
-        LaneResult("absent", not_run="no Wine"),
+        Result("good", passed=3),
+        Result("bad", passed=2, failed=1, notes=["failed: test_x"]),
+        Result("absent", not_run="no Wine"),
     ]
-    with pytest.raises(errors.TestsFailedError, match="1 of 2 lanes failed") as caught:
+    with pytest.raises(errors.TestsFailedError, match="1 of 2 suites failed") as caught:
         suites.finish(results)
     assert caught.value.exit_code == 26 and caught.value.why == "bad"
     out = capsys.readouterr().out
@@ -222,75 +224,140 @@ def test_a_failed_lane_fails_the_command_and_is_named_in_table_and_error(capsys:
     assert "bad: failed: test_x" in out and "5 passed, 1 failed, 0 skipped" in out
 
 
-def test_when_no_lane_ran_the_command_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(errors.TestsFailedError, match="no lane ran"):
-        suites.finish([LaneResult("a", not_run="no Wine"), LaneResult("b", not_run="no CPython")])
-    with pytest.raises(errors.TestsFailedError, match="no lane ran"):
+def test_when_no_suite_ran_the_command_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(errors.TestsFailedError, match="no suite ran"):
+        suites.finish([Result("a", not_run="no Wine"), Result("b", not_run="no CPython")])
+    with pytest.raises(errors.TestsFailedError, match="no suite ran"):
         suites.finish([])
     assert "0 passed, 0 failed" in capsys.readouterr().out
 
 
-def test_the_usual_windows_lanes_are_the_default_python_of_each_target_and_the_tested_ones() -> None:
-    rows = suites._windows_rows(TARGETS, None)
-    assert rows[:2] == [(AMD64, None), (WIN32, None)]
-    assert [(target.arch, version) for target, version in rows[2:]] == [
-        (arch, version) for version, arch in pins.load().tested
-    ]
-    assert suites._windows_rows([WIN32], None) == [(WIN32, None)]
-    assert suites._windows_rows(TARGETS, "3.11") == [(AMD64, "3.11"), (WIN32, "3.11")]
+# --- several at once --------------------------------------------------------------------------------------------------
 
 
-def test_one_target_that_cannot_be_built_does_not_hide_the_other(
-    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+class Meeting:
+    """A prerequisite that counts how often it is made."""
+
+    name = "meeting"
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def probe(self, ws: Workspace) -> Probe:
+        return Probe("here")
+
+    def ensure(self, ws: Workspace) -> str:
+        self.made += 1
+        return "made"
+
+
+def test_suites_that_share_nothing_run_at_the_same_time_and_keep_their_order(ws: Workspace) -> None:
+    """Each of the two waits for the other, so they could not end one after the other."""
+    barrier = threading.Barrier(2)
+    need = Meeting()
+
+    def run(ws: Workspace, made: str) -> Result:
+        barrier.wait(timeout=1800)
+        return Result("", passed=1, notes=[made])
+
+    results = suites.collect([Suite("a", run, (need,)), Suite("b", run, (need,))], ws, at_once=2)
+    assert [(result.suite, result.notes) for result in results] == [("a", ["made"]), ("b", ["made"])]
+    assert need.made == 1, "what two need is made once"
+
+
+def test_suites_that_use_the_same_thing_never_run_at_the_same_time(ws: Workspace) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    def run(ws: Workspace) -> Result:
+        inside.append(1)
+        most.append(len(inside))
+        for _ in range(1000):
+            most.append(len(inside))
+        inside.pop()
+        return Result("", passed=1)
+
+    entries = [Suite(str(number), run, uses=frozenset({"prefix"})) for number in range(6)]
+    assert len(suites.collect(entries, ws, at_once=3)) == 6 and max(most) == 1
+
+
+def test_output_of_one_of_several_is_printed_in_one_piece_and_only_if_it_failed(
+    ws: Workspace, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With stand-ins for building and for the suites themselves."""
+    def run(text: str, failed: int) -> Callable[[Workspace], Result]:
+        def inner(ws: Workspace) -> Result:
+            with ThreadPoolExecutor(max_workers=1) as pool:
+                argv = [sys.executable, "-c", f"print('{text}')"]
+                pool.submit(report.carried(ws.run), argv, timeout_s=1800, echo=False).result()
+            return Result("", passed=1, failed=failed)
 
-    def make(targets: Sequence[Any], ws: Workspace, *, python: Any) -> list[Any]:
-        if targets[0] is WIN32:
-            raise MissingToolError("missing: mingw-win32", why="not allowed", fix="apt-get install it")
-        return [type("Built", (), {"path": Path("wheel")})()]
+        return inner
 
-    monkeypatch.setattr(suites.pipelines, "make_wheels", make)
-    monkeypatch.setattr(suites, "_rust_wine", lambda target, ws: LaneResult("", passed=1))
-    monkeypatch.setattr(suites, "_python_wine", lambda version, target, packed, ws, seen: LaneResult("", passed=1))
-    results = suites.windows_lanes(ws, python="3.7")
-    told = {result.lane: result.not_run or result.passed for result in results}
-    assert told == {
-        "Rust, Wine amd64": 1,
-        "Rust, Wine win32": 1,
-        "Python, Wine 3.7 amd64": 1,
-        "Python, Wine 3.7 win32": "missing: mingw-win32: not allowed",
-    }
+    suites.collect([Suite("good", run("fine", 0)), Suite("bad", run("broken", 1))], ws, at_once=2)
+    err = capfd.readouterr().err
+    assert "broken" in err.partition("== output of bad")[2] and "fine" not in err
+    assert "== good: 1 passed, 0 failed, 0 skipped" in err
 
 
-# --- native lanes -----------------------------------------------------------------------------------------------------
+def test_a_prerequisite_that_cannot_be_had_keeps_only_its_suites_from_running(ws: Workspace) -> None:
+    class Absent(Meeting):
+        def ensure(self, ws: Workspace) -> str:
+            raise MissingToolError("no Wine here", why="none", fix="install it")
+
+    needs = (Absent(),)
+    entries = [Suite("a", lambda ws, _: Result("", passed=1), needs), Suite("b", lambda ws: Result("", passed=1))]
+    first, second = suites.collect(entries, ws, at_once=2)
+    assert first.not_run == "no Wine here: none" and first.fix == "install it" and second.passed == 1
 
 
-def test_a_python_that_is_not_here_is_named_and_not_counted_with_stand_ins_for_the_others(
-    ws: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interruption_ends_the_run_and_starts_no_other_suite(ws: Workspace) -> None:
+    started: list[str] = []
+
+    def stop(ws: Workspace) -> Result:
+        started.append("first")
+        raise Interrupted("ended")
+
+    entries = [Suite(str(number), stop, uses=frozenset({"one"})) for number in range(3)]
+    with pytest.raises(Interrupted):
+        suites.collect(entries, ws, at_once=2)
+    assert started == ["first"]
+
+
+# --- the catalog ------------------------------------------------------------------------------------------------------
+
+
+def test_the_usual_windows_suites_are_the_default_python_of_each_target_and_the_tested_ones() -> None:
+    default = pins.load().default_python
+    usual = [f"Python, Wine {default} {target.arch}" for target in TARGETS]
+    tested = [f"Python, Wine {version} {arch}" for version, arch in pins.load().tested]
+    assert [suite.name for suite in catalog.windows() if suite.name.startswith("Python")] == usual + tested
+    asked = [suite.name for suite in catalog.windows(TARGETS[1:], "3.11")]
+    assert asked == ["Rust, Wine win32", "Python, Wine 3.11 win32"]
+
+
+def test_every_missing_python_is_a_suite_that_is_not_run(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     here = interpreters.CPython("3.11.7", False, Path("/usr/bin/python3.11"), Path("/lib"))
-    monkeypatch.setattr(suites.interpreters, "find_all", lambda: {"3.11": here})
-    monkeypatch.setattr(suites.wheel, "native_wheel", lambda ws: Path("wheel"))
-    monkeypatch.setattr(suites, "_make_environments", lambda pythons, packed, ws: {"3.11": Path("python")})
-    monkeypatch.setattr(suites, "_native_suite", lambda program, ws: LaneResult("", passed=7))
-    results = suites.python_lanes(ws)
-    assert [result.lane.rsplit(" ", 1)[1] for result in results] == [
-        *("3.7", "3.8", "3.9", "3.10", "3.11.7", "3.12", "3.13", "3.14")
-    ]
-    missing = [result for result in results if result.not_run]
-    assert len(missing) == 7 and all("on PATH" in result.fix for result in missing)
+    monkeypatch.setattr(interpreters, "find_all", lambda ws: {"3.11": here})
+    minors = catalog.native_pythons(ws)
+    assert minors == [f"3.{number}" for number in range(7, 15)]
+    missing = [environments.Environment(minor, "r.txt", minor).probe(ws) for minor in minors if minor != "3.11"]
+    assert all("on PATH" in probe.fix and probe.why for probe in missing)
 
 
-def test_a_python_without_venv_is_not_run_and_the_package_is_named(ws: Workspace, tmp_path: Path) -> None:
+def test_a_python_without_venv_is_not_run_and_the_package_is_named(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = tmp_path / "python3.9"
     program.write_text("#!/bin/sh\necho 'No module named venv'; exit 1\n")
     program.chmod(0o755)
-    (ws.root / "requirements").mkdir()
-    (ws.root / "requirements" / "tests.txt").write_text("")
-    outcome = suites._environment(interpreters.CPython("3.9.1", False, program, tmp_path), tmp_path / "wheel", ws)
-    assert isinstance(outcome, MissingToolError)
-    assert "No module named venv" in outcome.why and "python3.9-venv" in outcome.fix
+    (tmp_path / "ensurepip").mkdir()
+    (ws.root / "tests.txt").write_text("")
+    monkeypatch.setattr(
+        interpreters, "find_all", lambda ws: {"3.9": interpreters.CPython("3.9.1", False, program, tmp_path)}
+    )
+    with pytest.raises(MissingToolError, match="cannot make an environment") as caught:
+        environments.Environment("3.9", "tests.txt", "3.9", packed=False).ensure(ws)
+    assert "No module named venv" in caught.value.why and "python3.9-venv" in caught.value.fix
 
 
 def test_a_suite_runs_from_a_copy_beside_an_empty_folder(ws: Workspace) -> None:
@@ -298,8 +365,8 @@ def test_a_suite_runs_from_a_copy_beside_an_empty_folder(ws: Workspace) -> None:
     (ws.root / "tests" / "bindings" / "__pycache__").mkdir(parents=True)
     (ws.root / "tests" / "bindings" / "test_x.py").write_text("")
     (ws.root / "tests" / "vectors.json").write_text("[]")
-    with suites._suite_copy(ws) as (suite, empty):
-        assert ws.root not in suite.parents and list(empty.iterdir()) == []
+    with catalog.suite_copy(ws) as (suite, empty):
+        assert (ws.root / "tests") not in suite.parents and list(empty.iterdir()) == []
         assert [path.name for path in suite.iterdir()] == ["test_x.py"]
         assert (suite.parent / "vectors.json").read_text() == "[]"
     assert not suite.exists()
@@ -308,4 +375,12 @@ def test_a_suite_runs_from_a_copy_beside_an_empty_folder(ws: Workspace) -> None:
 def test_no_setting_of_python_reaches_a_suite(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
         monkeypatch.setenv(name, "/somewhere")
-    assert not {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"} & set(suites._suite_env())
+    assert not {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"} & set(environments.clean_env())
+
+
+def test_a_check_that_finds_something_fails_with_its_fix(ws: Workspace) -> None:
+    (ws.root / "bad.py").write_text("x=1\n")
+    result = suites.run_one(catalog.lint()[0], ws)
+    assert result.failed == 1 and result.fix == "python3 bootstrap.py ruff format ."
+    (ws.root / "bad.py").write_text("x = 1\n")
+    assert suites.run_one(catalog.lint()[0], ws).passed == 1

@@ -12,6 +12,7 @@ from glean_steps import system
 from glean_steps.errors import MissingToolError
 from glean_steps.runner import Completed
 from glean_steps.targets import TARGETS
+from glean_steps.workspace import Workspace
 
 NOTHING = system.Tool(
     name="nothing", why="is never there", packages=(("nothing-a", "nothing-b"),), programs=("glean-no-such-program",)
@@ -37,6 +38,10 @@ class Recorder:
         return Completed(words, 0, "", 0.0)
 
 
+def with_start(run: Recorder) -> Workspace:
+    return Workspace(Path("/checkout"), Path("/cache"), run)
+
+
 def policy(**versions: str) -> str:
     """Return what `apt-cache policy` prints for packages with these candidates; `_` stands for `-`."""
     return "".join(
@@ -55,7 +60,7 @@ def root_with_apt(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_is_run_when_every_tool_is_here(tmp_path: Path) -> None:
     (tmp_path / "here").touch()
     run = Recorder()
-    system.require([system.Tool("here", "is here", (("here",),), files=(f"{tmp_path}/he*",))], run=run)
+    system.require([system.Tool("here", "is here", (("here",),), files=(f"{tmp_path}/he*",))], with_start(run))
     assert run.calls == []
 
 
@@ -65,7 +70,7 @@ def test_install_never_gives_one_line_with_every_missing_package(monkeypatch: py
     monkeypatch.setattr(system, "_has_lists", lambda: True)
     monkeypatch.setattr(shutil, "which", lambda name, path=None: f"/bin/{name}" if "apt" in name else None)
     with pytest.raises(MissingToolError) as caught:
-        system.require([NOTHING, OTHER], run=Recorder())
+        system.require([NOTHING, OTHER], with_start(Recorder()))
     assert caught.value.exit_code == 14
     assert caught.value.fix == "sudo apt-get install -y nothing-a nothing-b other-c"
     assert "GLEAN_INSTALL=never" in caught.value.why
@@ -75,7 +80,7 @@ def test_install_never_gives_one_line_with_every_missing_package(monkeypatch: py
 def test_root_gets_one_apt_call_for_all_tools_and_a_failing_update_is_ignored() -> None:
     run = Recorder({"apt-get update": Completed([], 100, "E: an unrelated source", 0.0)})
     with pytest.raises(MissingToolError, match="nothing, other"):
-        system.require([NOTHING, OTHER], run=run)
+        system.require([NOTHING, OTHER], with_start(run))
     assert [call[:2] for call in run.calls[:2]] == [["apt-get", "update"], ["apt-get", "install"]]
     assert run.calls[1][-3:] == ["nothing-a", "nothing-b", "other-c"]
     assert "--no-install-recommends" in run.calls[1]
@@ -88,7 +93,7 @@ def test_the_package_lists_are_refreshed_once_per_run() -> None:
     run = Recorder()
     for _ in range(2):
         with pytest.raises(MissingToolError):
-            system.require([NOTHING], run=run)
+            system.require([NOTHING], with_start(run))
     assert sum(call[:2] == ["apt-get", "update"] for call in run.calls) == 1
 
 
@@ -96,7 +101,7 @@ def test_the_package_lists_are_refreshed_once_per_run() -> None:
 def test_an_apt_that_fails_is_quoted() -> None:
     run = Recorder({"apt-get install": Completed([], 100, "E: Unable to locate package nothing-a", 0.0)})
     with pytest.raises(MissingToolError) as caught:
-        system.require([NOTHING], run=run)
+        system.require([NOTHING], with_start(run))
     assert "exit status 100" in caught.value.why
     assert "Unable to locate package nothing-a" in caught.value.why
 
@@ -105,7 +110,7 @@ def test_an_apt_that_fails_is_quoted() -> None:
 def test_an_installation_that_was_interrupted_before_is_finished_first() -> None:
     run = Recorder({"apt-get install": Completed([], 100, "E: you must manually run 'dpkg --configure -a'", 0.0)})
     with pytest.raises(MissingToolError):
-        system.require([NOTHING], run=run)
+        system.require([NOTHING], with_start(run))
     assert ["dpkg", "--configure", "-a"] in run.calls
     assert sum(call[:2] == ["apt-get", "install"] for call in run.calls) == 2
 
@@ -115,7 +120,7 @@ def test_offline_installs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLEAN_OFFLINE", "1")
     run = Recorder()
     with pytest.raises(MissingToolError, match="GLEAN_OFFLINE"):
-        system.require([NOTHING], run=run)
+        system.require([NOTHING], with_start(run))
     assert all(call[0] == "apt-cache" for call in run.calls)
 
 
@@ -124,7 +129,7 @@ def test_the_first_alternative_that_is_new_enough_is_chosen() -> None:
     debian = Recorder(
         {"apt-cache policy rustc-web": Completed([], 0, policy(rustc_web="1.96.0", cargo_web="1.96.0"), 0.0)}
     )
-    assert system.packages_for([system.RUST], run=debian) == ["rustc-web", "cargo-web"]
+    assert system.packages_for([system.RUST], with_start(debian)) == ["rustc-web", "cargo-web"]
 
 
 @pytest.mark.usefixtures("root_with_apt")
@@ -136,7 +141,7 @@ def test_a_distribution_with_versioned_compilers_gives_its_newest() -> None:
             "apt-cache policy rustc-1.89": Completed([], 0, versioned, 0.0),
         }
     )
-    assert system.packages_for([system.RUST_SOURCES], run=run) == ["rustc-1.89", "cargo-1.89", "rust-1.89-src"]
+    assert system.packages_for([system.RUST_SOURCES], with_start(run)) == ["rustc-1.89", "cargo-1.89", "rust-1.89-src"]
 
 
 @pytest.mark.usefixtures("root_with_apt")
@@ -148,7 +153,7 @@ def test_a_plain_compiler_that_is_too_old_is_passed_over(monkeypatch: pytest.Mon
             "apt-cache policy new": Completed([], 0, policy(new="1.85.1"), 0.0),
         }
     )
-    assert system.packages_for([tool], run=run) == ["new"]
+    assert system.packages_for([tool], with_start(run)) == ["new"]
 
 
 def test_versions_compare_by_number() -> None:
@@ -159,7 +164,7 @@ def test_versions_compare_by_number() -> None:
 
 
 def test_each_target_brings_the_row_of_its_linker() -> None:
-    names = [tool.name for tool in system.linker_tools(TARGETS)]
+    names = [tool.name for tool in map(system.mingw, TARGETS)]
     assert names == ["mingw-amd64", "mingw-win32"]
     assert {tool.name for tool in system.TOOLS} >= set(names)
 
@@ -170,15 +175,11 @@ def test_every_row_says_what_it_is_for_and_what_brings_it() -> None:
         assert tool.why and tool.packages and (tool.programs or tool.files or tool.modules), tool.name
 
 
-def test_the_doctor_gets_path_version_and_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_programs_version_is_the_line_that_holds_one(tmp_path: Path) -> None:
     program = tmp_path / "clock"
     program.write_text("#!/bin/sh\necho a hint without a version\necho clock 8.15 of today\n")
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    clock = system.Tool("clock", "tells the time", (("clock-package",),), programs=("clock",))
-    rows = system.rows([clock, NOTHING])
-    assert rows[0] == ("clock", str(program), "clock 8.15 of today", "clock-package", "tells the time")
-    assert rows[1].path == ""
+    assert system.program_version(program, Workspace(tmp_path, tmp_path)) == "clock 8.15 of today"
 
 
 def test_the_crates_own_minimum_is_read_from_its_manifest(tmp_path: Path) -> None:

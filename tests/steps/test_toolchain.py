@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
@@ -18,7 +19,7 @@ from glean_steps.targets import TARGETS, Target
 from glean_steps.toolchain import Rust
 from glean_steps.workspace import Workspace
 
-AMD64, WIN32 = TARGETS
+AMD64, WIN32 = TARGETS[:2]
 HOST = "x86_64-unknown-linux-gnu"
 
 
@@ -81,7 +82,7 @@ class FakeRust:
                 if word == "--target":
                     deps = target_dir / words[index + 1] / "release" / "deps"
                     deps.mkdir(parents=True)
-                    for library in ("libstd-2.rlib", "libcore-3.rlib", "libglean_std-4.rlib"):
+                    for library in ("libstd-2.rlib", "libcore-3.rlib", "libempty-4.rlib"):
                         (deps / library).write_text(f"{library} for {words[index + 1]}")
         return 0, "12-win32\n"
 
@@ -114,7 +115,7 @@ def with_rustup(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_standard_library_that_is_here_is_used(rust: FakeRust, ws: Workspace) -> None:
     rust.add_std(AMD64.triple)
-    found = toolchain.rust_for(AMD64, ws, run=rust.run)
+    found = toolchain.rust_for(AMD64, replace(ws, start=rust.run))
     assert found.sysroot is None
     assert found.version == "1.90.0"
     assert found.cargo == rust.sysroot / "bin" / "cargo"
@@ -122,10 +123,10 @@ def test_a_standard_library_that_is_here_is_used(rust: FakeRust, ws: Workspace) 
 
 
 def test_an_up_to_date_call_starts_no_program(rust: FakeRust, ws: Workspace) -> None:
-    first = toolchain.prepare(TARGETS, ws, run=rust.run)
+    first = toolchain.prepare(TARGETS, replace(ws, start=rust.run))
     rust.calls.clear()
     started = time.perf_counter()
-    assert toolchain.prepare(TARGETS, ws, run=rust.run) == first
+    assert toolchain.prepare(TARGETS, replace(ws, start=rust.run)) == first
     assert rust.calls == []
     assert time.perf_counter() - started < 0.2
 
@@ -133,7 +134,7 @@ def test_an_up_to_date_call_starts_no_program(rust: FakeRust, ws: Workspace) -> 
 def test_rustup_comes_before_building(rust: FakeRust, ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     with_rustup(monkeypatch)
     rust.rustup_status = 0
-    found = toolchain.prepare(TARGETS, ws, run=rust.run)
+    found = toolchain.prepare(TARGETS, replace(ws, start=rust.run))
     assert rust.started("rustup") == [["/bin/rustup", "target", "add", AMD64.triple, WIN32.triple]]
     assert {item.provider for item in found.values()} == {"standard library added by rustup"}
     assert rust.started("cargo") == []
@@ -143,10 +144,10 @@ def test_a_rustup_that_fails_is_explained_in_one_line_and_not_asked_again(
     rust: FakeRust, ws: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with_rustup(monkeypatch)
-    toolchain.rust_for(AMD64, ws, run=rust.run)
+    toolchain.rust_for(AMD64, replace(ws, start=rust.run))
     assert "(error: could not download file)" in capsys.readouterr().err
     (ws.state / "stamps" / f"rust-{AMD64.triple}.json").unlink()
-    toolchain.rust_for(AMD64, ws, run=rust.run)
+    toolchain.rust_for(AMD64, replace(ws, start=rust.run))
     assert len(rust.started("rustup")) == 1
 
 
@@ -156,12 +157,12 @@ def test_rustup_is_not_asked_when_offline_or_when_the_caller_chose_a_compiler(
 ) -> None:
     with_rustup(monkeypatch)
     monkeypatch.setenv(setting, str(rust.sysroot / "bin" / "rustc"))
-    toolchain.rust_for(AMD64, ws, run=rust.run)
+    toolchain.rust_for(AMD64, replace(ws, start=rust.run))
     assert rust.started("rustup") == []
 
 
 def test_both_targets_are_built_in_one_cargo_call_without_network(rust: FakeRust, ws: Workspace) -> None:
-    found = toolchain.prepare(TARGETS, ws, run=rust.run)
+    found = toolchain.prepare(TARGETS, replace(ws, start=rust.run))
     [call] = rust.started("cargo")
     assert call.count("--target") == 2
     assert "--offline" in call
@@ -186,50 +187,50 @@ def test_the_callers_rust_settings_do_not_reach_a_std_build(
 ) -> None:
     for name in ("RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_PROFILE_RELEASE_LTO", "RUSTC_WORKSPACE_WRAPPER"):
         monkeypatch.setenv(name, "the caller's")
-    toolchain.rust_for(AMD64, ws, run=rust.run)
+    toolchain.rust_for(AMD64, replace(ws, start=rust.run))
     env = rust.envs[rust.calls.index(rust.started("cargo")[0])]
     assert "the caller's" not in env.values()
 
 
 @pytest.mark.parametrize("damage", ["removed", "cut"])
 def test_a_damaged_entry_is_made_again(rust: FakeRust, ws: Workspace, damage: str) -> None:
-    sysroot = toolchain.rust_for(AMD64, ws, run=rust.run).sysroot
+    sysroot = toolchain.rust_for(AMD64, replace(ws, start=rust.run)).sysroot
     assert sysroot is not None
     library = sysroot / "lib" / "rustlib" / AMD64.triple / "lib" / "libstd-2.rlib"
     whole = library.read_text()
     library.unlink()
     if damage == "cut":
         library.write_text(whole[:3])
-    assert toolchain.rust_for(AMD64, ws, run=rust.run).sysroot == sysroot
+    assert toolchain.rust_for(AMD64, replace(ws, start=rust.run)).sysroot == sysroot
     assert library.read_text() == whole
     assert len(rust.started("cargo")) == 2
 
 
 def test_another_checkout_uses_the_same_entry(rust: FakeRust, ws: Workspace, tmp_path: Path) -> None:
-    first = toolchain.rust_for(AMD64, ws, run=rust.run)
+    first = toolchain.rust_for(AMD64, replace(ws, start=rust.run))
     other = Workspace(root=tmp_path / "öther checkout", cache=ws.cache)
     other.root.mkdir()
-    assert toolchain.rust_for(AMD64, other, run=rust.run) == first
+    assert toolchain.rust_for(AMD64, replace(other, start=rust.run)) == first
     assert len(rust.started("cargo")) == 1
 
 
 def test_what_a_killed_build_left_is_swept_and_the_build_made_again(rust: FakeRust, ws: Workspace) -> None:
     rust.cargo_fails = True
     with pytest.raises(CommandFailedError, match="it failed") as caught:
-        toolchain.rust_for(AMD64, ws, run=rust.run)
+        toolchain.rust_for(AMD64, replace(ws, start=rust.run))
     assert caught.value.status == 101
     left = ws.cache / "sysroots" / ".build.left.999999999.part"
     left.mkdir(parents=True)
     rust.cargo_fails = False
-    assert toolchain.rust_for(AMD64, ws, run=rust.run).sysroot is not None
+    assert toolchain.rust_for(AMD64, replace(ws, start=rust.run)).sysroot is not None
     assert not left.exists()
 
 
 def test_another_compiler_or_linker_gives_another_entry(rust: FakeRust, ws: Workspace) -> None:
-    first = toolchain.rust_for(AMD64, ws, run=rust.run).sysroot
+    first = toolchain.rust_for(AMD64, replace(ws, start=rust.run)).sysroot
     rust.version = "1.91.0"
     os.utime(rust.sysroot / "bin" / "rustc", (1, 1))
-    second = toolchain.rust_for(AMD64, ws, run=rust.run).sysroot
+    second = toolchain.rust_for(AMD64, replace(ws, start=rust.run)).sysroot
     assert first != second
 
 
@@ -240,8 +241,8 @@ def test_a_compiler_older_than_the_crate_asks_for_is_named(
     old.add_std(AMD64.triple)
     monkeypatch.setattr(system, "install", lambda tools, run=None: "nothing newer was found")
     calls: List[Callable[[], Rust]] = [
-        lambda: toolchain.rust_for(AMD64, ws, run=old.run),
-        lambda: toolchain.host_rust(ws, run=old.run),
+        lambda: toolchain.rust_for(AMD64, replace(ws, start=old.run)),
+        lambda: toolchain.host_rust(replace(ws, start=old.run)),
     ]
     for call in calls:
         with pytest.raises(MissingToolError) as caught:
@@ -257,7 +258,7 @@ def test_without_sources_the_packages_that_bring_them_are_named(
     bare = only(FakeRust(tmp_path, sources=False), tmp_path, ws, monkeypatch)
     monkeypatch.setenv("GLEAN_INSTALL", "never")
     with pytest.raises(MissingToolError) as caught:
-        toolchain.rust_for(AMD64, ws, run=bare.run)
+        toolchain.rust_for(AMD64, replace(ws, start=bare.run))
     assert "GLEAN_INSTALL=never" in caught.value.why
     assert "apt-get install -y" in caught.value.fix
 
@@ -273,23 +274,23 @@ def test_a_compiler_that_does_not_work_is_passed_over(
             return Completed([], 1, "error: no default toolchain", 0.0)
         return rust.run(argv, **options)
 
-    assert toolchain.host_rust(ws, run=run).rustc == rust.sysroot / "bin" / "rustc"
+    assert toolchain.host_rust(replace(ws, start=run)).rustc == rust.sysroot / "bin" / "rustc"
 
 
 def test_each_target_is_known_by_its_own_stamp(rust: FakeRust, ws: Workspace) -> None:
-    toolchain.rust_for(AMD64, ws, run=rust.run)
+    toolchain.rust_for(AMD64, replace(ws, start=rust.run))
     rust.calls.clear()
-    toolchain.prepare(TARGETS, ws, run=rust.run)
+    toolchain.prepare(TARGETS, replace(ws, start=rust.run))
     [call] = rust.started("cargo")
     assert call[-2:] == ["--target", WIN32.triple]
 
 
 def test_a_changed_row_is_decided_anew(rust: FakeRust, ws: Workspace) -> None:
-    toolchain.rust_for(AMD64, ws, run=rust.run)
+    toolchain.rust_for(AMD64, replace(ws, start=rust.run))
     rust.calls.clear()
     changed: Optional[Target] = dataclasses.replace(AMD64, linker="another-gcc")
     assert changed is not None
-    toolchain.rust_for(changed, ws, run=rust.run)
+    toolchain.rust_for(changed, replace(ws, start=rust.run))
     assert ["another-gcc", "-dumpversion"] in rust.calls
 
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -26,7 +27,7 @@ X64, X86 = targets.find_target("win_amd64"), targets.find_target("win32")
 # What the project's own setup.py does, as small as it can be: the library comes from GLEAN_CORE_LIBRARY, the platform
 # tag is this machine's, and the folders are of this process alone.
 SETUP = """\
-import os, shutil, tempfile
+import atexit, os, shutil, tempfile
 from setuptools import setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
@@ -53,6 +54,7 @@ class Build(build_py):
             print("packed for", *asked)
 
 scratch = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, scratch, ignore_errors=True)
 setup(
     distclass=BinaryDistribution,
     cmdclass={"bdist_wheel": Wheel, "build_py": Build},
@@ -223,9 +225,9 @@ def test_repacking_makes_a_wheel_smaller_and_changes_no_content(tmp_path: Path) 
 
 
 def test_only_the_asked_targets_variable_reaches_the_build(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(X64.mingw_variable, "1")
+    monkeypatch.setenv(X64.build_variable, "1")
     env = wheel.build_env(library, X86)
-    assert env[X86.mingw_variable] == "1" and X64.mingw_variable not in env
+    assert env[X86.build_variable] == "1" and X64.build_variable not in env
     assert env["GLEAN_CORE_LIBRARY"] == str(library)
     assert os.path.isabs(env["GLEAN_CORE_LIBRARY"])
 
@@ -239,7 +241,7 @@ def test_the_checkout_itself_is_not_on_the_path_of_the_build(checkout_of_its_own
 
 def test_a_missing_library_is_named(ws: Workspace, tmp_path: Path) -> None:
     with pytest.raises(MissingArtifactError, match=r"glean_core\.dll does not exist"):
-        wheel.pack(tmp_path / "glean_core.dll", X64, ws=ws, run=Recorder())
+        wheel.pack(tmp_path / "glean_core.dll", X64, ws=replace(ws, start=Recorder()))
 
 
 def test_a_build_that_fails_shows_its_last_lines_and_leaves_nothing(
@@ -253,20 +255,24 @@ def test_a_build_that_fails_shows_its_last_lines_and_leaves_nothing(
 
 def test_a_build_that_makes_nothing_is_an_error(ws: Workspace, library: Path) -> None:
     with pytest.raises(MissingArtifactError, match="it made nothing"):
-        wheel.pack(library, X64, ws=ws, run=Recorder())
+        wheel.pack(library, X64, ws=replace(ws, start=Recorder()))
 
 
 @pytest.mark.parametrize("says", ["", "small-1.5-py3-none-win32.whl", "small-1.5-py3-none-win_amd64.whl"])
 def test_a_retag_with_another_result_is_refused(tmp_path: Path, says: str) -> None:
     """The last case says the right name without making the file."""
     with pytest.raises(MissingArtifactError, match=r"did not make small-1\.5-py3-none-win_amd64\.whl"):
-        wheel.retag(tmp_path / "small-1.5-py3-none-linux_x86_64.whl", X64, run=Recorder(lambda argv: says + "\n"))
+        wheel.retag(
+            tmp_path / "small-1.5-py3-none-linux_x86_64.whl",
+            X64,
+            Workspace(tmp_path, tmp_path, Recorder(lambda argv: says + "\n")),
+        )
 
 
 def test_a_retag_goes_through_the_wheel_command(tmp_path: Path) -> None:
     recorder = Recorder()
     with pytest.raises(MissingArtifactError):
-        wheel.retag(tmp_path / "small-1.5-cp311-cp311-linux_x86_64.whl", X86, run=recorder)
+        wheel.retag(tmp_path / "small-1.5-cp311-cp311-linux_x86_64.whl", X86, Workspace(tmp_path, tmp_path, recorder))
     words = recorder.calls[0][0]
     assert words[:4] == [sys.executable, "-m", "wheel", "tags"]
     pairs = dict(zip(words, words[1:]))
@@ -277,14 +283,14 @@ def test_a_retag_goes_through_the_wheel_command(tmp_path: Path) -> None:
 def test_a_wheel_that_already_has_its_tag_is_kept(checkout_of_its_own: Workspace, library: Path) -> None:
     made = wheel.pack_and_retag(library, X64, ws=checkout_of_its_own)
     content = made.read_bytes()
-    assert wheel.retag(made, X64).read_bytes() == content
+    assert wheel.retag(made, X64, checkout_of_its_own).read_bytes() == content
 
 
 def test_a_damaged_wheel_cannot_be_retagged(tmp_path: Path) -> None:
     path = tmp_path / "small-1.5-py3-none-linux_x86_64.whl"
     path.write_bytes(b"no archive")
     with pytest.raises(CommandFailedError):
-        wheel.retag(path, X64)
+        wheel.retag(path, X64, Workspace(tmp_path, tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -325,14 +331,14 @@ def test_a_native_wheel_is_built_once_until_something_changes(checkout_of_its_ow
         return ""
 
     recorder = Recorder(act)
-    first = wheel.native_wheel(checkout_of_its_own, run=recorder)
-    assert first.is_file() and first == wheel.native_wheel(checkout_of_its_own, run=recorder)
+    first = wheel.native_wheel(replace(checkout_of_its_own, start=recorder))
+    assert first.is_file() and first == wheel.native_wheel(replace(checkout_of_its_own, start=recorder))
     assert len(built) == 1
     (checkout_of_its_own.root / "glean_py/__init__.py").write_text("x = 2\n")
-    wheel.native_wheel(checkout_of_its_own, run=recorder)
+    wheel.native_wheel(replace(checkout_of_its_own, start=recorder))
     assert len(built) == 2
     first.unlink()
-    wheel.native_wheel(checkout_of_its_own, run=recorder)
+    wheel.native_wheel(replace(checkout_of_its_own, start=recorder))
     assert len(built) == 3
 
 
@@ -342,16 +348,16 @@ def test_a_native_wheel_for_one_python_only_is_refused(checkout_of_its_own: Work
         return ""
 
     with pytest.raises(AuditError, match="for one Python only"):
-        wheel.native_wheel(checkout_of_its_own, run=Recorder(act))
+        wheel.native_wheel(replace(checkout_of_its_own, start=Recorder(act)))
     assert not (checkout_of_its_own.state / "wheels/native").exists()
 
 
 def test_a_native_build_is_not_asked_for_a_windows_library(
     checkout_of_its_own: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(X64.mingw_variable, "1")
+    monkeypatch.setenv(X64.build_variable, "1")
     monkeypatch.setenv("GLEAN_CORE_LIBRARY", "/nowhere.dll")
     recorder = Recorder()
     with pytest.raises(MissingArtifactError):
-        wheel.native_wheel(checkout_of_its_own, run=recorder)
-    assert not {X64.mingw_variable, "GLEAN_CORE_LIBRARY"} & recorder.calls[0][1].keys()
+        wheel.native_wheel(replace(checkout_of_its_own, start=recorder))
+    assert not {X64.build_variable, "GLEAN_CORE_LIBRARY"} & recorder.calls[0][1].keys()

@@ -20,7 +20,7 @@ from glean_steps.targets import TARGETS
 from glean_steps.workspace import Workspace
 
 pytestmark = [pytest.mark.wine, pytest.mark.slow]
-AMD64, WIN32 = TARGETS
+AMD64, WIN32 = TARGETS[:2]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def own(built: windows.Built) -> windows.Checkout:
 def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv(windows.MARK, windows.RUN)
     yield
-    if not windows.until(lambda: windows.left_behind() == [], seconds=20):
+    if not windows.until(lambda: windows.left_behind() == [], seconds=120):
         left = windows.left_behind()
         windows.end_left_behind()  # Else the next test would wait for the lock of this one.
         pytest.fail(f"still running: {left}")
@@ -80,7 +80,7 @@ def test_a_fresh_checkout_with_a_warm_cache_needs_no_network_at_all(built: windo
         pytest.skip(built.why_online)
     ask = "import socket; socket.create_connection(('127.0.0.1', 9), timeout=5)"
     done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-c", ask], capture_output=True, text=True, check=False, timeout=60
+        ["unshare", "--net", sys.executable, "-c", ask], capture_output=True, text=True, check=False, timeout=1800
     )
     assert "Network is unreachable" in done.stderr, "such a namespace was to have no network"
     assert built.first.status == 0 and "up to date" not in built.first.out
@@ -230,7 +230,7 @@ def test_an_interrupted_build_leaves_no_program_and_no_half_wheel_and_the_next_r
         assert done.status == -signal.SIGKILL
     else:
         assert done.status == 130, done.err
-        assert windows.until(lambda: windows.left_behind() == [], seconds=20), windows.left_behind()
+        assert windows.until(lambda: windows.left_behind() == [], seconds=120), windows.left_behind()
     assert every_file_in_dist_is_a_whole_wheel(own.ws)
     again = own.run("nox", "-s", "build_windows")
     assert again.status == 0, again.err
@@ -258,7 +258,7 @@ def test_of_two_runs_in_one_checkout_the_second_waits_and_says_for_whom(own: win
 # --- tests that fail --------------------------------------------------------------------------------------------------
 
 
-def test_failing_tests_under_wine_fail_their_lanes_and_the_command_with_26(own: windows.Checkout) -> None:
+def test_failing_tests_under_wine_fail_their_suites_and_the_command_with_26(own: windows.Checkout) -> None:
     """A Python and a Rust test, each named in the closing table with what it said above it."""
     python, rust = own.ws.root / "tests" / "bindings" / "test_wrong.py", own.ws.crate / "tests" / "wrong.rs"
     for other in python.parent.glob("test_*.py"):
@@ -279,7 +279,7 @@ def test_failing_tests_under_wine_fail_their_lanes_and_the_command_with_26(own: 
     assert "Rust, Wine amd64: failed: wrong" in done.out
     assert f"Python, Wine {windows.PYTHON.version} amd64: failed: tests.bindings.test_wrong::test_wrong" in done.out
     assert "what was said" in done.err and "said by Rust" in done.err
-    assert "2 of 2 lanes failed" in done.err
+    assert "2 of 2 suites failed" in done.err
 
 
 def test_no_wineserver_is_left_after_any_of_it(own: windows.Checkout) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import windows
 
-from glean_steps import authenticode, interpreters, pins, runner, windows_python, wine, workspace
+from glean_steps import interpreters, pins, windows_python, wine, workspace
 from glean_steps.errors import (
     CommandFailedError,
     DownloadError,
@@ -179,16 +179,13 @@ def pin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pin:
     """Write a pins.toml of the test's own with one row and let the steps read that one."""
     original = pins.load
 
-    def write(
-        sha256: str = "", *, md5: str = "", get_pip: str = "", runtime: str = "", pip: WheelPin = ROW.pip
-    ) -> PythonRow:
+    def write(sha256: str = "", *, get_pip: str = "", runtime: str = "", pip: WheelPin = ROW.pip) -> PythonRow:
         rows = [
             f'default_python = "{VERSION}"',
             *('[mirrors]\npython = "http://192.0.2.1/"', 'get_pip = "http://192.0.2.1/"'),
             '[runtime]\nproject = "panda3d"\nversion = "1.10.16"',
             f'[[python]]\nversion = "{VERSION}"',
             *([f'sha256.amd64 = "{sha256}"'] if sha256 else []),
-            *([f'md5.amd64 = "{md5}"'] if md5 else []),
             *([f'runtime.version = "{VERSION}"\nruntime.amd64 = "{runtime}"'] if runtime else []),
             *([f'get_pip.path = "pip/3.7/get-pip.py"\nget_pip.sha256 = "{get_pip}"'] if get_pip else []),
             f'pip.version = "{pip.version}"\npip.sha256 = "{pip.sha256}"',
@@ -290,35 +287,11 @@ def test_a_python_without_any_hash_is_refused_and_its_server_not_asked(ws: Works
     assert "what cannot be verified is refused" in caught.value.why and mirror.asked == []
 
 
-def test_an_osslsigncode_that_is_too_old_checks_nothing(
-    ws: Workspace, mirror: Mirror, pin: Pin, rebuilt: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With a stand-in for the old program's help, which lists no -ignore-crl."""
-    monkeypatch.setattr(authenticode.system, "require", lambda *_, **__: None)
-    monkeypatch.setattr(authenticode, "is_usable", lambda **_: False)
-    content = rebuilt.read_bytes()
-    mirror.put(f"python/{VERSION}/{ZIP}", content)
-    with pytest.raises(DownloadError, match="no Windows Python") as caught:
-        windows_python.obtain_archive(pin(md5=hashlib.md5(content).hexdigest()), AMD64, ws)
-    assert "osslsigncode is too old" in caught.value.why
-
-
-def test_a_weak_hash_counts_only_with_the_signature_of_what_is_inside(
-    ws: Workspace, mirror: Mirror, pin: Pin, rebuilt: Path
-) -> None:
-    """The rebuilt archive has the signed DLL, but a python.exe that nobody signed."""
-    windows.need_osslsigncode()
-    content = rebuilt.read_bytes()
-    mirror.put(f"python/{VERSION}/{ZIP}", content)
-    with pytest.raises(WrongHashError, match=r"python\.exe has no valid signature"):
-        windows_python.obtain_archive(pin(md5=hashlib.md5(content).hexdigest()), AMD64, ws)
-
-
 @pytest.mark.parametrize("answer", ["404", "closed port"])
 def test_where_the_server_fails_the_runtime_wheel_is_tried_and_both_reasons_are_told(
     ws: Workspace, mirror: Mirror, pin: Pin, answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interpreters, "find_all", lambda run: {})
+    monkeypatch.setattr(interpreters, "find_all", lambda ws: {})
     if answer == "closed port":
         mirror.close()
         monkeypatch.setattr(windows_python.fetch, "BACKOFF_S", 0.0)
@@ -379,7 +352,7 @@ def damaged_cache(tmp_path: Path, rebuilt: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_rebuilt_archive_is_found_again_without_network_or_host_python(
     damaged_cache: Workspace, rebuilt: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interpreters, "find_all", lambda run: pytest.fail("a host Python was looked for"))
+    monkeypatch.setattr(interpreters, "find_all", lambda ws: pytest.fail("a host Python was looked for"))
     path, version, provider = windows_python.obtain_archive(ROW, AMD64, damaged_cache)
     assert (path.name, version) == (rebuilt.name, VERSION) and provider.startswith("rebuilt from panda3d ")
 
@@ -389,7 +362,7 @@ def test_a_rebuilt_archive_is_found_again_without_network_or_host_python(
 def test_a_damaged_rebuilt_archive_is_noticed_and_made_again(
     damaged_cache: Workspace, rebuilt: Path, damage: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    if ROW.minor not in interpreters.find_all():
+    if ROW.minor not in interpreters.find_all(damaged_cache):
         pytest.skip(f"no CPython {ROW.minor} on this machine, whose standard library it needs")
     path = damaged_cache.cache / "rebuilt-pythons" / rebuilt.name
     content = bytearray(path.read_bytes())
@@ -417,7 +390,7 @@ def test_a_runtime_wheel_without_the_library_is_told(ws: Workspace, tmp_path: Pa
         out.writestr("deploy_libs/other.dll", "MZ")
     host = interpreters.CPython("3.7.16", False, Path("python3.7"), tmp_path)
     with pytest.raises(MissingToolError, match=rf"carries no python{ROW.digits}\.dll"):
-        windows_python._rebuild(wheel, ROW, AMD64, host, tmp_path / "out.zip", runner.run)
+        windows_python._rebuild(wheel, ROW, AMD64, host, tmp_path / "out.zip", ws)
     assert not (tmp_path / "out.parts").exists()
 
 
@@ -528,7 +501,7 @@ def test_dependencies_that_are_whole_are_neither_asked_for_nor_locked(
     wheels = windows_python.dependency_wheels(ROW, AMD64, two_dependencies)
     monkeypatch.setattr(windows_python.workspace, "lock", lambda *_: pytest.fail("a lock was taken"))
     fail: Any = lambda *_, **__: pytest.fail("a program was started")  # noqa: E731
-    assert windows_python.dependency_wheels(ROW, AMD64, two_dependencies, run=fail) == wheels
+    assert windows_python.dependency_wheels(ROW, AMD64, replace(two_dependencies, start=fail)) == wheels
 
 
 def test_each_python_and_architecture_has_dependencies_of_its_own(two_dependencies: Workspace) -> None:

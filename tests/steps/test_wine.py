@@ -29,7 +29,7 @@ from glean_steps.targets import TARGETS, Target
 from glean_steps.wine import Provider, Wine
 from glean_steps.workspace import Workspace
 
-AMD64, WIN32 = TARGETS
+AMD64, WIN32 = TARGETS[:2]
 BOTH = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.arch)
 
 
@@ -53,7 +53,7 @@ class Recorder:
                     raise CommandFailedError(f"{words[0]} failed", why=line, status=answer)
                 return Completed(words, answer, "", 0.0)
             return Completed(words, 0, answer, 0.0)
-        return Completed(words, 0, "wine-9.9\n" if line.endswith("wine --version") else "", 0.0)
+        return Completed(words, 0, "wine-9.9\n" if line.endswith(" --version") else "", 0.0)
 
 
 # --- which Wine -------------------------------------------------------------------------------------------------------
@@ -62,27 +62,30 @@ class Recorder:
 @pytest.fixture
 def debian_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A Debian machine with a 64-bit Wine alone, where this process may do everything."""
-    monkeypatch.setattr(wine, "_has_wine32", lambda: False)
+    monkeypatch.setattr(wine, "has_wine32", lambda: False)
     monkeypatch.setattr(system, "is_root", lambda: True)
     monkeypatch.setattr(system, "why_not_installed", lambda: "")
     monkeypatch.setattr(system, "find", lambda tool: Path("/bin") / tool.name)
+    monkeypatch.setattr(system, "find_program", lambda name, folders=(): Path("/bin") / name)
     monkeypatch.setattr(system, "os_release", lambda: {"ID": "debian", "VERSION_CODENAME": "bookworm"})
 
 
 @pytest.mark.usefixtures("debian_root")
 def test_64_bit_programs_run_in_this_machines_wine(ws: Workspace) -> None:
     run = Recorder()
-    assert wine.provider_for(AMD64, ws, run=run) == Provider("this machine's Wine", "wine-9.9")
-    assert run.calls == ["wine --version"]
+    assert wine.provider_for(AMD64, replace(ws, start=run)) == Provider(
+        "this machine's Wine", "wine-9.9", "/bin/wine64", "64"
+    )
+    assert run.calls == ["/bin/wine64 --version"]
 
 
 @pytest.mark.usefixtures("debian_root")
 def test_32_bit_programs_run_in_this_machines_wine_where_its_32_bit_half_is_installed(
     ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wine, "_has_wine32", lambda: True)
+    monkeypatch.setattr(wine, "has_wine32", lambda: True)
     run = Recorder()
-    assert wine.provider_for(WIN32, ws, run=run).name == "this machine's Wine, 32-bit"
+    assert wine.provider_for(WIN32, replace(ws, start=run)).name == "this machine's Wine, 32-bit"
     assert run.calls == ["wine --version"], "nothing is installed that is not needed"
 
 
@@ -91,7 +94,7 @@ def test_a_missing_32_bit_half_is_installed_where_the_distribution_can(
     ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed: list[bool] = []
-    monkeypatch.setattr(wine, "_has_wine32", lambda: bool(installed))
+    monkeypatch.setattr(wine, "has_wine32", lambda: bool(installed))
 
     def install(words: list[str]) -> str:
         if "--simulate" not in words:
@@ -99,7 +102,9 @@ def test_a_missing_32_bit_half_is_installed_where_the_distribution_can(
         return "Inst libwine:i386\n"
 
     run = Recorder({"apt-get install": install})
-    assert wine.provider_for(WIN32, ws, run=run).name == "the distribution's wine32"
+    assert wine.provider_for(WIN32, replace(ws, start=run)) == Provider(
+        "this machine's Wine, 32-bit", "wine-9.9", "wine", "64+32"
+    )
     assert "dpkg --add-architecture i386" in run.calls
     assert "dpkg --remove-architecture i386" not in run.calls
 
@@ -112,13 +117,13 @@ def test_a_32_bit_half_that_cannot_be_installed_beside_the_other_leaves_no_trace
     monkeypatch.setattr(wine, "_PROVIDERS", {"win32": (wine._multiarch_wine32,)})
     run = Recorder({"apt-get install": trial})
     with pytest.raises(NotProvableError):
-        wine.provider_for(WIN32, ws, run=run)
+        wine.provider_for(WIN32, replace(ws, start=run))
     installs = [call for call in run.calls if call.startswith("apt-get install")]
     assert len(installs) == 1 and "--simulate" in installs[0], "the real installation was not to be tried"
     assert "dpkg --remove-architecture i386" in run.calls
     again = Recorder()
     with pytest.raises(NotProvableError):
-        wine.provider_for(WIN32, ws, run=again)
+        wine.provider_for(WIN32, replace(ws, start=again))
     assert again.calls == []
 
 
@@ -127,7 +132,7 @@ def test_an_architecture_that_was_there_before_stays(ws: Workspace, monkeypatch:
     monkeypatch.setattr(wine, "_PROVIDERS", {"win32": (wine._multiarch_wine32,)})
     run = Recorder({"dpkg --print-foreign-architectures": "i386\n", "apt-get install": 100})
     with pytest.raises(NotProvableError):
-        wine.provider_for(WIN32, ws, run=run)
+        wine.provider_for(WIN32, replace(ws, start=run))
     assert not any("-architecture i386" in call for call in run.calls)
 
 
@@ -143,13 +148,13 @@ def test_the_private_root_is_made_once_from_the_archive_that_this_machine_uses(
         "http://mirror.example/debian main Packages bookworm\n"
     )
     run = Recorder({"apt-get indextargets": listed})
-    provider = wine.provider_for(WIN32, ws, run=run)
+    provider = wine.provider_for(WIN32, replace(ws, start=run))
     (made,) = [call for call in run.calls if call.startswith("debootstrap")]
     assert made.endswith(" http://mirror.example/debian") and " --arch=i386 " in made and " bookworm " in made
     assert provider.root is not None and (provider.root / ".complete").is_file()
     assert provider.root.is_relative_to(ws.cache)
     again = Recorder()
-    assert wine.provider_for(WIN32, ws, run=again) == provider
+    assert wine.provider_for(WIN32, replace(ws, start=again)) == provider
     assert not any(call.startswith("debootstrap") for call in again.calls)
 
 
@@ -159,7 +164,7 @@ def test_a_private_root_that_failed_midway_is_not_taken_for_one(ws: Workspace, m
     listed = "http://m.example/debian main Packages bookworm\n"
     run = Recorder({"apt-get indextargets": listed, "debootstrap": 1})
     with pytest.raises(NotProvableError, match="no Wine here runs win32 programs"):
-        wine.provider_for(WIN32, ws, run=run)
+        wine.provider_for(WIN32, replace(ws, start=run))
     assert [path for path in (ws.cache / "wine32-root").iterdir() if path.is_dir()] == []
 
 
@@ -168,7 +173,7 @@ def test_where_no_wine_can_run_a_target_every_attempt_is_told(ws: Workspace, mon
     monkeypatch.setattr(system, "is_root", lambda: False)
     monkeypatch.setattr(system, "why_not_installed", lambda: "installing packages needs root")
     with pytest.raises(NotProvableError) as caught:
-        wine.provider_for(WIN32, ws, run=Recorder())
+        wine.provider_for(WIN32, replace(ws, start=Recorder()))
     assert caught.value.exit_code == 28
     assert "a private 32-bit root needs root" in caught.value.why
     assert "wine32:i386" in caught.value.fix
@@ -180,7 +185,7 @@ def test_offline_no_private_root_is_made(ws: Workspace, monkeypatch: pytest.Monk
     monkeypatch.setattr(wine, "_PROVIDERS", {"win32": (wine._private_wine32,)})
     run = Recorder()
     with pytest.raises(NotProvableError, match="GLEAN_OFFLINE forbids making it"):
-        wine.provider_for(WIN32, ws, run=run)
+        wine.provider_for(WIN32, replace(ws, start=run))
     assert not any("debootstrap" in call for call in run.calls)
 
 
@@ -188,7 +193,7 @@ def test_without_wine_the_line_that_installs_it_is_told(ws: Workspace, monkeypat
     monkeypatch.setenv("GLEAN_INSTALL", "never")
     monkeypatch.setattr(system, "find", lambda tool: None)
     with pytest.raises(NotProvableError, match="missing: wine") as caught:
-        wine.provider_for(AMD64, ws, run=Recorder())
+        wine.provider_for(AMD64, replace(ws, start=Recorder()))
     assert "apt-get install" in caught.value.fix
 
 
@@ -201,12 +206,12 @@ def test_a_wine_that_was_found_is_remembered_until_another_is_installed(
     program.write_text("")
     monkeypatch.setenv("PATH", str(program.parent))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    first, second, third = Recorder(), Recorder(), Recorder({"wine --version": "wine-10.0\n"})
-    found = wine._remembered_provider(AMD64, ws, first)
-    assert wine._remembered_provider(AMD64, ws, second) == found and second.calls == []
+    first, second, third = Recorder(), Recorder(), Recorder({"/bin/wine64 --version": "wine-10.0\n"})
+    found = wine.remembered_provider(AMD64, replace(ws, start=first))
+    assert wine.remembered_provider(AMD64, replace(ws, start=second)) == found and second.calls == []
     os.utime(program, (1, 1))
-    wine._remembered_provider(AMD64, ws, third)
-    assert third.calls == ["wine --version"]
+    wine.remembered_provider(AMD64, replace(ws, start=third))
+    assert third.calls == ["/bin/wine64 --version"]
 
 
 def test_a_prefix_is_named_after_everything_that_shapes_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,11 +221,26 @@ def test_a_prefix_is_named_after_everything_that_shapes_it(monkeypatch: pytest.M
     seen.append(wine.prefix_key(provider, WIN32))
     seen.append(wine.prefix_key(replace(provider, version="wine-9.0"), AMD64))
     seen.append(wine.prefix_key(replace(provider, name="another"), AMD64))
+    seen.append(wine.prefix_key(replace(provider, loader="/usr/lib/wine/wine64"), AMD64))
+    seen.append(wine.prefix_key(replace(provider, halves="64+32"), AMD64))
     for name, value in (("_REGISTRY", "REGEDIT4\n"), ("_SHIM_C", "int x;"), ("_RECIPE", 99)):
         with monkeypatch.context() as inner:
             inner.setattr(wine, name, value)
             seen.append(wine.prefix_key(provider, AMD64))
     assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.usefixtures("debian_root")
+def test_a_32_bit_half_that_is_installed_later_makes_another_64_bit_prefix_and_keeps_its_loader(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's `wine` starts the 32-bit loader from then on, which ends with 53 in a prefix without syswow64."""
+    before = wine.provider_for(AMD64, replace(ws, start=Recorder()))
+    monkeypatch.setattr(wine, "has_wine32", lambda: True)
+    after = wine.provider_for(AMD64, replace(ws, start=Recorder()))
+    assert before.loader == after.loader == "/bin/wine64"
+    assert wine.prefix_key(before, AMD64) != wine.prefix_key(after, AMD64)
+    assert wine.prefix_env(after, Path("/p"), AMD64)["WINELOADER"] == "/bin/wine64"
 
 
 # --- the environment --------------------------------------------------------------------------------------------------
@@ -230,7 +250,7 @@ def test_a_program_can_open_no_window_and_no_python_setting_reaches_it(monkeypat
     for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
         monkeypatch.setenv(name, "/here")
     monkeypatch.setenv("DISPLAY", ":0")
-    env = wine.prefix_env(Path("/p"), WIN32, {"MORE": "1", "HOME": None})
+    env = wine.prefix_env(Provider("Wine", "1"), Path("/p"), WIN32, {"MORE": "1", "HOME": None})
     assert env["WINEPREFIX"] == "/p" and env["WINEARCH"] == "win32"
     assert env["DISPLAY"] == "" and env["WAYLAND_DISPLAY"] == "" and env["MORE"] == "1"
     assert not {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "HOME"} & set(env)
@@ -238,9 +258,9 @@ def test_a_program_can_open_no_window_and_no_python_setting_reaches_it(monkeypat
 
 def test_what_the_caller_wants_to_see_of_wine_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WINEDEBUG", raising=False)
-    assert wine.prefix_env(Path("/p"), AMD64)["WINEDEBUG"] == "-all"
+    assert wine.prefix_env(Provider("Wine", "1"), Path("/p"), AMD64)["WINEDEBUG"] == "-all"
     monkeypatch.setenv("WINEDEBUG", "+loaddll")
-    assert wine.prefix_env(Path("/p"), AMD64)["WINEDEBUG"] == "+loaddll"
+    assert wine.prefix_env(Provider("Wine", "1"), Path("/p"), AMD64)["WINEDEBUG"] == "+loaddll"
 
 
 def test_a_path_is_written_as_windows_programs_read_it() -> None:
@@ -274,7 +294,7 @@ def test_the_programs_of_a_prefix_are_found_and_no_others(tmp_path: Path, native
     mine, other, longer = native(tmp_path / "p"), native(tmp_path / "q"), native(tmp_path / "p2")
     assert wine.processes(tmp_path / "p") == [mine.pid]
     wine.end_prefix(tmp_path / "p")
-    assert mine.wait(timeout=60) == -signal.SIGTERM
+    assert mine.wait(timeout=1800) == -signal.SIGTERM
     assert wine.processes(tmp_path / "p") == []
     assert other.poll() is None and longer.poll() is None
 
@@ -286,7 +306,7 @@ def test_a_program_that_ignores_being_asked_is_killed(
     monkeypatch.setattr(wine, "END_TIMEOUT_S", 0.3)
     stubborn = native(tmp_path / "p", "signal.signal(15, signal.SIG_IGN); signal.signal(2, signal.SIG_IGN)")
     wine.end_prefix(tmp_path / "p")
-    assert stubborn.wait(timeout=60) == -signal.SIGKILL
+    assert stubborn.wait(timeout=1800) == -signal.SIGKILL
 
 
 def test_a_prefix_with_no_programs_ends_at_once(tmp_path: Path) -> None:
@@ -320,7 +340,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Target, str,
             file = folder / f"{name}.c"
             file.write_text(source)
             program = folder / f"{name}-{target.arch}.exe"
-            subprocess.run([target.linker, "-O1", "-o", program, file], check=True, timeout=120)
+            subprocess.run([target.linker, "-O1", "-o", program, file], check=True, timeout=1800)
             made[target.arch, name] = program
         return made[target.arch, name]
 
@@ -474,13 +494,13 @@ def test_a_rust_program_starts_and_without_the_shim_it_does_not(
 
 @pytest.fixture
 def remembered(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    monkeypatch.setattr(wine, "_remembered_provider", lambda target, ws, run: Provider("Wine", "wine-9.9"))
+    monkeypatch.setattr(wine, "remembered_provider", lambda target, ws: Provider("Wine", "wine-9.9"))
     return ws
 
 
 def test_a_wineboot_that_makes_nothing_leaves_no_prefix(remembered: Workspace) -> None:
     with pytest.raises(CommandFailedError, match="wineboot made no prefix"):
-        wine.ensure_prefix(AMD64, remembered, run=Recorder())
+        wine.ensure_prefix(AMD64, replace(remembered, start=Recorder()))
     assert list((remembered.state / "prefix").iterdir()) == []
 
 
@@ -508,13 +528,13 @@ def test_a_prefix_of_another_key_goes_and_what_a_killed_run_left_unfinished_too_
             return super().__call__(argv, **options)
 
     run = Boot()
-    _, prefix = wine.ensure_prefix(AMD64, remembered, run=run)
+    _, prefix = wine.ensure_prefix(AMD64, replace(remembered, start=run))
     assert sorted(folder.iterdir()) == sorted([prefix, other])
-    assert [process.wait(timeout=60) for process in survivors] == [-signal.SIGTERM] * 2
+    assert [process.wait(timeout=1800) for process in survivors] == [-signal.SIGTERM] * 2
     assert stranger.poll() is None
     assert not any("gcc" in call for call in run.calls), "a Wine that has the DLL gets no shim"
     calls = len(run.calls)
-    wine.ensure_prefix(AMD64, remembered, run=run)
+    wine.ensure_prefix(AMD64, replace(remembered, start=run))
     assert len(run.calls) == calls, "a finished prefix costs nothing"
 
 
@@ -522,7 +542,7 @@ def test_the_shim_needs_the_targets_compiler(ws: Workspace, monkeypatch: pytest.
     monkeypatch.setenv("GLEAN_INSTALL", "never")
     monkeypatch.setattr(system, "find", lambda tool: None)
     with pytest.raises(MissingToolError, match="mingw-win32"):
-        wine._build_shim(WIN32, tmp_path / "bcryptprimitives.dll", Recorder())
+        wine._build_shim(WIN32, tmp_path / "bcryptprimitives.dll", replace(ws, start=Recorder()))
 
 
 @pytest.mark.wine
@@ -536,12 +556,12 @@ def test_a_session_ends_everything_when_its_block_fails_and_replaces_what_a_kill
     copy = own.state / "prefix" / prefix.name
     copy.parent.mkdir(parents=True)
     subprocess.run(["cp", "--archive", "--reflink=auto", prefix, copy], check=True)
-    env = {**wine.prefix_env(copy, AMD64), windows.MARK: windows.RUN}
-    subprocess.run(["wineserver", "-p"], env=env, check=True, timeout=60)
+    env = {**wine.prefix_env(sessions["amd64"].provider, copy, AMD64), windows.MARK: windows.RUN}
+    subprocess.run(["wineserver", "-p"], env=env, check=True, timeout=1800)
     (left,) = wine.processes(copy)
     with pytest.raises(StepError), wine.session(AMD64, own) as session:
         assert session.prefix == copy and left not in wine.processes(copy)
-        session.run(["cmd", "/c", "start", "/b", "ping", "-n", "600", "127.0.0.1"], timeout_s=60, discard=True)
+        session.run(["cmd", "/c", "start", "/b", "ping", "-n", "600", "127.0.0.1"], timeout_s=60, detached=True)
         assert len(wine.processes(copy)) > 1
         raise StepError("the block failed")
     assert wine.processes(copy) == []

@@ -42,6 +42,8 @@ const MAX_UNSAVED_BYTES: u64 = 4 << 20;
 const MAX_GONE: usize = 16;
 /// Marks a segment whose rest was given up.
 const GIVEN_UP: Position = Position { offset: u64::MAX, counted: 0, previous: 0 };
+/// Marks a segment that was not read, because another version wrote it. One that can read it begins at its beginning.
+const LEFT_ALONE: Position = Position { offset: 0, counted: 0, previous: 0 };
 /// Where a segment begins.
 const START: Position = Position { offset: segment::MAGIC.len() as u64, counted: 0, previous: 0 };
 

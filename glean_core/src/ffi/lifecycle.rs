@@ -23,10 +23,7 @@ pub unsafe extern "C" fn glean_initialize(settings: *const u8, len: u64) -> i32 
         let text = unsafe { strings::read(settings, len, "settings") }?;
         let settings: Settings = parse(text, "settings")?;
         let uploads: UploadSettings = parse(text, "settings")?;
-        process::initialize(settings, uploads).map_err(|error| {
-            log_at!(Error, "Glean is off: {error}");
-            error.into()
-        })
+        Ok(process::initialize(settings, uploads)?)
     })
 }
 

@@ -1,10 +1,10 @@
 //! Uploads: the core says what is to be sent, the caller sends it and reports.
 
 use super::buffers::GleanBuffer;
-use super::{Failure, GLEAN_NO_VALUE, GLEAN_OUT_OF_RANGE, found, guard, json, out, strings};
+use super::{Failure, GLEAN_NO_VALUE, GLEAN_OUT_OF_RANGE, found, guard, out, parse, strings};
 use crate::do_not_track;
 use crate::process::inspect;
-use crate::process::uploads::{self, OpenSettings};
+use crate::process::uploads;
 use crate::upload::{Outcome, Task};
 
 /// There is nothing to send now.
@@ -190,8 +190,8 @@ pub extern "C" fn glean_upload_wake() -> i32 {
 pub unsafe extern "C" fn glean_upload_open(settings: *const u8, len: u64) -> i32 {
     guard("glean_upload_open", || {
         // SAFETY: promised by the caller.
-        let settings: OpenSettings = unsafe { json(settings, len, "settings") }?;
-        if uploads::open(&settings)? {
+        let text = unsafe { strings::read(settings, len, "settings") }?;
+        if uploads::open(&parse(text, "settings")?, parse(text, "settings")?)? {
             return Ok(());
         }
         Err(Failure::new(GLEAN_NO_VALUE, "there is no such directory, or DO_NOT_TRACK is set"))

@@ -326,7 +326,12 @@ impl<C: Serialize> Log<C> {
     pub fn leave_to_parent(&mut self, process: &str, mut change: impl FnMut(&mut C)) {
         match std::mem::replace(&mut self.phase, Phase::Off) {
             Phase::Running(running) => {
-                let Running { mut context, is_closed, is_unmapped, .. } = *running;
+                let Running { mut context, is_closed, is_unmapped, place, next, left, .. } = *running;
+                // They are not mapped here, so there is nothing to give back.
+                std::mem::forget((next, left));
+                if let Place::Segment { segment, .. } = place {
+                    std::mem::forget(segment);
+                }
                 change(&mut context);
                 let mut memory = Memory::default();
                 memory.push(&context);

@@ -51,6 +51,12 @@ impl Map {
     #[cfg(not(miri))]
     pub fn new(file: &File, start: u64, length: usize) -> io::Result<Map> {
         let memory = memmap2::MmapOptions::new().offset(start).len(length).map_raw(file)?;
+        // The child of a fork has nothing to do with it, and nobody there knows of those that a thread had.
+        // SAFETY: the range is the one that was mapped.
+        #[cfg(target_os = "linux")]
+        unsafe {
+            libc::madvise(memory.as_mut_ptr().cast(), memory.len(), libc::MADV_DONTFORK)
+        };
         Ok(Map { memory })
     }
 

@@ -81,8 +81,12 @@ pub fn sync(published: &[Published]) -> Result<()> {
     for (path, file) in published {
         match file {
             Some(file) => file.sync().map_err(Error::io("sync", path))?,
-            // An uploader may have taken it.
-            None => disk::sync(path).or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) })?,
+            None => disk::sync(path).or_else(|error| match sending(path) {
+                _ if !error.is_not_found() => Err(error),
+                Some(leased) => disk::sync(&leased).or(Ok(())),
+                // An uploader has sent it.
+                None => Ok(()),
+            })?,
         }
         if folders.insert(path.parent()) {
             disk::sync_parent(path);
@@ -110,7 +114,7 @@ fn publish(
         return Ok(None);
     }
     // Somebody may be sending it, or have died while he did.
-    let leased = if attempt == Attempt::First { None } else { lease::find(&data_dir.join(folder), document_id) };
+    let leased = if attempt == Attempt::First { None } else { sending(&target) };
     if let Some(leased) = &leased {
         if holds(leased, content) {
             return Ok(Some((leased.clone(), None)));
@@ -130,6 +134,11 @@ fn publish(
     file.set_modified(SystemTime::now());
     in_folder(&target, |target| fs::rename(&temporary, target).map_err(Error::io("move a ping to", target)))?;
     Ok(Some((target, Some(file))))
+}
+
+/// Returns where a ping is while it is being sent.
+fn sending(target: &Path) -> Option<PathBuf> {
+    lease::find(target.parent()?, target.file_name()?.to_str()?)
 }
 
 /// Tells whether a file has this content.

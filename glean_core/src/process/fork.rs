@@ -1,10 +1,12 @@
 //! Forks: the child leaves the threads, the engine and the files of its parent alone, and makes its own when it records.
 
 use std::cell::RefCell;
-use std::sync::{MutexGuard, Once};
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, Once, TryLockError};
+use std::time::{Duration, Instant};
 
 use super::worker::{Held, Worker};
-use super::{FILES, FOLDS, Shared, folding, new_name, shared};
+use super::{FILES, FOLDS, INSTEAD, Shared, folding, new_name, place};
 use crate::engine::Engine;
 
 thread_local! {
@@ -29,10 +31,15 @@ pub(super) fn prepare() {
     });
 }
 
+/// How long a fork waits for the log. A call has it for less than a microsecond, unless it stores into a page of a file system
+/// that an administrator froze.
+const PATIENCE: Duration = Duration::from_millis(200);
+
 /// Holds the log over the fork, so that no thread is in the middle of an append.
 extern "C" fn before_fork() {
+    let Some(shared) = patiently(place()) else { return };
     let held = HeldOverFork {
-        shared: shared(),
+        shared,
         files: FILES.hold(),
         folds: FOLDS.hold(),
         messages: crate::logging::hold(),
@@ -41,31 +48,50 @@ extern "C" fn before_fork() {
     let _ = HELD_OVER_FORK.try_with(|place| *place.borrow_mut() = Some(held));
 }
 
+fn patiently(place: &'static Mutex<Shared>) -> Option<MutexGuard<'static, Shared>> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match place.try_lock() {
+            Ok(shared) => return Some(shared),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return None,
+            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+        }
+    }
+}
+
 extern "C" fn after_fork_in_parent() {
     let _ = HELD_OVER_FORK.try_with(|held| held.borrow_mut().take());
 }
 
 extern "C" fn after_fork_in_child() {
     super::uploads::leave_to_parent();
-    crate::store::lock::forked::close_copies();
-    let _ = HELD_OVER_FORK.try_with(|held| {
-        let Some(mut held) = held.borrow_mut().take() else { return };
-        Worker::forget_thread(&mut held.files);
-        Worker::forget_thread(&mut held.folds);
-        match held.engine {
-            Some(mut engine) => *engine = None,
-            // It may be half-way, and stays as it is, for ever.
-            None => folding::abandon(),
-        }
-        // They are the parent's, too.
-        held.messages.drop_waiting();
-        let shared = &mut *held.shared;
-        shared.schedule.leave_to_parent();
-        // Its descriptor is closed already.
-        shared.life = None;
-        shared.end = None;
-        shared.is_stalled = false;
-        let process = new_name(crate::time::unix_ms_now(), shared.log.process());
-        shared.log.leave_to_parent(&process, |context| process.clone_into(&mut context.process));
-    });
+    crate::disk::forked::close_copies();
+    let held = HELD_OVER_FORK.try_with(|held| held.borrow_mut().take()).ok().flatten();
+    let Some(mut held) = held else { return begin_anew() };
+    Worker::forget_thread(&mut held.files);
+    Worker::forget_thread(&mut held.folds);
+    match held.engine {
+        Some(mut engine) => *engine = None,
+        // It may be half-way, and stays as it is, for ever.
+        None => folding::abandon(),
+    }
+    // They are the parent's, too.
+    held.messages.drop_waiting();
+    let shared = &mut *held.shared;
+    shared.schedule.leave_to_parent();
+    // Its descriptor is closed already.
+    shared.life = None;
+    shared.end = None;
+    shared.is_stalled = false;
+    let process = new_name(crate::time::unix_ms_now(), shared.log.process());
+    shared.log.leave_to_parent(&process, |context| process.clone_into(&mut context.process));
+}
+
+/// Leaves all of it to a thread that is gone: Glean is off in this child.
+fn begin_anew() {
+    let mut shared = Shared::new();
+    shared.log.turn_off();
+    folding::abandon();
+    INSTEAD.store(Box::into_raw(Box::new(Mutex::new(shared))), Ordering::Relaxed);
 }

@@ -64,6 +64,8 @@ pub fn initialize(settings: Settings, uploads: UploadSettings) -> Result<()> {
     }
     if let Err(error) = start(&mut shared_now, settings, uploads) {
         shared_now.log.turn_off();
+        drop(shared_now);
+        log_at!(Error, "Glean is off: {error}");
         return Err(error);
     }
     drop(shared_now);

@@ -89,9 +89,6 @@ pub struct OpenSettings {
     pub is_exclusive: bool,
     /// Whether uploads are counted for the pings `metrics` and `health`.
     pub enable_internal_pings: bool,
-    /// The limits.
-    #[serde(flatten)]
-    pub limits: UploadSettings,
 }
 
 #[derive(Default)]
@@ -297,7 +294,7 @@ pub fn keep_bounds() {
 /// # Errors
 ///
 /// [`Error::AlreadyInitialized`] if Glean runs; [`Error::Locked`] if another process has it; those of a fold.
-pub fn open(settings: &OpenSettings) -> Result<bool> {
+pub fn open(settings: &OpenSettings, limits: UploadSettings) -> Result<bool> {
     process::prepare_process();
     {
         let mut shared = process::shared();
@@ -322,7 +319,7 @@ pub fn open(settings: &OpenSettings) -> Result<bool> {
     }
     *lock(&running().lock) = held;
     let consent = Consent { is_collecting, independent: None };
-    let attached = Attached::new(data_dir, settings.limits, settings.enable_internal_pings, consent);
+    let attached = Attached::new(data_dir, limits, settings.enable_internal_pings, consent);
     process::shared().uploads = Some(attached);
     Ok(true)
 }

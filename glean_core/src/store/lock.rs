@@ -14,8 +14,6 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub struct FileLock {
     file: OwnFile,
-    #[cfg(unix)]
-    slot: Option<usize>,
 }
 
 impl FileLock {
@@ -81,9 +79,7 @@ fn open_exclusively(path: &Path, options: &mut OpenOptions) -> Result<Option<Fil
     use std::os::fd::AsRawFd;
 
     loop {
-        let file = OwnFile::open_shared(options.truncate(false), path)?;
-        // Before it is locked: a child that is forked in between gives up what its parent locks.
-        let lock = FileLock { slot: forked::remember(&file), file };
+        let lock = FileLock { file: OwnFile::open_shared(options.truncate(false), path)? };
         let flock = || -> std::io::Result<()> {
             // SAFETY: the descriptor is open for the whole call.
             match unsafe { libc::flock(lock.file.get()?.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {
@@ -111,7 +107,6 @@ impl Drop for FileLock {
             // SAFETY: the descriptor is open for the whole call.
             unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_UN) };
         }
-        forked::forget(self.slot);
     }
 }
 
@@ -127,58 +122,5 @@ fn open_exclusively(path: &Path, options: &mut OpenOptions) -> Result<Option<Fil
         Ok(file) => Ok(Some(FileLock { file })),
         Err(Error::Io { source, .. }) if source.raw_os_error() == Some(SHARING_VIOLATION) => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// A forked child has copies of the descriptors, and with them the locks of its parent, who may die first. So it closes
-/// them; the parent's stay.
-#[cfg(unix)]
-pub mod forked {
-    use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-
-    use crate::disk::{OwnFile, is_open_as};
-
-    struct Slot {
-        descriptor: AtomicI32,
-        device: AtomicU64,
-        inode: AtomicU64,
-    }
-
-    /// More than are ever held at once: one for the process, one for the directory, one that is looked at.
-    const SLOTS: usize = 16;
-    const FREE: i32 = -1;
-    /// Taken, and not filled in yet.
-    const TAKEN: i32 = -2;
-    static HELD: [Slot; SLOTS] =
-        [const { Slot { descriptor: AtomicI32::new(FREE), device: AtomicU64::new(0), inode: AtomicU64::new(0) } };
-            SLOTS];
-
-    pub(super) fn remember(file: &OwnFile) -> Option<usize> {
-        let (descriptor, (device, inode)) = file.descriptor();
-        let is_taken =
-            |slot: &Slot| slot.descriptor.compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-        let index = HELD.iter().position(is_taken)?;
-        HELD[index].device.store(device, Ordering::Relaxed);
-        HELD[index].inode.store(inode, Ordering::Relaxed);
-        HELD[index].descriptor.store(descriptor, Ordering::Release);
-        Some(index)
-    }
-
-    pub(super) fn forget(slot: Option<usize>) {
-        if let Some(slot) = slot {
-            HELD[slot].descriptor.store(FREE, Ordering::Release);
-        }
-    }
-
-    /// Closes the copies. Only in a child, which will never touch the locks of its parent again.
-    pub fn close_copies() {
-        for slot in &HELD {
-            let descriptor = slot.descriptor.swap(FREE, Ordering::AcqRel);
-            let identity = (slot.device.load(Ordering::Relaxed), slot.inode.load(Ordering::Relaxed));
-            if descriptor >= 0 && is_open_as(descriptor, identity) {
-                // SAFETY: the descriptor is a copy of the parent's, and its owner in this process was given up.
-                unsafe { libc::close(descriptor) };
-            }
-        }
     }
 }

@@ -1,12 +1,13 @@
 //! `uploads.json`: failures and the last results, kept for other processes and for who asks.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::backoff::Backoff;
+use crate::disk::{self, OwnFile};
 use crate::error::Error;
 use crate::logging::log_at;
 
@@ -34,7 +35,6 @@ pub struct SentResult {
 #[serde(default)]
 pub struct Content {
     /// What is known of failures.
-    #[serde(flatten)]
     pub backoff: Backoff,
     /// The last results, the oldest first.
     pub results: Vec<SentResult>,
@@ -44,13 +44,13 @@ pub struct Content {
 pub fn read(data_dir: &Path) -> Content {
     let path = data_dir.join(FILE);
     let mut bytes = Vec::new();
-    let read = File::open(&path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+    let file = OwnFile::open_read(&path);
+    match file.map(|file| file.get().and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes))) {
+        Ok(Ok(_)) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
             log_at!(Debug, "{} is damaged and is written anew: {error}", path.display());
             Content::default()
         }),
-        Err(_) => Content::default(),
+        _ => Content::default(),
     }
 }
 
@@ -127,14 +127,15 @@ fn replace(data_dir: &Path, text: &[u8]) -> Result<(), Error> {
     // Where a start removes what a killed process left.
     let folder = data_dir.join("tmp");
     let temporary = folder.join(format!("{FILE}.{}", uuid::Uuid::new_v4().simple()));
-    let written = match fs::write(&temporary, text) {
-        Err(error) if error.kind() == ErrorKind::NotFound && data_dir.is_dir() => {
-            fs::create_dir(&folder).and_then(|()| fs::write(&temporary, text))
+    let written = match disk::write(&temporary, text) {
+        Err(error) if error.is_not_found() && data_dir.is_dir() => {
+            let made = fs::create_dir(&folder).map_err(Error::io("create", &folder));
+            made.and_then(|()| disk::write(&temporary, text))
         }
         written => written,
     };
     let replaced = written
-        .map_err(Error::io("write", &temporary))
+        .map(drop)
         .and_then(|()| fs::rename(&temporary, data_dir.join(FILE)).map_err(Error::io("move to its place", &temporary)));
     if replaced.is_err() {
         let _ = fs::remove_file(&temporary);

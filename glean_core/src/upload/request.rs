@@ -1,8 +1,7 @@
 //! A ping file as a request: path, headers, compressed body.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::path::Path;
 
 use flate2::Compression;
@@ -10,6 +9,7 @@ use flate2::write::GzEncoder;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::disk::OwnFile;
 use crate::time::http_date;
 
 /// How large a compressed body may be.
@@ -42,7 +42,7 @@ pub enum Unsendable {
     /// It was removed.
     Gone,
     /// It cannot be read now.
-    Unreadable(std::io::Error),
+    Unreadable(String),
     /// It is no ping.
     Malformed(&'static str),
     /// Its compressed body has so many bytes.
@@ -80,12 +80,14 @@ pub struct PingFile {
 /// [`Unsendable`], except [`Unsendable::TooLarge`].
 pub fn read_file(file: &Path) -> Result<PingFile, Unsendable> {
     let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
-    match read {
+    let file = OwnFile::open_read(file).map_err(|error| match error.is_not_found() {
+        true => Unsendable::Gone,
+        false => Unsendable::Unreadable(error.to_string()),
+    })?;
+    match file.get().and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)) {
         Ok(size) if size as u64 > MAX_FILE_BYTES => return Err(Unsendable::Malformed("its file is too large")),
         Ok(_) => (),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Err(Unsendable::Gone),
-        Err(error) => return Err(Unsendable::Unreadable(error)),
+        Err(error) => return Err(Unsendable::Unreadable(error.to_string())),
     }
     let mut text = String::from_utf8(bytes).map_err(|_| Unsendable::Malformed("it is not UTF-8"))?;
     let (path, rest) = text.split_once('\n').ok_or(Unsendable::Malformed("it has one line only"))?;

@@ -1,0 +1,276 @@
+"""The comparisons on building: wheels, Windows Pythons, the suite under Wine, sizes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Sequence
+
+from benchmarks import stopwatch
+from benchmarks.place import OLDEST_MEASURED, Measure, Place, Side, change_a_line
+from glean_steps import cargo, environments, pins, pipelines, prove, runner, toolchain, windows_python, wine
+from glean_steps.errors import CommandFailedError, MissingArtifactError, MissingToolError, TestsFailedError
+from glean_steps.pins import PythonRow
+from glean_steps.targets import TARGETS
+from glean_steps.wine import Wine
+from glean_steps.workspace import Workspace
+
+COMMAND_S = 1800.0
+PIP_S = 900.0
+_SEPARATOR = "\x1f"
+
+# What a build does between the toolchain and the smoke test, as one program in a checkout that is the first argument.
+_BUILD_AND_AUDIT = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+sys.path.insert(0, sys.argv[1])
+from glean_steps import cargo, pipelines, wheel, workspace
+from glean_steps.targets import TARGETS
+ws = workspace.here()
+libraries = cargo.build_libraries(TARGETS, ws=ws)
+def finish(target):
+    pipelines.audit_wheel(wheel.pack_and_retag(libraries[target.triple], target, ws=ws), target, ws)
+with ThreadPoolExecutor() as pool:
+    list(pool.map(finish, TARGETS))
+"""
+
+# cffi is the kind of binding that our own wheel has. The interpreter is named on the command line: maturin would look
+# for a Windows one.
+_PYPROJECT = """[build-system]
+requires = ["maturin>=1,<2"]
+build-backend = "maturin"
+
+[project]
+name = "glean_core"
+version = "0"
+dependencies = ["cffi"]
+
+[tool.maturin]
+bindings = "cffi"
+"""
+
+# Windows Python's embeddable layout ignores the folder of a script, so pip is run from its wheel by hand.
+_PIP_FROM_WHEEL = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module('pip', run_name='__main__')"
+# Variables that name wheels on this machine, or forbid the index; the recipe has neither.
+_LOCAL_WHEELS = ("PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_CACHE_DIR")
+
+
+# --- nothing changed --------------------------------------------------------------------------------------------------
+
+
+def nothing_changed(place: Place) -> Iterator[Dict[str, Side]]:
+    """The whole command again; the round that does not count makes the wheels."""
+    folder = place.scratch / "maturin"
+    shutil.copytree(place.ws.crate, folder, ignore=shutil.ignore_patterns("target"))
+    (folder / "pyproject.toml").write_text(_PYPROJECT, encoding="utf-8")
+    yield {
+        "build_windows": lambda: _typed(place, "nox", "-s", "build_windows"),
+        "maturin": lambda: _run_maturin(folder, place),
+    }
+
+
+def _typed(place: Place, *words: str) -> float:
+    return stopwatch.typed(*words, cwd=place.ws.root, timeout_s=COMMAND_S).seconds
+
+
+def _run_maturin(folder: Path, place: Place) -> float:
+    """Build a wheel for each target with maturin, one call after the other; return the seconds of all."""
+    seconds = 0.0
+    options = ["--interpreter", place.baselines, "--target-dir", folder / "target", "--out", folder / "dist"]
+    for target in TARGETS:
+        argv = [place.baselines.with_name("maturin"), "build", "--release", "--offline", "--target", target.triple]
+        env = runner.child_env({**cargo.cross_env(target, ws=place.ws), "CARGO_TARGET_DIR": None})
+        seconds += stopwatch.run([*argv, *options], timeout_s=COMMAND_S, cwd=folder, env=env).seconds
+    wheels = sorted(path.name for path in (folder / "dist").glob("*.whl"))
+    if len(wheels) != len(TARGETS):
+        raise MissingArtifactError("maturin did not make one wheel per target", why=f"it made {', '.join(wheels)}")
+    return seconds
+
+
+# --- one line changed -------------------------------------------------------------------------------------------------
+
+
+def one_line_changed(place: Place) -> Iterator[Dict[str, Side]]:
+    """A copy of the checkout whose library has changed since the last build."""
+    copy = place.copy
+
+    def timed(argv: Sequence[object]) -> float:
+        change_a_line(copy.crate / "src")
+        env = runner.child_env({"CARGO_TARGET_DIR": None, "PYTHONDONTWRITEBYTECODE": None})
+        return stopwatch.run(argv, timeout_s=COMMAND_S, cwd=copy.root, env=env).seconds
+
+    yield {
+        "both wheels": lambda: timed([sys.executable, "-c", _BUILD_AND_AUDIT, copy.root]),
+        # This process's tool environment serves the copy too; bootstrap.py would make the copy one of its own.
+        "both wheels, proven": lambda: timed([sys.executable, "-m", "nox", "-s", "build_windows"]),
+        "cargo once": lambda: _bare_cargo(place.scratch / "cargo", copy),
+    }
+
+
+def _bare_cargo(folder: Path, ws: Workspace) -> float:
+    """Run one `cargo build --release` for all targets and both packages of the workspace; return its seconds."""
+    change_a_line(ws.crate / "src")
+    rusts = toolchain.prepare(TARGETS, ws)
+    if len({rust.rustc for rust in rusts.values()}) > 1:
+        raise MissingToolError("one call cannot build all targets", why="two compilers build them here")
+    argv: List[object] = [rusts[TARGETS[0].triple].cargo, "build", "--release", "--locked", "--offline"]
+    argv += ["--manifest-path", ws.crate / "Cargo.toml", "--target-dir", folder]
+    env: Dict[str, Optional[str]] = {}
+    for target in TARGETS:
+        changes = cargo.cross_env(target, ws=ws)
+        flags = changes.pop("CARGO_ENCODED_RUSTFLAGS").split(_SEPARATOR)
+        env.update(changes)
+        # One call has one environment but two sets of flags; a list of JSON strings is one of TOML strings.
+        argv += ["--target", target.triple, "--config", f"target.{target.triple}.rustflags={json.dumps(flags)}"]
+    env.update({"CARGO_ENCODED_RUSTFLAGS": None, "RUSTFLAGS": None, "CARGO_TARGET_DIR": None})
+    timed = stopwatch.run(argv, timeout_s=COMMAND_S, cwd=ws.crate, env=runner.child_env(env))
+    if "Compiling glean_core" not in timed.output:
+        raise CommandFailedError("cargo compiled nothing", why="it did not see the changed line")
+    return timed.seconds
+
+
+# --- the Windows Python -----------------------------------------------------------------------------------------------
+
+
+def windows_pythons(place: Place) -> Iterator[Dict[str, Side]]:
+    """The default Windows Python, set up in a warm prefix."""
+    copy, target, row = place.copy, TARGETS[0], pins.find_python(None)
+    with wine.session(target, copy) as warm:
+        home = windows_python.ensure(row, target, copy).executable.parent
+
+        def set_up() -> float:
+            shutil.rmtree(home)
+            return stopwatch.call(lambda: windows_python.ensure(row, target, copy))
+
+        yield {
+            "set up": set_up,
+            "wine-setup": lambda: _typed(place, "invoke", "wine-setup"),
+            "literal recipe": lambda: stopwatch.call(
+                lambda: _literal_recipe(home.with_name("literal"), row, copy, warm)
+            ),
+        }
+
+
+def _literal_recipe(home: Path, row: PythonRow, ws: Workspace, warm: Wine) -> None:
+    """Set up a Windows Python as Mozilla's CI does it, in Wine: unzip, let pip's installer run, install from the index.
+
+    get-pip.py is a pip wheel with a script that runs it; here the pinned wheel of the same pip is run the same way, and
+    like get-pip.py it fetches the pip that it installs.
+    """
+    target = TARGETS[0]
+    packed, _, _ = windows_python.obtain_archive(row, target, ws)
+    installer = wine.windows_path(windows_python.download_wheel(row.pip, row, target, ws))
+    pinned = windows_python.select_requirements((ws.root / "requirements/tests.txt").read_text(encoding="utf-8"), row)
+    names = [line.split(" --hash=")[0].strip() for line in pinned.splitlines()]
+    shutil.rmtree(home, ignore_errors=True)
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(home)
+    windows_python.open_site(home / f"python{row.digits}._pth")
+    options = ["--no-warn-script-location", "--disable-pip-version-check", "--no-cache-dir"]
+    env: Dict[str, Optional[str]] = {name: None for name in _LOCAL_WHEELS}
+    for words in (
+        ["-c", _PIP_FROM_WHEEL, installer, "install", f"pip=={row.pip.version}"],
+        ["-m", "pip", "install", *names],
+    ):
+        argv = [home / "python.exe", *words, *options]
+        warm.run(argv, timeout_s=PIP_S, cwd=home, changes=env, quiet=True)
+
+
+# --- the suite --------------------------------------------------------------------------------------------------------
+
+
+def python_suite(place: Place) -> Iterator[Dict[str, Side]]:
+    """The tests that pass natively and under Wine, with the same minor version of Python."""
+    ws, target = place.ws, TARGETS[0]
+    minor = environments.newest_python(ws, OLDEST_MEASURED).minor
+    tests, chosen = place.scratch / "tests", place.scratch / "chosen"
+    shutil.copytree(ws.root / "tests", tests, ignore=shutil.ignore_patterns("__pycache__"))
+    with ws.locked(), wine.session(target, ws) as warm:
+        packed = pipelines.make_wheels([target], ws)[0].path
+        windows = windows_python.ensure(pins.find_python(minor), target, ws)
+        prove.install(packed, windows, warm, ws)
+
+        def suite(program: Path, words: Sequence[object]) -> runner.Completed:
+            argv = [program, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
+            run = warm.run if program == windows.executable else runner.run
+            return run(argv, timeout_s=COMMAND_S, cwd=tests, check=False, quiet=True)
+
+        both = [passed(suite(program, ["-rp", "bindings"]).stdout) for program in (place.python, windows.executable)]
+        chosen.write_text("".join(f"{name}\n" for name in both[0] if name in both[1]), encoding="utf-8")
+
+        def timed(program: Path, names: str) -> float:
+            def work() -> None:
+                done = suite(program, [f"@{names}"])
+                if done.status:
+                    raise TestsFailedError("the suite failed", why=done.stdout[-300:])
+
+            return stopwatch.call(work)
+
+        yield {
+            "Wine": lambda: timed(windows.executable, wine.windows_path(chosen)),
+            "native": lambda: timed(place.python, str(chosen)),
+        }
+
+
+def passed(output: str) -> List[str]:
+    """Return the names of the tests that `pytest -rp` reports as passed.
+
+    Raises:
+        TestsFailedError: there are none.
+    """
+    names = re.findall(r"^PASSED (\S.*?)\s*$", output, re.MULTILINE)
+    if not names:
+        raise TestsFailedError("no test passed", why=output[-300:])
+    return names
+
+
+# --- size -------------------------------------------------------------------------------------------------------------
+
+
+def wheel_size(place: Place) -> Iterator[Dict[str, Side]]:
+    """The wheels for 64-bit Windows, ours and glean-sdk's."""
+
+    def ours() -> float:
+        with place.ws.locked():
+            return float(pipelines.make_wheels([TARGETS[0]], place.ws)[0].path.stat().st_size)
+
+    yield {"our wheel": ours, "their wheel": lambda: float(_glean_sdk_wheel(place).stat().st_size)}
+
+
+def _glean_sdk_wheel(place: Place) -> Path:
+    """Fetch the pinned glean-sdk's wheel for Windows."""
+    folder, listed = place.scratch / "glean-sdk", place.scratch / "glean-sdk.txt"
+    text = (place.ws.root / "requirements/bench.txt").read_text(encoding="utf-8").replace("\\\n", " ")
+    listed.write_text(next(line for line in text.splitlines() if line.startswith("glean-sdk==")), encoding="utf-8")
+    argv = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
+    argv += ["--only-binary=:all:", "--platform", TARGETS[0].platform_tag, "--python-version", "3.11"]
+    options = ["--require-hashes", "-d", folder, "-r", listed]
+    runner.run([*argv, *options], timeout_s=environments.PIP_S, quiet=True)
+    return next(folder.glob("*.whl"))
+
+
+MEASURES: Dict[str, Measure] = {
+    "nothing changed": nothing_changed,
+    "one line of Rust changed": one_line_changed,
+    "Windows Python": windows_pythons,
+    "Python suite": python_suite,
+    "size": wheel_size,
+}
+
+
+def versions(place: Place) -> Dict[str, str]:
+    """Return the versions of everything that takes part in building."""
+    target = TARGETS[0]
+    linker = runner.run([target.linker, "-dumpfullversion"], timeout_s=30, quiet=True, echo=False).stdout.strip()
+    return {
+        "Rust": toolchain.prepare(TARGETS, place.ws)[target.triple].version,
+        "mingw": f"gcc {linker}",
+        "Wine": wine.ensure_prefix(target, place.ws)[0].version,
+        "Windows Python": pins.find_python(None).version,
+        "Python of the steps": sys.version.split()[0],
+        **place.versions("maturin", "glean-sdk"),
+    }

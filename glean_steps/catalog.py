@@ -1,0 +1,393 @@
+"""The suites of this repository, one function an entry, and the selections of them that sessions run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from glean_steps import (
+    cargo,
+    environments,
+    fuzz,
+    header,
+    interpreters,
+    pins,
+    pipelines,
+    project,
+    prove,
+    runner,
+    suites,
+    windows_python,
+    wine,
+)
+from glean_steps.environments import Environment, NativeWheel
+from glean_steps.errors import MissingToolError
+from glean_steps.prerequisites import Probe
+from glean_steps.suites import Result, Suite
+from glean_steps.targets import TARGETS, Target
+from glean_steps.toolchain import HostRust, Rust, TargetRust
+from glean_steps.windows_python import WindowsPython
+from glean_steps.wine import Prefix, Wines
+from glean_steps.workspace import Workspace
+
+SUITE_S = 3600.0
+CHECK_S = 900.0
+# Programs that are compared with the other package: how many, from which seed, in which time zone.
+FIXED_COUNT, FIXED_SEED = 200, 1
+NIGHTLY_COUNT = 3000
+# One that is whole hours east, one with a half hour west: an offset is easily lost on the way.
+NIGHTLY_ZONES = ("UTC", "Asia/Kolkata", "America/St_Johns")
+SHELL_SCRIPTS = ("glean_steps/enter_root.sh",)
+# Tests of the steps that build and start little, for `quick`.
+QUICK_STEPS = ("-m", "not slow and not wine and not network")
+
+
+# --- Rust -------------------------------------------------------------------------------------------------------------
+
+
+def rust_native(*arguments: str) -> Suite:
+    """The crate's tests on this machine."""
+
+    def run(ws: Workspace, rust: Rust) -> Result:
+        return suites.count_cargo(cargo.test_crate(None, ws=ws, arguments=["--no-fail-fast", *arguments], check=False))
+
+    return Suite("Rust, native", run, (HostRust(),), frozenset({"cargo, native"}))
+
+
+def rust_wine(target: Target, beside: Sequence[Target] = TARGETS) -> Suite:
+    """The crate's tests in a target's Wine."""
+
+    def run(ws: Workspace, *_: object) -> Result:
+        with wine.session(target, ws) as warm:
+            done = cargo.test_crate(
+                target,
+                ws=ws,
+                runner_argv=warm.provider.argv([warm.provider.loader], ws.crate),
+                env=warm.env_changes(),
+                arguments=["--no-fail-fast"],
+                check=False,
+            )
+        return suites.count_cargo(done)
+
+    needs = (TargetRust(target), Wines(tuple(beside)), Prefix(target))
+    return Suite(f"Rust, Wine {target.arch}", run, needs, frozenset({f"Wine {target.arch}"}))
+
+
+def miri() -> Suite:
+    """What Miri can run of the crate's tests."""
+
+    def run(ws: Workspace, rust: Rust) -> Result:
+        done = cargo.miri(ws)
+        return suites.count_cargo(done)
+
+    return Suite("Rust, Miri", run, (HostRust(),))
+
+
+# --- Python -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def suite_copy(ws: Workspace) -> Iterator[Tuple[Path, Path]]:
+    """Yield a copy of the Python suite with an empty folder beside it, so that the checkout cannot be imported."""
+    # In the system's own folder: the paths of sockets that tests make are short there.
+    folder = Path(tempfile.mkdtemp(prefix="glean-suite-"))
+    try:
+        copy, empty = folder / project.SUITE, folder / "empty"
+        shutil.copytree(ws.root / project.SUITE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in project.SUITE_FILES:
+            shutil.copyfile(ws.root / name, folder / name)
+        for each in (empty, folder / "temp"):
+            each.mkdir()
+        yield copy, empty
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def python_native(
+    minor: str, *, name: str = "", arguments: Sequence[str] = (), changes: Optional[Mapping[str, str]] = None
+) -> Suite:
+    """The Python suite on a CPython of this machine, against the installed wheel."""
+
+    def run(ws: Workspace, rust: Rust, packed: Path, program: Path) -> Result:
+        return python_suite(program, ws, arguments, changes)
+
+    environment = Environment(minor, project.SUITE_REQUIREMENTS, minor)
+    return Suite(name or f"Python, native {minor}", run, (HostRust(), NativeWheel(), environment))
+
+
+def python_suite(
+    program: Path, ws: Workspace, arguments: Sequence[str] = (), changes: Optional[Mapping[str, str]] = None
+) -> Result:
+    """Run the Python suite in an environment that has the wheel."""
+    with suite_copy(ws) as (copy, empty):
+        # pytest keeps the folders of its last three runs; these go with the copy.
+        env = {**environments.clean_env(), "TMPDIR": str(empty.with_name("temp")), **(changes or {})}
+        return suites.pytest(
+            [program],
+            copy,
+            lambda argv: ws.run(argv, timeout_s=SUITE_S, cwd=empty, check=False, env=env),
+            arguments=arguments,
+        )
+
+
+def native_pythons(ws: Workspace) -> List[str]:
+    """Return the minor versions that have to pass, and free-threaded builds that are here."""
+    found = interpreters.find_all(ws)
+    wanted = [f"3.{number}" for number in range(interpreters.OLDEST[1], interpreters.NEWEST[1] + 1)]
+    return sorted({*wanted, *found}, key=interpreters.order)
+
+
+def python_wine(version: Optional[str], target: Target, beside: Sequence[Target] = TARGETS) -> Suite:
+    """The Python suite in a Windows Python, against the finished wheel."""
+
+    def run(ws: Workspace, wines: None, packed: Path, prefix: Path, python: WindowsPython) -> Result:
+        with wine.session(target, ws) as warm:
+            prove.install(packed, python, warm, ws)
+            result = python_suite_in_wine(python, warm, ws)
+        wanted = pins.find_python(version).version
+        exact = f"{python.version} {python.arch}"
+        result.suite = f"Python, Wine {exact}" + ("" if python.version == wanted else f" (for {wanted})")
+        return result
+
+    shown = version or pins.find_python().version
+    needs = (
+        Wines(tuple(beside)),
+        ProvenWheel(target, version),
+        Prefix(target),
+        windows_python.Environment(version, target),
+    )
+    return Suite(f"Python, Wine {shown} {target.arch}", run, needs, frozenset({f"Wine {target.arch}"}))
+
+
+def python_suite_in_wine(python: WindowsPython, warm: wine.Wine, ws: Workspace) -> Result:
+    """Run the Python suite in a Windows Python that has the wheel."""
+    with suite_copy(ws) as (copy, empty):
+        return suites.pytest(
+            [python.executable],
+            copy,
+            lambda argv: warm.run(argv, timeout_s=SUITE_S, cwd=empty, check=False),
+            path=wine.windows_path,
+        )
+
+
+@dataclass(frozen=True)
+class ProvenWheel:
+    """The finished Windows wheel of a target, as a prerequisite."""
+
+    target: Target
+    python: Optional[str]
+
+    @property
+    def name(self) -> str:
+        """Its tag."""
+        return f"wheel for {self.target.platform_tag}"
+
+    def probe(self, ws: Workspace) -> Probe:
+        """Say what the build lacks."""
+        return TargetRust(self.target).probe(ws)
+
+    def ensure(self, ws: Workspace) -> Path:
+        """Return the wheel, building and proving it if need be."""
+        (built,) = pipelines.make_wheels([self.target], ws, python=self.python)
+        return built.path
+
+
+def steps(arguments: Sequence[str] = (), name: str = "steps") -> Suite:
+    """The steps' own tests, in the tool environment, on every core."""
+
+    def run(ws: Workspace) -> Result:
+        scratch = ws.state / "pytest"
+        at_once = ["-n", str(os.cpu_count() or 1), "--dist", "loadgroup"] if importlib.util.find_spec("xdist") else []
+        try:
+            return suites.pytest(
+                [sys.executable],
+                ws.root / "tests" / "steps",
+                lambda argv: ws.run(argv, timeout_s=SUITE_S, cwd=ws.root, check=False),
+                arguments=[
+                    *("-c", ws.root / "pyproject.toml", "--rootdir", ws.root, "--basetemp", scratch),
+                    *at_once,
+                    *arguments,
+                ],
+            )
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    return Suite(name, run)
+
+
+# --- comparison with the other package --------------------------------------------------------------------------------
+
+
+def differential(count: int, seed: int, zone: str) -> Suite:
+    """The same random programs with both packages, answers and pings field by field."""
+
+    def run(ws: Workspace, rust: Rust, packed: Path, other: Path, ours: Path) -> Result:
+        folder = ws.root / project.DIFFERENTIAL
+        return suites.pytest(
+            [other],
+            folder,
+            lambda argv: ws.run(argv, timeout_s=300.0 + count / 2, cwd=folder, check=False),
+            arguments=[
+                *("--rootdir", folder, "--peer", other, "--ours", ours),
+                *("--count", str(count), "--first-seed", str(seed), "--time-zone", zone),
+            ],
+        )
+
+    both = [
+        Environment(f"differential{suffix}", project.DIFFERENTIAL_REQUIREMENTS, packed=bool(suffix))
+        for suffix in ("", "-ours")
+    ]
+    return Suite(f"differential, {zone}", run, (HostRust(), NativeWheel(), *both))
+
+
+# --- checks of the sources --------------------------------------------------------------------------------------------
+
+
+def _program(name: str, words: Sequence[str], fix: str = "", path: str = "") -> Suite:
+    """A check by a program of the tool environment; its settings are in pyproject.toml."""
+
+    def run(ws: Workspace) -> Result:
+        if importlib.util.find_spec(words[0]) is None:
+            raise MissingToolError(
+                f"no {words[0]}",
+                why=f"{sys.executable} is not the tool environment",
+                fix="start it with python3 bootstrap.py",
+            )
+        env = runner.child_env({"MYPYPATH": str(ws.root / path)} if path else None)
+        argv = [sys.executable, "-m", *words]
+        return suites.check(ws.run(argv, timeout_s=CHECK_S, cwd=ws.root, env=env, check=False), fix)
+
+    # mypy's cache is one folder.
+    return Suite(name, run, uses=frozenset({words[0]}))
+
+
+def _cargo(name: str, component: str, words: Sequence[str], fix: str = "") -> Suite:
+    """A check by a subcommand of cargo, which some compilers come without, as Debian's does."""
+
+    def run(ws: Workspace, rust: Rust) -> Result:
+        if not os.access(rust.cargo.with_name(component), os.X_OK):
+            raise MissingToolError(
+                f"no {component}",
+                why=f"Rust {rust.version} in {rust.cargo.parent} comes without it",
+                fix="use a toolchain that has it; with rustup: rustup component add rustfmt clippy",
+            )
+        # It finds its compiler on PATH, and has to find the one that it belongs to.
+        path = os.pathsep.join([str(rust.cargo.parent), os.environ.get("PATH", os.defpath)])
+        env = runner.child_env({"PATH": path, "CARGO_TARGET_DIR": str(cargo.target_dir(ws=ws)), "RUSTC": None})
+        return suites.check(ws.run([rust.cargo, *words], timeout_s=CHECK_S, cwd=ws.crate, env=env, check=False), fix)
+
+    return Suite(name, run, (HostRust(),), frozenset({"cargo, native"}))
+
+
+def _shell(script: str) -> Suite:
+    def run(ws: Workspace) -> Result:
+        return suites.check(ws.run(["sh", "-n", ws.root / script], timeout_s=60, check=False))
+
+    return Suite(f"sh -n {script}", run)
+
+
+def _header() -> Suite:
+    def run(ws: Workspace, rust: Rust) -> Result:
+        header.check(ws)
+        return Result("", passed=1)
+
+    return Suite(Path(project.HEADER).name, run, (HostRust(),))
+
+
+def lint() -> List[Suite]:
+    """Formatting, types, the header and shell syntax, the quick ones first."""
+    here = "python3 bootstrap.py"
+    fuzz_crate = ("--manifest-path", project.FUZZ_MANIFEST)
+    return [
+        _program("ruff format", ["ruff", "format", "--check", "."], f"{here} ruff format ."),
+        _program("ruff check", ["ruff", "check", "."], f"{here} ruff check --fix ."),
+        *[_program(name, ["mypy", *words], path=path) for name, words, path in project.TYPE_CHECKS],
+        _cargo("rustfmt", "cargo-fmt", ["fmt", "--all", "--check"], "cargo fmt --all"),
+        _cargo(
+            "rustfmt, fuzz targets", "cargo-fmt", ["fmt", "--check", *fuzz_crate], f"cargo fmt {' '.join(fuzz_crate)}"
+        ),
+        _cargo(
+            "clippy", "cargo-clippy", ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]
+        ),
+        _header(),
+        *[_shell(script) for script in SHELL_SCRIPTS],
+    ]
+
+
+# --- fuzzing ----------------------------------------------------------------------------------------------------------
+
+
+def fuzzing(names: Sequence[str], seconds: int, sanitizer: str) -> List[Suite]:
+    """A bounded run of each fuzz target, one after the other: each uses its core and up to 2 GB."""
+
+    def entry(name: str) -> Suite:
+        def run(ws: Workspace, programs: Dict[str, Path]) -> Result:
+            return fuzz.run_target(name, programs[name], seconds, ws)
+
+        return Suite(f"fuzz, {name}", run, (fuzz.Programs(tuple(names), sanitizer),), frozenset({"fuzz"}))
+
+    return [entry(name) for name in names]
+
+
+# --- selections -------------------------------------------------------------------------------------------------------
+
+
+def windows(targets: Sequence[Target] = TARGETS, python: Optional[str] = None) -> List[Suite]:
+    """The tests under Wine, in the Python asked for or in the default one and those of `[[tested]]`."""
+    versions: List[Tuple[Target, Optional[str]]] = [(target, python) for target in targets]
+    if not python:
+        tested = pins.load().tested
+        versions += [(target, version) for version, arch in tested for target in targets if target.arch == arch]
+    return [
+        *[rust_wine(target, targets) for target in targets],
+        *[python_wine(version, target, targets) for target, version in versions],
+    ]
+
+
+def tests(ws: Workspace) -> List[Suite]:
+    """Every suite of the test command, the longest first."""
+    return [
+        steps(),
+        *windows(),
+        rust_native(),
+        *[python_native(minor) for minor in native_pythons(ws)],
+        hunt(ws, "kill hunt", project.HUNT_ONCE),
+        differential(FIXED_COUNT, FIXED_SEED, "UTC"),
+        miri(),
+    ]
+
+
+def quick(ws: Workspace) -> List[Suite]:
+    """What to run after each change: formatting, types, native Rust, one Python, the fast tests of the steps."""
+    here = ".".join(str(part) for part in sys.version_info[:2])
+    chosen = here if here in interpreters.find_all(ws) else native_pythons(ws)[-1]
+    return [*lint(), rust_native(), python_native(chosen), steps(QUICK_STEPS, "steps, fast")]
+
+
+def hunt(ws: Workspace, name: str, changes: Mapping[str, str]) -> Suite:
+    """The tests that kill processes, in the newest CPython of this machine and with more kills than elsewhere."""
+    newest = environments.newest_python(ws).minor
+    return python_native(newest, name=name, arguments=["-k", project.HUNT], changes=changes)
+
+
+def nightly(
+    ws: Workspace, count: int = NIGHTLY_COUNT, seed: Optional[int] = None, zones: Sequence[str] = NIGHTLY_ZONES
+) -> List[Suite]:
+    """Thousands of programs that no day before has seen, in several time zones, and a long kill hunt."""
+    first = int(time.time() // 86_400) if seed is None else seed
+    programs = [differential(count, first + place * 100_000, zone) for place, zone in enumerate(zones)]
+    return [*programs, hunt(ws, "kill hunt, long", project.HUNT_AT_NIGHT)]
+
+
+def run_tests(ws: Workspace) -> List[Result]:
+    """Run every suite of the test command, side by side where they share nothing."""
+    with ws.locked():
+        return suites.run(tests(ws), ws)

@@ -1,0 +1,160 @@
+"""Virtual environments for the suites: one maker, whatever Python and requirements."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Sequence, Tuple
+
+from glean_steps import interpreters, report, runner, settings, wheel, workspace
+from glean_steps.errors import MissingToolError, OfflineError
+from glean_steps.prerequisites import Probe
+from glean_steps.suites import one_line
+from glean_steps.workspace import Workspace
+
+PIP_S = 900.0
+_RECIPE = 3  # Raise it when what this module does to an environment changes.
+
+
+@dataclass(frozen=True)
+class NativeWheel:
+    """A wheel of the package for this machine, as a prerequisite; it serves every CPython."""
+
+    name: str = "native wheel"
+
+    def probe(self, ws: Workspace) -> Probe:
+        """Say that a build makes it: what that needs is a prerequisite of its own."""
+        return Probe("built by `pip wheel`")
+
+    def ensure(self, ws: Workspace) -> Path:
+        """Return the wheel, building it if need be."""
+        return wheel.native_wheel(ws)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment with pinned requirements and, if asked for, the native wheel; as a prerequisite.
+
+    Attributes:
+        label: names its folder.
+        requirements: the file of hash-pinned requirements, relative to the checkout.
+        minor: the minor version of its CPython; that of the running one when empty.
+        packed: install the native wheel into it as well.
+    """
+
+    label: str
+    requirements: str
+    minor: str = ""
+    packed: bool = True
+
+    @property
+    def name(self) -> str:
+        """Its label."""
+        return f"environment {self.label}"
+
+    def home(self, ws: Workspace) -> Path:
+        """Return its folder."""
+        return ws.state / "venvs" / self.label
+
+    def probe(self, ws: Workspace) -> Probe:
+        """Say whether it is set up, or what would make it."""
+        found = interpreters.find_all(ws).get(self.minor) if self.minor else None
+        if self.minor and found is None:
+            fix = f"put python{self.minor} on PATH (pyenv, uv or the distribution's package)"
+            return Probe(self.minor, why=f"no CPython {self.minor} on this machine", fix=fix)
+        if (self.home(ws) / "bin" / "python").exists():
+            return Probe("set up")
+        if found is not None and not (found.stdlib / "ensurepip").is_dir():
+            why = f"{found.executable} has no ensurepip, so it cannot make an environment"
+            return Probe(self.minor, why=why, fix=f"{system_line(self.minor)}")
+        if settings.OFFLINE.value():
+            why = f"GLEAN_OFFLINE is set and the packages of {self.requirements} are not installed"
+            return Probe("missing", why=why, fix="run once without GLEAN_OFFLINE")
+        return Probe(f"made from {self.requirements}", later=f"makes the environment {self.label}")
+
+    def ensure(self, ws: Workspace) -> Path:
+        """Return its Python, making what is missing.
+
+        Raises:
+            MissingToolError: there is no such CPython here, or it cannot make an environment.
+            OfflineError: packages would have to be fetched.
+        """
+        python, version = Path(sys.executable), sys.version
+        if self.minor:
+            probe = self.probe(ws)
+            if probe.why:
+                kind = OfflineError if "GLEAN_OFFLINE" in probe.why else MissingToolError
+                raise kind(f"no environment with CPython {self.minor}", why=probe.why, fix=probe.fix)
+            found = interpreters.find_all(ws)[self.minor]
+            python, version = found.executable, found.version
+        packed = wheel.native_wheel(ws) if self.packed else None
+        program = self.home(ws) / "bin" / "python"
+        stamp = ws.stamp(f"venv-{self.label}")
+        base = workspace.fingerprint(_RECIPE, str(python), version, ws.root / self.requirements)
+        facts = stamp.facts()
+        if facts.get("base") != base or not stamp.is_current("made"):
+            with report.step(f"make the environment {self.label}"):
+                stamp.forget()
+                self._make(python, ws)
+                stamp.write("made", files=[program], facts={"base": base})
+        if packed is not None:
+            installed = workspace.file_sha256(packed)
+            if stamp.facts().get("wheel") != installed:
+                _pip(program, ["--no-deps", "--no-index", "--force-reinstall", packed], ws)
+                stamp.write("made", files=[program], facts={"base": base, "wheel": installed})
+        return program
+
+    def _make(self, python: Path, ws: Workspace) -> None:
+        home = self.home(ws)
+        if settings.OFFLINE.value():
+            raise OfflineError(
+                f"the environment {self.label} is missing or out of date",
+                why="GLEAN_OFFLINE forbids fetching what it needs",
+                fix="run once without GLEAN_OFFLINE",
+            )
+        shutil.rmtree(home, ignore_errors=True)
+        made = ws.run([python, "-m", "venv", home], timeout_s=300, check=False, quiet=True, env=clean_env())
+        if made.status != 0:
+            raise MissingToolError(
+                f"{python} cannot make an environment",
+                why=one_line(made.stdout[-300:]),
+                fix=f"install its venv module: {system_line(self.minor)}",
+            )
+        _pip(home / "bin" / "python", ["--require-hashes", "-r", ws.root / self.requirements], ws)
+
+
+def newest_python(ws: Workspace, oldest: Tuple[int, int] = interpreters.OLDEST) -> interpreters.CPython:
+    """Return the newest CPython of this machine; free-threaded ones do not count.
+
+    Args:
+        oldest: the oldest minor version that will do, such as (3, 11).
+
+    Raises:
+        MissingToolError: there is none that is new enough.
+    """
+    found = [python for python in interpreters.find_all(ws).values() if not python.free_threaded]
+    if not found or tuple(map(int, found[-1].minor.split("."))) < oldest:
+        raise MissingToolError(
+            f"no CPython {oldest[0]}.{oldest[1]} or newer",
+            why=f"this machine has {', '.join(python.version for python in found) or 'none'}",
+            fix=f"put python{oldest[0]}.{oldest[1]} on PATH (pyenv, uv or the distribution's package)",
+        )
+    return found[-1]
+
+
+def system_line(minor: str) -> str:
+    """Return the line that brings a CPython's venv module on Debian and Ubuntu."""
+    return f"apt-get install -y python{minor or '3'}-venv"
+
+
+def _pip(program: Path, arguments: Sequence[object], ws: Workspace) -> None:
+    argv = [program, "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments]
+    ws.run(argv, timeout_s=PIP_S, env=clean_env(), quiet=True)
+
+
+def clean_env() -> Dict[str, str]:
+    """Return an environment in which the checkout cannot be imported by accident."""
+    ours = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "VIRTUAL_ENV")
+    return runner.child_env({name: None for name in ours})

@@ -1,0 +1,171 @@
+"""What is this project's own: names, files, the proof of its wheel. No other module of these steps knows a name of it.
+
+Whoever builds another package with these steps writes this module anew and `pins.toml` as they like.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Dict, FrozenSet, List, Mapping, Tuple
+
+# --- the package ------------------------------------------------------------------------------------------------------
+
+PACKAGE = "glean_py"
+# Distributions that the package imports, so that its metadata has to name them.
+REQUIRES = ("cffi",)
+# Modules that only a build needs, and the one that it writes.
+BUILD_ONLY = frozenset({"ffi_build.py"})
+WRITTEN_MODULE = "_glean_ffi.py"
+PACKAGED_SUFFIXES = (".py", ".pyi", ".yaml")
+
+# --- the Rust crate ---------------------------------------------------------------------------------------------------
+
+CRATE = "glean_core"
+LIBRARY_PACKAGE = "glean_core_cdylib"
+WINDOWS_LIBRARY = "glean_core.dll"
+HEADER = "include/glean.h"
+# What the path of the checkout is called inside of a library.
+REMAPPED_ROOT = "/glean"
+CBINDGEN_CONFIG = "cbindgen.toml"
+FUZZ_MANIFEST = "fuzz/Cargo.toml"
+# The fuzz targets write the inputs that they start from to the folder in this variable.
+FUZZ_SEEDS = "GLEAN_FUZZ_SEEDS"
+# A test target that has what Miri can run.
+MIRI_TEST = "miri"
+
+# --- files that shape a wheel, and those that shape its proof ---------------------------------------------------------
+
+SHAPES_A_WHEEL = (
+    *("glean_core/Cargo.toml", "glean_core/Cargo.lock", "glean_core/cdylib", "glean_core/src", "glean_core/include"),
+    *("glean_py", "setup.py", "pyproject.toml", "README.md"),
+)
+PROOF = "tests/bindings/prove_wheel.py"
+
+# --- tests ------------------------------------------------------------------------------------------------------------
+
+SUITE = "tests/bindings"
+# What a suite reads beside its own folder.
+SUITE_FILES = ("tests/vectors.json",)
+SUITE_REQUIREMENTS = "requirements/tests.txt"
+# The tests that kill processes and look for what got lost: a sample everywhere, many once in a run, more at night.
+HUNT = "test_kill or test_hunt"
+HUNT_ONCE: Mapping[str, str] = {"GLEAN_KILLS": "240"}
+HUNT_AT_NIGHT: Mapping[str, str] = {"GLEAN_KILLS": "2400", "GLEAN_HUNT_SECONDS": "900"}
+DIFFERENTIAL = "tests/differential"
+DIFFERENTIAL_REQUIREMENTS = "requirements/differential.txt"
+# How mypy is called: name of the check, arguments, where it looks for modules as well.
+TYPE_CHECKS: Tuple[Tuple[str, Tuple[str, ...], str], ...] = (
+    ("mypy", (), ""),
+    (
+        "mypy tests/bindings",
+        # Their arguments are pytest's fixtures, and they look into a Glean that a fixture has started.
+        (
+            *("--allow-untyped-defs", "--allow-incomplete-defs", "--allow-untyped-calls"),
+            *("--no-strict-optional", "--no-warn-unused-ignores", "tests/bindings"),
+        ),
+        "",
+    ),
+    # Once more, with all of strict: a planted mistake that is not found is an ignore without use.
+    ("mypy tests/bindings/typing", ("--strict", "tests/bindings/typing"), ""),
+    ("mypy tests/differential", ("tests/differential",), "tests/bindings"),
+)
+
+# --- variables that are read outside of these steps -------------------------------------------------------------------
+
+VARIABLES: Mapping[str, Tuple[str, str]] = {
+    "GLEAN_CORE_LIBRARY": ("setup.py", "a core library that was built before, for setup.py to pack"),
+    "GLEAN_DEBUG_VIEW_TAG": (PACKAGE, "tag that programs with glean_py send with each ping, as `X-Debug-ID`"),
+    "GLEAN_HUNT_SECONDS": ("tests", "how long the hunt for lost records runs in `tests/bindings`"),
+    "GLEAN_HUNT_SEED": ("tests", "the seed of that hunt; another each time when unset"),
+    "GLEAN_KILLS": ("tests", "how many processes `tests/bindings/test_kill.py` kills"),
+    "GLEAN_LOG_PINGS": (PACKAGE, "`true` asks programs with glean_py to log the pings they hand out"),
+    "GLEAN_SOURCE_TAGS": (PACKAGE, "tags that programs with glean_py send with each ping, as `X-Source-Tags`"),
+}
+# Of the variables above, the one that setup.py takes a finished library from.
+LIBRARY_VARIABLE = "GLEAN_CORE_LIBRARY"
+
+# --- the proof of a wheel ---------------------------------------------------------------------------------------------
+
+_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d$"
+
+# The envelope of a ping that tests/bindings/prove_wheel.py submits, and the values that it records.
+PING_SCHEMA: Dict[str, Any] = {
+    "type": "object",
+    "required": ["client_info", "ping_info", "metrics"],
+    "additionalProperties": False,
+    "properties": {
+        "client_info": {
+            "type": "object",
+            "required": [
+                "app_build",
+                "app_display_version",
+                "architecture",
+                "build_date",
+                "client_id",
+                "first_run_date",
+                "os",
+                "os_version",
+                "telemetry_sdk_build",
+            ],
+            "properties": {
+                "app_display_version": {"const": "1.0"},
+                "client_id": {"type": "string", "pattern": _UUID},
+                "first_run_date": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d[+-]\d\d:\d\d$"},
+                "os": {"const": "Windows"},
+            },
+        },
+        "ping_info": {
+            "type": "object",
+            "required": ["seq", "start_time", "end_time", "reason"],
+            "properties": {
+                "seq": {"const": 0},
+                "start_time": {"type": "string", "pattern": _TIME},
+                "end_time": {"type": "string", "pattern": _TIME},
+                "reason": {"const": "proof"},
+            },
+        },
+        "metrics": {
+            "const": {
+                "boolean": {"proof.boolean": True},
+                "counter": {"proof.counter": 42},
+                "string": {"proof.string": "Grüße, 世界"},
+                "uuid": {"proof.uuid": "01234567-89ab-cdef-0123-456789abcdef"},
+            }
+        },
+    },
+}
+
+
+def check_proof(shown: Mapping[str, Any]) -> List[str]:
+    """Return everything that is wrong with the ping that the script of the proof printed; empty when it is right."""
+    from jsonschema import Draft202012Validator
+
+    findings = [
+        f"ping {'/'.join(str(part) for part in error.absolute_path) or 'body'}: "
+        # Of a value that has to be another one, the validator names only the other one.
+        + (f"{error.instance!r} is not {error.validator_value!r}" if error.validator == "const" else error.message)
+        for error in Draft202012Validator(PING_SCHEMA).iter_errors(shown.get("ping"))
+    ]
+    parts = str(shown.get("path", "")).split("/")
+    if parts[:5] != ["", "submit", "wheel-proof", "wheel-proof", "1"] or len(parts) != 6:
+        findings.append(f"the submission path is {shown.get('path')!r}")
+    return findings
+
+
+def packaged_files(root: Path) -> FrozenSet[str]:
+    """Return the names of the package's source and data files in a wheel."""
+    folder = root / PACKAGE
+    return frozenset(
+        f"{PACKAGE}/{file.relative_to(folder).as_posix()}"
+        for file in folder.rglob("*")
+        if (file.suffix in PACKAGED_SUFFIXES or file.name == "py.typed")
+        and file.name not in BUILD_ONLY
+        and "__pycache__" not in file.parts
+    )
+
+
+def fuzz_targets(manifest: str) -> List[str]:
+    """Return the names of the fuzz targets, in the order of their manifest."""
+    return re.findall(r'^path = "fuzz_targets/(\w+)\.rs"$', manifest, re.MULTILINE)
