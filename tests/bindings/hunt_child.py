@@ -25,6 +25,8 @@ from glean_py.metrics import Lifetime
 # Above what `closerange` closes.
 FIRST_OWN_DESCRIPTOR = 500
 MOST_GENERATIONS = 6
+# Where a new file has no number that a removed one of ours had.
+OTHER_DISK = "/dev/shm"
 # Takes a first segment, but no larger one.
 SMALL_FILE_BYTES = 20000
 
@@ -55,7 +57,7 @@ class Host:
         actions = [self._add, self._ask, self._submit, self._rest, self._close, self._meet_limit]
         children = []
         for _ in range(chance.randrange(3, 25)):
-            (action,) = chance.choices([*actions, None], [12, 3, 1, 1, 0.5, 0.7, 2])
+            (action,) = chance.choices([*actions, None], [12, 3, 1, 1, 1.5, 1.5, 2])
             if action is not None:
                 action(chance)
             elif generation < MOST_GENERATIONS:
@@ -116,11 +118,13 @@ class Host:
         time.sleep(chance.choice([0.001, 0.01, 0.1]))
 
     def _close(self, _):
-        if self._opened:
+        # What a thread has open at this moment is nobody's to close: its descriptor may be that of another file when it
+        # has done with it. So this is done as daemons do it, where there is no other thread.
+        if self._opened or len(os.listdir("/proc/self/task")) > 1:
             return
         os.closerange(3, FIRST_OWN_DESCRIPTOR - 100)
         for number in range(8):
-            file = tempfile.TemporaryFile("w+", dir=self._folder)
+            file = tempfile.TemporaryFile("w+", dir=OTHER_DISK if os.path.isdir(OTHER_DISK) else self._folder)
             file.write(f"file {number} of {os.getpid()}")
             file.flush()
             self._opened.append((file, os.fstat(file.fileno()).st_ino, f"file {number} of {os.getpid()}"))

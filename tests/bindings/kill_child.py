@@ -486,7 +486,7 @@ def count(request):
             continue
         ping = json.loads(body)
         documents.append(ping["ping_info"]["seq"])
-        client_ids.add(ping["client_info"]["client_id"])
+        client_ids.add(ping["client_info"].get("client_id", "none"))
         for identifier, value in ping.get("metrics", {}).get("counter", {}).items():
             if identifier.startswith("kill."):
                 name = identifier[len("kill.") :]
