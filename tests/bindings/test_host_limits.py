@@ -66,6 +66,7 @@ def test_a_burst_of_pings_is_published_with_few_descriptors(tmp_path):
     say("submitted")
     hear()
     pending = DATA_DIR / "pending_pings"
+    pending.mkdir(parents=True, exist_ok=True)
     open_files_until(lambda: sum(name.count("-") == 4 for name in os.listdir(str(pending))) >= 400)
     say("published")
     """
@@ -123,7 +124,7 @@ say("started")
 hear()
 for number in range(400):
     counter.add()
-    text.set(f"{number:04}" * 50000)
+    text.set(f"{number:04}" * 25000)
     custom.submit()
 say("submitted")
 hear()

@@ -1,12 +1,10 @@
 //! Forks: the child leaves the threads, the engine and the files of its parent alone, and makes its own when it records.
 
 use std::cell::RefCell;
-use std::sync::atomic::Ordering;
-use std::sync::{Mutex, MutexGuard, Once, TryLockError};
-use std::time::{Duration, Instant};
+use std::sync::{MutexGuard, Once};
 
 use super::worker::{Held, Worker};
-use super::{FILES, FOLDS, INSTEAD, Shared, folding, new_name, place};
+use super::{FILES, FOLDS, Shared, folding, new_name, shared};
 use crate::engine::Engine;
 
 thread_local! {
@@ -31,33 +29,16 @@ pub(super) fn prepare() {
     });
 }
 
-/// How long a fork waits for the log. A call has it for less than a microsecond, unless it stores into a page of a file system
-/// that an administrator froze.
-const PATIENCE: Duration = Duration::from_millis(200);
-
 /// Holds the log over the fork, so that no thread is in the middle of an append.
 extern "C" fn before_fork() {
-    let Some(shared) = patiently(place()) else { return };
     let held = HeldOverFork {
-        shared,
+        shared: shared(),
         files: FILES.hold(),
         folds: FOLDS.hold(),
         messages: crate::logging::hold(),
         engine: folding::slot().try_lock().ok(),
     };
     let _ = HELD_OVER_FORK.try_with(|place| *place.borrow_mut() = Some(held));
-}
-
-fn patiently(place: &'static Mutex<Shared>) -> Option<MutexGuard<'static, Shared>> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match place.try_lock() {
-            Ok(shared) => return Some(shared),
-            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return None,
-            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
-        }
-    }
 }
 
 extern "C" fn after_fork_in_parent() {
@@ -68,7 +49,7 @@ extern "C" fn after_fork_in_child() {
     super::uploads::leave_to_parent();
     crate::disk::forked::close_copies();
     let held = HELD_OVER_FORK.try_with(|held| held.borrow_mut().take()).ok().flatten();
-    let Some(mut held) = held else { return begin_anew() };
+    let Some(mut held) = held else { return };
     Worker::forget_thread(&mut held.files);
     Worker::forget_thread(&mut held.folds);
     match held.engine {
@@ -86,12 +67,4 @@ extern "C" fn after_fork_in_child() {
     shared.is_stalled = false;
     let process = new_name(crate::time::unix_ms_now(), shared.log.process());
     shared.log.leave_to_parent(&process, |context| process.clone_into(&mut context.process));
-}
-
-/// Leaves all of it to a thread that is gone: Glean is off in this child.
-fn begin_anew() {
-    let mut shared = Shared::new();
-    shared.log.turn_off();
-    folding::abandon();
-    INSTEAD.store(Box::into_raw(Box::new(Mutex::new(shared))), Ordering::Relaxed);
 }

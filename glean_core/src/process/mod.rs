@@ -25,7 +25,7 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -79,28 +79,20 @@ pub struct Shared {
     end: Option<lifecycle::End>,
 }
 
-impl Shared {
-    const fn new() -> Shared {
-        Shared {
-            log: Calls::new(),
-            handles: Handles::new(),
-            active_since: None,
-            log_pings: None,
-            schedule: Schedule::new(),
-            uploads: None,
-            data_dir: None,
-            life: None,
-            generation: 0,
-            start_error: None,
-            is_stalled: false,
-            end: None,
-        }
-    }
-}
-
-static SHARED: Mutex<Shared> = Mutex::new(Shared::new());
-/// What is in the place of [`SHARED`] in the child of a fork that could not get it; NULL otherwise.
-static INSTEAD: AtomicPtr<Mutex<Shared>> = AtomicPtr::new(std::ptr::null_mut());
+static SHARED: Mutex<Shared> = Mutex::new(Shared {
+    log: Calls::new(),
+    handles: Handles::new(),
+    active_since: None,
+    log_pings: None,
+    schedule: Schedule::new(),
+    uploads: None,
+    data_dir: None,
+    life: None,
+    generation: 0,
+    start_error: None,
+    is_stalled: false,
+    end: None,
+});
 /// Signals, together with [`SHARED`], that calls went from memory to a file, or that this has to wait.
 static MOVED: Condvar = Condvar::new();
 /// Makes and removes the files of this process.
@@ -114,14 +106,7 @@ static EVENTS_TO_FOLD: AtomicI64 = AtomicI64::new(0);
 /// Gives access to what every call needs, for a moment.
 #[inline]
 pub fn shared() -> MutexGuard<'static, Shared> {
-    place().lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[inline]
-fn place() -> &'static Mutex<Shared> {
-    let instead = INSTEAD.load(Ordering::Relaxed);
-    // SAFETY: it is never freed.
-    if instead.is_null() { &SHARED } else { unsafe { &*instead } }
+    SHARED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Adds to a counter, if that needs nothing but a few stores; `false` if it has to be recorded in the general way.
