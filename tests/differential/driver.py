@@ -48,11 +48,11 @@ class Package:
         self.binding = importlib.import_module(f"{name}._uniffi")
         self.Glean: Any = self.root.Glean
         self.version = str(self.root.__version__)
-        # An upload would start a process of its own, or wait for a lock that its caller holds.
-        with contextlib.suppress(ImportError):
-            net = importlib.import_module(f"{name}.net")
+        if name == "glean":
+            # An upload would start a process of its own, or wait for a lock that its caller holds.
+            net = importlib.import_module("glean.net")
             net.PingUploadWorker.process = classmethod(lambda cls, testing_mode=False: None)
-            worker = importlib.import_module(f"{name}.net.ping_upload_worker")
+            worker = importlib.import_module("glean.net.ping_upload_worker")
             worker.PingUploadWorker.process = net.PingUploadWorker.process
 
     def enum(self, name: str, member: str) -> Any:
@@ -380,7 +380,8 @@ class Life:
         config = dict(segment.get("config", {}))
         if "session_mode" in config:
             config["session_mode"] = getattr(self.package.root.SessionMode, config["session_mode"])
-        config.setdefault("server_endpoint", "http://127.0.0.1:9")
+        # glean_py sends nothing without one.
+        config["server_endpoint"] = ""
         self.package.Glean._init_finished = False
         self.package.Glean.initialize(
             segment.get("application_id", "differential"),
