@@ -28,7 +28,7 @@ import time
 import traceback
 import uuid
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 Json = Any
 PROGRAM_S = 20.0
@@ -383,6 +383,7 @@ class Life:
         # glean_py sends nothing without one.
         config["server_endpoint"] = ""
         self.package.Glean._init_finished = False
+        known = self.find_health()
         self.package.Glean.initialize(
             segment.get("application_id", "differential"),
             segment.get("application_version", "1.0"),
@@ -391,10 +392,22 @@ class Life:
             data_dir=self.folder / "data",
             application_build_id=segment.get("build_id", "17"),
         )
+        has_health = config.get("enable_internal_pings", True) and segment.get("upload_enabled", True)
+        # Otherwise what follows would come before or after the health ping, as it happens; test mode sends none.
         deadline = time.monotonic() + 5
-        # Otherwise what follows would come before or after the health ping, as it happens.
-        while not self.package.Glean._init_finished and time.monotonic() < deadline:
+        while time.monotonic() < deadline and not (
+            self.package.Glean._init_finished and (self.is_synchronous or not has_health or self.find_health() - known)
+        ):
             time.sleep(0.001)
+
+    def find_health(self) -> Set[str]:
+        """Return the names of the files of health pings."""
+        found: Set[str] = set()
+        with contextlib.suppress(FileNotFoundError):
+            for file in (self.folder / "data" / "pending_pings").iterdir():
+                if "/health/" in file.read_text(encoding="utf-8").partition("\n")[0]:
+                    found.add(file.name)
+        return found
 
     def finish(self, number: int) -> None:
         """Read every value and error, then send every ping and read what is left."""
