@@ -401,11 +401,12 @@ class Life:
             time.sleep(0.001)
 
     def find_health(self) -> Set[str]:
-        """Return the names of the files of health pings."""
+        """Return the names of the files of the health pings that starts made."""
         found: Set[str] = set()
         with contextlib.suppress(FileNotFoundError):
             for file in (self.folder / "data" / "pending_pings").iterdir():
-                if "/health/" in file.read_text(encoding="utf-8").partition("\n")[0]:
+                document = read_ping(file)
+                if "/health/" in document["path"] and document["body"]["ping_info"].get("reason") == "pre_init":
                     found.add(file.name)
         return found
 
