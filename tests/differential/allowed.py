@@ -435,6 +435,12 @@ def _is_start_with_room_for_one_event(program: Json, difference: Difference) -> 
     return is_small and is_about and _starts_a_session(program)
 
 
+def _is_fact_about_the_machine(program: Json, difference: Difference) -> bool:
+    """Upstream says nothing about the machine's locale, and that the version of its system is unknown."""
+    unsaid = {"os_version": "Unknown", "locale": ABSENT}
+    return difference.path[-2:-1] == ("client_info",) and unsaid.get(difference.path[-1]) == difference.peer
+
+
 ROWS: Sequence[Row] = (
     Row("C3", _is_uuid_of_a_ping),
     Row("C4", _is_tag_of_20),
@@ -462,6 +468,7 @@ ROWS: Sequence[Row] = (
     Row("C46", _is_session_without_collection),
     Row("C56", _is_error_of_a_dropped_event),
     Row("C57", _is_start_with_room_for_one_event),
+    Row("C71", _is_fact_about_the_machine),
     Row("C27", _is_left_from_a_former_life),
 )
 BY_ID: Dict[str, Row] = {row.id: row for row in ROWS}

@@ -28,7 +28,7 @@ import time
 import traceback
 import uuid
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 Json = Any
 PROGRAM_S = 20.0
@@ -48,11 +48,11 @@ class Package:
         self.binding = importlib.import_module(f"{name}._uniffi")
         self.Glean: Any = self.root.Glean
         self.version = str(self.root.__version__)
-        # An upload would start a process of its own, or wait for a lock that its caller holds.
-        with contextlib.suppress(ImportError):
-            net = importlib.import_module(f"{name}.net")
+        if name == "glean":
+            # An upload would start a process of its own, or wait for a lock that its caller holds.
+            net = importlib.import_module("glean.net")
             net.PingUploadWorker.process = classmethod(lambda cls, testing_mode=False: None)
-            worker = importlib.import_module(f"{name}.net.ping_upload_worker")
+            worker = importlib.import_module("glean.net.ping_upload_worker")
             worker.PingUploadWorker.process = net.PingUploadWorker.process
 
     def enum(self, name: str, member: str) -> Any:
@@ -380,8 +380,10 @@ class Life:
         config = dict(segment.get("config", {}))
         if "session_mode" in config:
             config["session_mode"] = getattr(self.package.root.SessionMode, config["session_mode"])
-        config.setdefault("server_endpoint", "http://127.0.0.1:9")
+        # glean_py sends nothing without one.
+        config["server_endpoint"] = ""
         self.package.Glean._init_finished = False
+        known = self.find_health()
         self.package.Glean.initialize(
             segment.get("application_id", "differential"),
             segment.get("application_version", "1.0"),
@@ -390,10 +392,23 @@ class Life:
             data_dir=self.folder / "data",
             application_build_id=segment.get("build_id", "17"),
         )
+        has_health = config.get("enable_internal_pings", True) and segment.get("upload_enabled", True)
+        # Otherwise what follows would come before or after the health ping, as it happens; test mode sends none.
         deadline = time.monotonic() + 5
-        # Otherwise what follows would come before or after the health ping, as it happens.
-        while not self.package.Glean._init_finished and time.monotonic() < deadline:
+        while time.monotonic() < deadline and not (
+            self.package.Glean._init_finished and (self.is_synchronous or not has_health or self.find_health() - known)
+        ):
             time.sleep(0.001)
+
+    def find_health(self) -> Set[str]:
+        """Return the names of the files of the health pings that starts made."""
+        found: Set[str] = set()
+        with contextlib.suppress(FileNotFoundError):
+            for file in (self.folder / "data" / "pending_pings").iterdir():
+                document = read_ping(file)
+                if "/health/" in document["path"] and document["body"]["ping_info"].get("reason") == "pre_init":
+                    found.add(file.name)
+        return found
 
     def finish(self, number: int) -> None:
         """Read every value and error, then send every ping and read what is left."""
