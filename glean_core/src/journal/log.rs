@@ -84,11 +84,21 @@ pub struct Wanted {
 #[derive(Debug, Default)]
 struct Memory {
     frames: Vec<u8>,
+    /// How much of them is the context, which is there whether calls come or not.
+    context_bytes: usize,
     calls: u64,
     dropped: u64,
 }
 
 impl Memory {
+    /// Begins with a context.
+    fn with(context: &impl Serialize) -> Memory {
+        let mut memory = Memory::default();
+        memory.push(context);
+        memory.context_bytes = memory.frames.len();
+        memory
+    }
+
     fn push(&mut self, value: &impl Serialize) {
         frame::push_with(&mut self.frames, |bytes| {
             *bytes = postcard::to_extend(value, std::mem::take(bytes)).expect("memory is the only limit of a Vec");
@@ -163,7 +173,7 @@ impl<C: Serialize> Log<C> {
     /// Makes a log that waits.
     pub const fn new() -> Log<C> {
         Log {
-            phase: Phase::Waiting(Memory { frames: Vec::new(), calls: 0, dropped: 0 }),
+            phase: Phase::Waiting(Memory { frames: Vec::new(), context_bytes: 0, calls: 0, dropped: 0 }),
             numbering: 0,
             next_number: 0,
             base_bytes: 0,
@@ -252,7 +262,7 @@ impl<C: Serialize> Log<C> {
                 let Place::Memory(memory) = &mut running.place else { return None };
                 let limit = if is_starting { MAX_WAITING_BYTES } else { MAX_DELAYED_BYTES };
                 // The first call is taken however large it is.
-                if memory.calls > 0 && memory.frames.len() > limit || memory.calls >= MAX_WAITING {
+                if memory.frames.len() - memory.context_bytes > limit || memory.calls >= MAX_WAITING {
                     memory.dropped += 1;
                     return Some(Appended::No);
                 }
@@ -285,8 +295,7 @@ impl<C: Serialize> Log<C> {
         running.next_segment_bytes = (running.next_segment_bytes * 2).min(MAX_SEGMENT_BYTES.max(self.base_bytes));
         self.numbering = self.numbering.wrapping_add(1);
         self.next_number = 0;
-        let mut memory = Memory::default();
-        memory.push(&running.context);
+        let memory = Memory::with(&running.context);
         let needed = memory.frames.len() + frame::size(needed);
         running.place = Place::Memory(memory);
         running.is_wanted = false;
@@ -333,8 +342,7 @@ impl<C: Serialize> Log<C> {
                     std::mem::forget(segment);
                 }
                 change(&mut context);
-                let mut memory = Memory::default();
-                memory.push(&context);
+                let memory = Memory::with(&context);
                 let process = process.to_owned();
                 let child = Running { process, is_closed, is_unmapped, ..Running::new(context, memory) };
                 self.phase = Phase::Running(Box::new(child));
@@ -408,9 +416,8 @@ impl<C: Serialize> Log<C> {
         running.serial = serial.wrapping_add(1);
         self.numbering = self.numbering.wrapping_add(1);
         self.next_number = 0;
-        let frames = std::mem::take(&mut memory.frames);
-        memory.calls = 0;
-        memory.push(&running.context);
+        let dropped = memory.dropped;
+        let frames = std::mem::replace(memory, Memory { dropped, ..Memory::with(&running.context) }).frames;
         running.backlog_bytes += frames.len() as u64;
         Some((serial, frames))
     }
@@ -421,6 +428,7 @@ impl<C: Serialize> Log<C> {
     pub fn put_back(&mut self, mut frames: Vec<u8>) {
         let Phase::Running(running) = &mut self.phase else { return };
         let Place::Memory(memory) = &mut running.place else { return };
+        running.backlog_bytes = running.backlog_bytes.saturating_sub(frames.len() as u64);
         frame::scan(&memory.frames, 0, |payload| frame::push(&mut frames, payload));
         memory.frames = frames;
         memory.calls += 1;

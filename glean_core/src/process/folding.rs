@@ -79,7 +79,7 @@ pub(super) fn work() -> Work {
                 idle = None;
             }
         }
-        let folded = fold();
+        let folded = fold_now();
         if let Err(error) = &folded {
             log_trouble(has_failed, error);
         }
@@ -124,17 +124,22 @@ fn wants_to_rest() -> bool {
 }
 
 pub(super) fn fold_and_log() {
-    if let Err(error) = fold() {
+    if let Err(error) = fold_now() {
         log_trouble(false, &error);
     }
 }
 
-/// Folds now.
+/// Folds what was called so far, also what still waits for a file.
 ///
 /// # Errors
 ///
 /// What [`Engine::step`] returns.
 pub fn fold() -> Result<()> {
+    lifecycle::wait_for_start();
+    fold_now()
+}
+
+fn fold_now() -> Result<()> {
     let folded = with_engine(fold_with).unwrap_or(Ok(()));
     uploads::keep_bounds();
     folded
