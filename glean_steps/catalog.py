@@ -38,7 +38,7 @@ from glean_steps.windows_python import WindowsPython
 from glean_steps.wine import Prefix, Wines
 from glean_steps.workspace import Workspace
 
-SUITE_S = 3600.0
+SUITE_S = 7200.0
 CHECK_S = 900.0
 # Programs that are compared with the other package: how many, from which seed, in which time zone.
 FIXED_COUNT, FIXED_SEED = 200, 1

@@ -51,7 +51,7 @@ SUITE_REQUIREMENTS = "requirements/tests.txt"
 # The tests that kill processes and look for what got lost: a sample everywhere, many once in a run, more at night.
 HUNT = "test_kill or test_hunt"
 HUNT_ONCE: Mapping[str, str] = {"GLEAN_KILLS": "240"}
-HUNT_AT_NIGHT: Mapping[str, str] = {"GLEAN_KILLS": "2400", "GLEAN_HUNT_SECONDS": "900"}
+HUNT_AT_NIGHT: Mapping[str, str] = {"GLEAN_KILLS": "2400", "GLEAN_HUNT_SECONDS": "3600"}
 DIFFERENTIAL = "tests/differential"
 DIFFERENTIAL_REQUIREMENTS = "requirements/differential.txt"
 # How mypy is called: name of the check, arguments, where it looks for modules as well.
