@@ -374,7 +374,9 @@ def quick(ws: Workspace) -> List[Suite]:
 
 def hunt(ws: Workspace, name: str, changes: Mapping[str, str]) -> Suite:
     """The tests that kill processes, in the newest CPython of this machine and with more kills than elsewhere."""
-    newest = environments.newest_python(ws).minor
+    found = [python.minor for python in interpreters.find_all(ws).values() if not python.free_threaded]
+    # Where there is none, the suite says so like the others.
+    newest = found[-1] if found else native_pythons(ws)[-1]
     return python_native(newest, name=name, arguments=["-k", project.HUNT], changes=changes)
 
 

@@ -211,19 +211,20 @@ impl<C: Serialize> Log<C> {
         define: impl Fn(u32) -> D,
         op: impl Fn(u32) -> O,
     ) -> Appended {
-        let mut is_wanted = false;
+        let (mut is_wanted, mut is_begun) = (false, false);
         loop {
             if number.serial != self.numbering {
                 let new = Number { serial: self.numbering, number: self.next_number };
-                match self.push(&define(new.number)) {
+                match self.push(&define(new.number), false) {
                     None => continue,
                     Some(Appended::No) => return Appended::No,
                     Some(appended) => is_wanted |= appended == Appended::AndWanted,
                 }
                 *number = new;
                 self.next_number += 1;
+                is_begun = true;
             }
-            match self.push(&op(number.number)) {
+            match self.push(&op(number.number), is_begun) {
                 Some(Appended::Yes) if is_wanted => return Appended::AndWanted,
                 Some(appended) => return appended,
                 None => (),
@@ -234,15 +235,16 @@ impl<C: Serialize> Log<C> {
     /// Appends an operation.
     pub fn append(&mut self, op: &impl Serialize) -> Appended {
         loop {
-            if let Some(appended) = self.push(op) {
+            if let Some(appended) = self.push(op, false) {
                 return appended;
             }
         }
     }
 
-    /// Appends to what there is. `None` if that is another segment now, in which numbers mean nothing yet.
+    /// Appends to what there is. `None` if that is another segment now, in which numbers mean nothing yet. `is_begun` says that
+    /// a part of the same call was taken, so that the rest is taken as well.
     #[inline]
-    fn push(&mut self, value: &impl Serialize) -> Option<Appended> {
+    fn push(&mut self, value: &impl Serialize, is_begun: bool) -> Option<Appended> {
         match &mut self.phase {
             Phase::Running(running) => {
                 if running.is_closed {
@@ -262,7 +264,8 @@ impl<C: Serialize> Log<C> {
                 let Place::Memory(memory) = &mut running.place else { return None };
                 let limit = if is_starting { MAX_WAITING_BYTES } else { MAX_DELAYED_BYTES };
                 // The first call is taken however large it is.
-                if memory.frames.len() - memory.context_bytes > limit || memory.calls >= MAX_WAITING {
+                let is_full = memory.frames.len() - memory.context_bytes > limit || memory.calls >= MAX_WAITING;
+                if is_full && !is_begun {
                     memory.dropped += 1;
                     return Some(Appended::No);
                 }
