@@ -93,7 +93,7 @@ def test_send_sends_what_waits_and_tells_what_came_of_it(waiting, capsys):
 def test_send_tells_what_is_left_and_fails(waiting):
     with FaultServer(answer(503)) as server:
         out = run_command("send", waiting, "--endpoint", server.endpoint, status=1)
-    assert out.count("  custom  503\n") == 3
+    assert out.replace("\r\n", "\n").count("  custom  503\n") == 3
     assert out.splitlines()[-1].startswith("3 pings left; after failures there is a pause until ")
     assert len(waiting_ids(waiting)) == 3
 

@@ -48,9 +48,10 @@ def test_a_plain_locale_of_the_environment_needs_no_import(monkeypatch, environm
 def test_the_facts_about_the_machine_are_what_they_are(monkeypatch):
     assert _util.get_architecture() == platform.machine()
     if os.name == "nt":
-        version = sys.getwindowsversion()  # type: ignore[attr-defined]
-        assert _util.get_os_version() == f"{version.major}.{version.minor}"
-        assert _util.get_windows_build_number() == version.platform_version[2] > 0
+        # What the kernel says of itself; the rest of it is what the program was made for.
+        major, minor, build = sys.getwindowsversion().platform_version  # type: ignore[attr-defined]
+        assert _util.get_os_version() == f"{major}.{minor}"
+        assert _util.get_windows_build_number() == build > 0
     else:
         assert _util.get_os_version() == platform.release()
         assert _util.get_windows_build_number() is None

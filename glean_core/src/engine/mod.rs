@@ -9,7 +9,7 @@
 
 mod reading;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,8 +42,6 @@ const MAX_UNSAVED_BYTES: u64 = 4 << 20;
 const MAX_GONE: usize = 16;
 /// Marks a segment whose rest was given up.
 const GIVEN_UP: Position = Position { offset: u64::MAX, counted: 0, previous: 0 };
-/// Marks a segment that was not read, because another version wrote it. One that can read it begins at its beginning.
-const LEFT_ALONE: Position = Position { offset: 0, counted: 0, previous: 0 };
 /// Where a segment begins.
 const START: Position = Position { offset: segment::MAGIC.len() as u64, counted: 0, previous: 0 };
 
@@ -98,6 +96,8 @@ pub struct Engine {
     /// What is still to be read of the segments that were there when it was begun.
     pass: VecDeque<LogFile>,
     damage: Option<String>,
+    /// Segments that another version wrote, once this is reported.
+    left_alone: BTreeSet<String>,
     /// When this process gave the directory back, if others may wait for it.
     given_back: Option<Instant>,
     has_others: bool,
@@ -157,6 +157,7 @@ impl Engine {
             outgoing: Vec::new(),
             pass: VecDeque::new(),
             damage: None,
+            left_alone: BTreeSet::new(),
             given_back: None,
             has_others: false,
             published: (0, 0),

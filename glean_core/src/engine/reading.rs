@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Budget, Engine, GIVEN_UP, LEFT_ALONE, Reader, START, Step};
+use super::{Budget, Engine, GIVEN_UP, Reader, START, Step};
 use crate::error::Result;
 use crate::journal::file::{Kind, SegmentFile};
 use crate::journal::frame::{self, Found, SEAL, SEALED_COUNT, Source};
@@ -104,9 +104,8 @@ impl Engine {
         match file.kind() {
             Kind::Segment => (),
             Kind::OtherVersion => {
-                if !self.header.folded.contains_key(&log.name) {
+                if self.left_alone.insert(log.name.clone()) {
                     self.note_damage(log, "a journal of another version of Glean is left as it is".to_owned());
-                    self.header.folded.insert(log.name.clone(), LEFT_ALONE);
                 }
                 return Ok(Outcome::Open);
             }
@@ -195,8 +194,7 @@ impl Engine {
 
     /// Returns where to go on in a segment, with the context of its process as of there; `None` if it was given up.
     fn position(&mut self, log: &LogFile, source: &mut impl Source) -> Option<Position> {
-        let position = self.header.folded.get(&log.name).copied().filter(|position| *position != LEFT_ALONE);
-        let position = position.unwrap_or(START);
+        let position = self.header.folded.get(&log.name).copied().unwrap_or(START);
         if position == GIVEN_UP {
             return None;
         }

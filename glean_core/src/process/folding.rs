@@ -44,6 +44,15 @@ pub(super) fn slot() -> &'static Slot {
     unsafe { &*current }
 }
 
+/// Drops the engine, or leaves it to whoever uses it now: a start in this process gets one of its own.
+pub(super) fn leave_engine() {
+    if let Ok(mut engine) = slot().try_lock() {
+        *engine = None;
+    } else {
+        abandon();
+    }
+}
+
 /// Leaves the engine to whoever uses it now; the next one gets a new one.
 pub(super) fn abandon() {
     ENGINE.store(std::ptr::null_mut(), Ordering::Release);

@@ -263,11 +263,7 @@ pub fn reset() {
     drop(shared_now);
     segments::give_back(left);
     drop(life);
-    if let Ok(mut engine) = folding::slot().try_lock() {
-        *engine = None;
-    } else {
-        folding::abandon();
-    }
+    folding::leave_engine();
 }
 
 fn end(kind: End, deadline: Instant) -> Result<()> {
@@ -284,7 +280,8 @@ fn end(kind: End, deadline: Instant) -> Result<()> {
         uploads.consent = consent;
     }
     // A forked child that recorded nothing has nothing to end.
-    let is_used = shared_now.life.is_some() || shared_now.log.has_delayed();
+    let log = &shared_now.log;
+    let is_used = shared_now.life.is_some() || log.current().is_some() || log.has_delayed();
     if kind == End::Shutdown {
         // What other threads call from here on is dropped: the last fold must not run after them.
         shared_now.log.set_closed(true);
@@ -313,8 +310,9 @@ fn end(kind: End, deadline: Instant) -> Result<()> {
     segments::give_back(left);
     if !is_done {
         log_at!(Error, "the end did not wait for the disk any longer; the journal has everything");
-        // A start in this process gets an engine of its own.
-        folding::abandon();
+    }
+    if kind == End::Shutdown || !is_done {
+        folding::leave_engine();
     }
     Ok(())
 }
