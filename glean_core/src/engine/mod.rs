@@ -310,7 +310,8 @@ impl Engine {
         if !is_first {
             match self.base.generation()? {
                 Some(generation) if generation == self.header.generation => return Ok(()),
-                None if self.header.generation != 0 => {
+                // What other processes saved, and pings they made of it, is not in the memory of this one.
+                None if self.header.generation != 0 && !self.has_others => {
                     // It was removed. Memory has it all.
                     self.ask_for_base();
                     return Ok(());
