@@ -156,10 +156,9 @@ fn fold_now() -> Result<()> {
 
 /// Folds everything that was there when this began, step by step.
 pub(super) fn fold_with(engine: &mut Engine) -> Result<()> {
-    let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
         let own = shared().log.current();
-        let step = engine.step(own.as_ref(), deadline);
+        let step = engine.step(own.as_ref(), Instant::now() + LOCK_PATIENCE);
         drop(own);
         let (pings, bytes) = engine.take_published();
         uploads::published(pings, bytes);
