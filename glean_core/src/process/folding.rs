@@ -1,9 +1,10 @@
 //! Folding, for this process: by the thread when there is work, by a getter when somebody asks.
 
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::replaced::Replaced;
 use super::worker::{Next, Work};
 use super::{EVENTS_TO_FOLD, FILES, append_with, lifecycle, log_trouble, segments, shared, uploads};
 use crate::engine::Engine;
@@ -22,26 +23,11 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 type Slot = Mutex<Option<Engine>>;
 
-static ENGINE: AtomicPtr<Slot> = AtomicPtr::new(std::ptr::null_mut());
+static ENGINE: Replaced<Slot> = Replaced::new();
 
 /// Returns the place of the engine.
 pub(super) fn slot() -> &'static Slot {
-    let current = ENGINE.load(Ordering::Acquire);
-    let current = if current.is_null() {
-        let made = Box::into_raw(Box::<Slot>::default());
-        match ENGINE.compare_exchange(std::ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => made,
-            Err(other) => {
-                // SAFETY: made above, and nobody else saw it.
-                drop(unsafe { Box::from_raw(made) });
-                other
-            }
-        }
-    } else {
-        current
-    };
-    // SAFETY: never freed: who replaces it cannot know who still uses it.
-    unsafe { &*current }
+    ENGINE.get()
 }
 
 /// Drops the engine, or leaves it to whoever uses it now: a start in this process gets one of its own.
@@ -55,7 +41,7 @@ pub(super) fn leave_engine() {
 
 /// Leaves the engine to whoever uses it now; the next one gets a new one.
 pub(super) fn abandon() {
-    ENGINE.store(std::ptr::null_mut(), Ordering::Release);
+    ENGINE.leave();
 }
 
 /// Runs `work` with the engine of this process; `None` if Glean doesn't run.

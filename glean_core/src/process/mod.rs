@@ -18,6 +18,7 @@ mod folding;
 mod fork;
 pub mod inspect;
 mod lifecycle;
+mod replaced;
 pub mod schedule;
 mod segments;
 pub mod uploads;

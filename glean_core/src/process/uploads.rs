@@ -4,13 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
+use super::replaced::Replaced;
 use crate::do_not_track;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -111,31 +112,16 @@ struct Signal {
     unguarded: Option<(u64, u64)>,
 }
 
-static RUNNING: AtomicPtr<Running> = AtomicPtr::new(std::ptr::null_mut());
+static RUNNING: Replaced<Running> = Replaced::new();
 
 fn running() -> &'static Running {
-    let current = RUNNING.load(Ordering::Acquire);
-    let current = if current.is_null() {
-        let made = Box::into_raw(Box::<Running>::default());
-        match RUNNING.compare_exchange(std::ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => made,
-            Err(other) => {
-                // SAFETY: made above, and nobody else saw it.
-                drop(unsafe { Box::from_raw(made) });
-                other
-            }
-        }
-    } else {
-        current
-    };
-    // SAFETY: never freed: a fork replaces it, and the child cannot know who still uses the old one.
-    unsafe { &*current }
+    RUNNING.get()
 }
 
 /// In the child of a fork: leaves all of it to the parent, whose thread may be in the middle of it.
 #[cfg(unix)]
 pub fn leave_to_parent() {
-    RUNNING.store(std::ptr::null_mut(), Ordering::Release);
+    RUNNING.leave();
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
