@@ -53,6 +53,7 @@ class FaultServer:
         self.scheme = "https" if tls else "http"
         self.changed = threading.Condition()
         self.is_closed = threading.Event()
+        self._tally = None
         self._context = None
         if tls:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -77,6 +78,12 @@ class FaultServer:
     def endpoint(self):
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
+    def keep_tally(self, folder):
+        """Return a file beside `folder` that gets a byte for each accepted ping, for processes that can't ask."""
+        self._tally = Path(f"{folder}.tally")
+        self._tally.touch()
+        return self._tally
+
     def wait_for(self, condition, timeout_s=60):
         """Wait until `condition(server)` is true and return what it returned."""
         with self.changed:
@@ -95,6 +102,13 @@ class FaultServer:
         with self.changed:
             collection.append(request)
             self.changed.notify_all()
+
+    def note_accepted(self, request):
+        """Add a request to the accepted ones."""
+        self.note(self.accepted, request)
+        if self._tally is not None:
+            with self.changed, open(str(self._tally), "ab") as tally:
+                tally.write(b".")
 
     def _accept(self):
         while not self.is_closed.is_set():
@@ -149,7 +163,7 @@ class Connection:
 
     def accept(self, request):
         """Take a ping."""
-        self.server.note(self.server.accepted, request)
+        self.server.note_accepted(request)
 
     def send(self, data):
         self.socket.sendall(data)

@@ -25,12 +25,26 @@ def wait_for(child):
     assert os.waitpid(child, 0)[1] == 0, "the child failed"
 def is_sent():
     return not files() and (data_dir / "pending_pings").exists()
+def ids():
+    return {file.name.partition(".")[0] for file in files()}
+def count_accepted():
+    return os.path.getsize(os.environ["TALLY"])
+def send():
+    # A ping may be made and sent between two looks into the folder, so the server has to tell.
+    others, accepted = ids(), count_accepted()
+    custom.submit()
+    wait_until(lambda: count_accepted() > accepted and not ids() - others)
 """
 
 
-def run_forking(data_dir, server, code, **options):
-    """Run a program whose children have to end properly."""
-    return run_program(data_dir, server.endpoint, FORK + code, **options)
+def start_forking(data_dir, server, code):
+    """Start a program whose children have to end properly, and may call `send()`."""
+    return start_program(data_dir, server.endpoint, FORK + code, env={"TALLY": str(server.keep_tally(data_dir))})
+
+
+def run_forking(data_dir, server, code):
+    """Run such a program to its end and return what it printed."""
+    return finish_program(start_forking(data_dir, server, code))
 
 
 def bare_fork():
@@ -46,15 +60,10 @@ FORKS = {"os.fork": "fork_in_c = os.fork\n", "in C": bare_fork()}
 def test_a_forked_process_sends_what_it_submits(tmp_path, prepare, tls):
     code = """
 start(allow_multiprocessing=False)
-custom.submit()
-wait_until(is_sent)
-def submit():
-    custom.submit()
-    wait_until(files)
-    wait_until(is_sent)
+send()
 for _ in range(2):
-    wait_for(fork(submit, fork_in_c))
-submit()
+    wait_for(fork(send, fork_in_c))
+send()
 """
     with FaultServer(tls=tls) as server:
         run_forking(tmp_path, server, prepare + code)
@@ -66,21 +75,13 @@ def test_a_fork_in_the_middle_of_an_upload_sends_nothing_twice(tmp_path):
 start(allow_multiprocessing=False)
 custom.submit()
 sys.stdin.readline()
-def ids():
-    return {file.name.partition(".")[0] for file in files()}
-def submit():
-    before = ids()
-    custom.submit()
-    wait_until(lambda: ids() - before)
-    own = ids() - before
-    wait_until(lambda: not ids() & own)
 for _ in range(3):
-    wait_for(fork(submit))
+    wait_for(fork(send))
 wait_until(is_sent)
 """
     with FaultServer(answer_late(3), answer(200), tls=True) as server:
-        program = start_program(tmp_path, server.endpoint, FORK + code)
-        server.wait_for(lambda server: server.requests)
+        program = start_forking(tmp_path, server, code)
+        server.wait_for_accepted(1)
         program.stdin.write(b"go on\n")
         program.stdin.flush()
         finish_program(program)
@@ -90,7 +91,7 @@ wait_until(is_sent)
 def test_a_process_that_is_forked_before_anything_is_sent_sends(tmp_path):
     code = """
 start(allow_multiprocessing=False)
-wait_for(fork(lambda: (custom.submit(), wait_until(files), wait_until(is_sent))))
+wait_for(fork(send))
 """
     with FaultServer() as server:
         run_forking(tmp_path, server, code)
@@ -120,9 +121,7 @@ wait_until(is_sent)
 def close_all():
     os.closerange(3, 512)
     mine = [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]
-    custom.submit()
-    wait_until(files)
-    wait_until(is_sent)
+    send()
     for descriptor in mine:
         os.fstat(descriptor)
 wait_for(fork(close_all))
@@ -139,9 +138,7 @@ logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(message)s")
 start()
 def become_another():
     start("other-application")
-    custom.submit()
-    wait_until(files)
-    wait_until(is_sent)
+    send()
     start("glean-tests")
     sys.stdout.flush()
 wait_for(fork(become_another))
@@ -201,11 +198,7 @@ socket.getaddrinfo = look_up
 start(allow_multiprocessing=False)
 custom.submit()
 is_asked.wait(60)
-def submit():
-    custom.submit()
-    wait_until(lambda: len(files()) > 1)
-    wait_until(lambda: len(files()) == 1)
-wait_for(fork(submit))
+wait_for(fork(send))
 may_answer.set()
 wait_until(is_sent)
 """
