@@ -4,10 +4,14 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use common::{PENDING, Process, TempDir, counter, metric, ping, sent, settings};
+use glean_core::handles::Metric;
+use glean_core::machine::context::Settings;
 use glean_core::machine::op::{Moment, Op};
 use glean_core::metrics::{EventRecording, Kind, MetricDefinition, Recording};
+use glean_core::process::Calls;
 use glean_core::{Lifetime, PingDefinition};
 use serde_json::json;
 
@@ -37,6 +41,24 @@ fn submit(process: &mut Process, ping: &str, reason: Option<&str>) -> bool {
 fn switch_collection(process: &mut Process, enabled: bool) {
     process.log.set_collection_enabled(enabled);
     process.fold();
+}
+
+#[test]
+fn what_was_recorded_before_consent_is_not_sent_when_the_disk_is_slow() {
+    let directory = TempDir::new();
+    let without_consent = Settings { upload_enabled: false, ..settings(directory.path()) };
+    let calls = |log: &mut Calls| {
+        log.record(&mut Metric::new(Arc::new(counter("a.b"))), &Recording::CounterAdd(10));
+        log.append(&Op::Submit { ping: "custom", reason: None, moment: Moment::now() });
+        log.set_collection_enabled(true);
+    };
+    let pings = vec![ping("custom")];
+    let mut process = Process::start_slowly(Calls::new(), without_consent, pings, Moment::now(), None, calls).unwrap();
+    process.add("a.b", 1);
+    assert!(submit(&mut process, "custom", None));
+    let pings = sent(directory.path(), PENDING);
+    let [ping] = &pings[..] else { panic!("{} pings", pings.len()) };
+    assert_eq!(ping.body["metrics"], json!({"counter": {"a.b": 1}}));
 }
 
 fn client_id_file(directory: &TempDir) -> String {

@@ -226,7 +226,8 @@ impl Context {
         }
     }
 
-    fn switch_ping(&mut self, name: &str, enabled: bool) {
+    /// Enables or disables a ping.
+    pub fn switch_ping(&mut self, name: &str, enabled: bool) {
         if let Some(ping) = self.pings.get_mut(name) {
             ping.enabled = enabled;
         }

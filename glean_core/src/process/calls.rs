@@ -30,6 +30,9 @@ pub struct BeforeStart {
     pub tags: DebugTags,
     /// Encoded calls that say something about the process: what starts takes it over before it is folded.
     operations: Vec<Vec<u8>>,
+    /// What the process was like when it started, until the first segment begins with it. Calls that came meanwhile stand
+    /// behind it, and must not be in it: collection that was switched on, for example.
+    pub context: Option<Context>,
 }
 
 impl BeforeStart {
@@ -42,6 +45,7 @@ impl BeforeStart {
             distribution: (false, BTreeMap::new()),
             tags: DebugTags { view_tag: None, source_tags: None },
             operations: Vec::new(),
+            context: None,
         }
     }
 }
@@ -112,7 +116,10 @@ impl Calls {
     }
 
     /// Begins to run; see [`Log::start`].
-    pub fn start(&mut self, context: Context) -> bool {
+    pub fn start(&mut self, mut context: Context) -> bool {
+        self.before_start.context = Some(context.clone());
+        // The first segment says that by its start, later ones by their context.
+        self.before_start.switched.iter().for_each(|(name, enabled)| context.switch_ping(name, *enabled));
         self.log.start(Preamble(context))
     }
 

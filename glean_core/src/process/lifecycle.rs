@@ -167,15 +167,14 @@ pub fn new_start(log: &mut super::Calls, moment: Moment, is_alone: bool) -> Star
 
 /// Puts a start in front of what waited.
 pub fn begin(log: &mut super::Calls, process: &str, start: Start, is_unmapped: bool) {
+    let Some(mut at_start) = log.before_start.context.take() else { return };
     let Some(context) = log.context() else { return };
     process.clone_into(&mut context.process);
+    process.clone_into(&mut at_start.process);
     let mut first = Vec::new();
-    let start = Op::Start(Box::new(start));
-    for op in [&Op::Context(Box::new(context.clone())), &start] {
-        frame::push(&mut first, &postcard::to_stdvec(op).expect("memory is the only limit of a Vec"));
+    for op in [Op::Context(Box::new(at_start)), Op::Start(Box::new(start))] {
+        frame::push(&mut first, &postcard::to_stdvec(&op).expect("memory is the only limit of a Vec"));
     }
-    // Later segments begin with what the start made of it.
-    context.observe(&start);
     log.begin(process, first, is_unmapped);
 }
 

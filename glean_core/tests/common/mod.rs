@@ -186,11 +186,23 @@ impl Process {
 
     /// Starts at that time; `is_alone` says whether others live, if not the directory.
     pub fn start_at(
+        log: Calls,
+        settings: Settings,
+        pings: Vec<PingDefinition>,
+        moment: Moment,
+        is_alone: Option<bool>,
+    ) -> Result<Process> {
+        Process::start_slowly(log, settings, pings, moment, is_alone, |_| ())
+    }
+
+    /// The same with calls that come before the first file is made.
+    pub fn start_slowly(
         mut log: Calls,
         settings: Settings,
         pings: Vec<PingDefinition>,
         moment: Moment,
         is_alone: Option<bool>,
+        calls: impl FnOnce(&mut Calls),
     ) -> Result<Process> {
         let data_dir = PathBuf::from(&settings.data_dir);
         let directory = Directory::new(&data_dir);
@@ -206,6 +218,7 @@ impl Process {
             context.observe(&postcard::from_bytes(&operation).unwrap());
         }
         log.start(context);
+        calls(&mut log);
         let start = process::new_start(&mut log, moment, is_alone);
         process::begin(&mut log, &name, start, false);
         let engine = Engine::new(&data_dir, &name);
