@@ -32,7 +32,7 @@ from glean_steps.environments import Environment, NativeWheel
 from glean_steps.errors import MissingToolError
 from glean_steps.prerequisites import Probe
 from glean_steps.suites import Result, Suite
-from glean_steps.targets import TARGETS, Target
+from glean_steps.targets import WINDOWS, Target
 from glean_steps.toolchain import HostRust, Rust, TargetRust
 from glean_steps.windows_python import WindowsPython
 from glean_steps.wine import Prefix, Wines
@@ -57,12 +57,12 @@ def rust_native(*arguments: str) -> Suite:
     """The crate's tests on this machine."""
 
     def run(ws: Workspace, rust: Rust) -> Result:
-        return suites.count_cargo(cargo.test_crate(None, ws=ws, arguments=["--no-fail-fast", *arguments], check=False))
+        return suites.count_cargo(cargo.test_crate(ws=ws, arguments=["--no-fail-fast", *arguments], check=False))
 
     return Suite("Rust, native", run, (HostRust(),), frozenset({"cargo, native"}))
 
 
-def rust_wine(target: Target, beside: Sequence[Target] = TARGETS) -> Suite:
+def rust_wine(target: Target, beside: Sequence[Target] = WINDOWS) -> Suite:
     """The crate's tests in a target's Wine."""
 
     def run(ws: Workspace, *_: object) -> Result:
@@ -145,7 +145,7 @@ def native_pythons(ws: Workspace) -> List[str]:
     return sorted({*wanted, *found}, key=interpreters.order)
 
 
-def python_wine(version: Optional[str], target: Target, beside: Sequence[Target] = TARGETS) -> Suite:
+def python_wine(version: Optional[str], target: Target, beside: Sequence[Target] = WINDOWS) -> Suite:
     """The Python suite in a Windows Python, against the finished wheel."""
 
     def run(ws: Workspace, wines: None, packed: Path, prefix: Path, python: WindowsPython) -> Result:
@@ -340,7 +340,7 @@ def fuzzing(names: Sequence[str], seconds: int, sanitizer: str) -> List[Suite]:
 # --- selections -------------------------------------------------------------------------------------------------------
 
 
-def windows(targets: Sequence[Target] = TARGETS, python: Optional[str] = None) -> List[Suite]:
+def windows(targets: Sequence[Target] = WINDOWS, python: Optional[str] = None) -> List[Suite]:
     """The tests under Wine, in the Python asked for or in the default one and those of `[[tested]]`."""
     versions: List[Tuple[Target, Optional[str]]] = [(target, python) for target in targets]
     if not python:

@@ -1,0 +1,186 @@
+"""Small Debian systems of other architectures in the cache, and CPythons in them that qemu runs.
+
+A root is unpacked, not configured: nothing of another architecture runs while it is made, and root is not needed.
+mmdebstrap checks the signatures of the archive. qemu looks for the libraries of a program below QEMU_LD_PREFIX first,
+so a Python runs from where it lies, with this machine's files around it.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+from glean_steps import environments, project, report, settings, system, workspace
+from glean_steps.errors import CommandFailedError, MissingToolError, NotProvableError, OfflineError
+from glean_steps.prerequisites import Probe
+from glean_steps.targets import Target
+from glean_steps.workspace import Workspace
+
+MAKE_S = 900.0
+ASK_S = 120.0
+_RECIPE = 1  # Raise it when what this module does to a root changes.
+# The release that they are of; the first one with every architecture of the table.
+SUITE = "trixie"
+_PACKAGES = ("base-files", "python3", "python3-cffi-backend", "libc-bin", "libgcc-s1")
+_ASK = "import json, platform; print(json.dumps([platform.python_version(), platform.machine()]))"
+
+
+@dataclass(frozen=True)
+class Python:
+    """A CPython of an architecture that this machine runs, by itself or under qemu.
+
+    Attributes:
+        argv: what starts it.
+        env: variables that it needs.
+        version: such as `3.13.5`.
+        how: `native` or `qemu`.
+        where: what runs it, for tables.
+    """
+
+    argv: Tuple[str, ...]
+    env: Dict[str, str]
+    version: str
+    how: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Root:
+    """The system of an architecture, as a prerequisite.
+
+    Attributes:
+        target: the architecture's entry.
+    """
+
+    target: Target
+
+    @property
+    def name(self) -> str:
+        """The architecture."""
+        return f"Debian for {self.target.arch}"
+
+    def folder(self, ws: Workspace) -> Path:
+        """Return where the cache keeps it."""
+        key = workspace.fingerprint(_RECIPE, SUITE, self.target.arch, _PACKAGES)[:12]
+        return ws.cache / "roots" / f"{SUITE}-{self.target.arch}-{key}"
+
+    def probe(self, ws: Workspace) -> Probe:
+        """Say whether it is made, or what would make it."""
+        lacks = tuple(tool.name for tool in system.missing([system.QEMU]))
+        if (self.folder(ws) / ".complete").exists():
+            return Probe(f"{self.folder(ws)}", lacks)
+        lacks += tuple(tool.name for tool in system.missing([system.MMDEBSTRAP]))
+        if settings.OFFLINE.value():
+            return Probe("missing", lacks, why=f"GLEAN_OFFLINE forbids making {self.name}", fix="run once without it")
+        if system.os_release().get("ID") != "debian":
+            why = "this machine's archive is not Debian's, which has the other architectures"
+            return Probe("missing", lacks, why=why, fix="prove it on Debian, or on a machine of that architecture")
+        return Probe(f"unpacked from {SUITE}'s packages", lacks, f"makes {self.name} (15 s, 110 MB)")
+
+    def ensure(self, ws: Workspace) -> Path:
+        """Return its folder, making it if need be.
+
+        Raises:
+            NotProvableError: it cannot be made on this machine; says why and what to do.
+            OfflineError: its packages would have to be fetched.
+            MissingToolError: mmdebstrap is missing and may not be installed.
+        """
+        folder = self.folder(ws)
+        if (folder / ".complete").exists():
+            return folder
+        if settings.OFFLINE.value():
+            raise OfflineError(f"{folder} is missing", why="GLEAN_OFFLINE forbids making it", fix="run once without it")
+        probe = self.probe(ws)
+        if probe.why:
+            raise NotProvableError(f"no {self.name}", why=probe.why, fix=probe.fix)
+        system.require([system.MMDEBSTRAP], ws)
+        with workspace.lock(folder.with_name(folder.name + ".lock"), f"making {self.name}"):
+            if not (folder / ".complete").exists():
+                self._make(folder, ws)
+        return folder
+
+    def _make(self, folder: Path, ws: Workspace) -> None:
+        argv: List[object] = ["mmdebstrap", f"--arch={self.target.arch}", "--variant=extract", "--quiet"]
+        argv += [f"--include={','.join(_PACKAGES)}", SUITE]
+        with report.step(f"make {self.name}"), workspace.new_folder(folder) as new:
+            try:
+                ws.run([*argv, new / "root", mirror(ws)], timeout_s=MAKE_S, quiet=True)
+            except CommandFailedError as error:
+                raise NotProvableError(
+                    f"no {self.name}", why=" ".join(error.tail[-4:]) or error.what, fix=_fix("\n".join(error.tail))
+                ) from error
+            # Device files and folders that only their owner may read would keep users from removing it.
+            for name in ("dev", "var", "boot"):
+                shutil.rmtree(new / "root" / name, ignore_errors=True)
+            (new / ".complete").write_text(SUITE)
+
+
+def _fix(said: str) -> str:
+    """Return what to do about what mmdebstrap said."""
+    if re.search("not valid yet|expired|is not valid anymore", said):
+        return "correct this machine's clock, or use an archive that is not older than its index says"
+    if re.search("unshare|newuidmap|must be root", said):
+        return "run it as root, or allow users their own namespaces (package uidmap)"
+    return "see what it said; the archive is the one of this machine's apt"
+
+
+def mirror(ws: Workspace) -> str:
+    """Return the archive that this machine's own package lists come from."""
+    listed = ws.run(
+        ["apt-get", "indextargets", "--format", "$(SITE) $(COMPONENT) $(IDENTIFIER) $(CODENAME)"],
+        timeout_s=30,
+        quiet=True,
+    ).stdout
+    suite = system.os_release().get("VERSION_CODENAME", "")
+    for line in listed.splitlines():
+        fields = line.split()
+        if len(fields) == 4 and fields[1:3] == ["main", "Packages"] and fields[3] == suite:
+            return fields[0]
+    raise MissingToolError(
+        "no package archive for a root of its own",
+        why=f"apt has no list of {suite}'s main component",
+        fix="apt-get update",
+    )
+
+
+def python_for(target: Target, ws: Workspace) -> Python:
+    """Return a CPython of a target's architecture: this machine's newest where it is of it, else one under qemu.
+
+    Raises:
+        NotProvableError: neither can be had here.
+    """
+    if target.machine == platform.machine():
+        newest = environments.newest_python(ws)
+        environment = environments.Environment("proof", project.SUITE_REQUIREMENTS, newest.minor, packed=False)
+        program = environment.ensure(ws)
+        return Python((str(program),), environments.clean_env(), newest.version, "native", "this machine")
+    system.require([system.QEMU], ws)
+    root = Root(target).ensure(ws) / "root"
+    emulator = system.find_program(f"qemu-{target.qemu}-static") or system.find_program(f"qemu-{target.qemu}")
+    if emulator is None:
+        raise NotProvableError(
+            f"nothing runs {target.machine} here", why=f"there is no qemu-{target.qemu}", fix="install qemu-user-static"
+        )
+    (program,) = sorted((root / "usr" / "bin").glob("python3.*[0-9]"))[:1]
+    env = {**environments.clean_env(), "QEMU_LD_PREFIX": str(root)}
+    argv = (str(emulator), str(program))
+    done = ws.run([*argv, "-I", "-c", _ASK], timeout_s=ASK_S, env=env, quiet=True, split_stderr=True)
+    version, machine = json.loads(done.stdout)
+    if machine != target.machine:
+        raise NotProvableError(f"qemu-{target.qemu} says that it is {machine}, not {target.machine}")
+    return Python(argv, env, version, "qemu", system.program_version(emulator, ws).split(" (")[0])
+
+
+def install(wheel: Path, target: Target, python: Python, folder: Path, ws: Workspace) -> None:
+    """Install a wheel for a foreign Python with this machine's pip, which checks its tags; dependencies are there."""
+    minor = ".".join(python.version.split(".")[:2])
+    argv: List[object] = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", folder]
+    argv += ["--disable-pip-version-check", "--only-binary=:all:", "--no-compile", "--implementation", "cp"]
+    argv += ["--python-version", minor, "--platform", target.platform_tag, wheel]
+    ws.run(argv, timeout_s=environments.PIP_S, env=environments.clean_env(), quiet=True)
