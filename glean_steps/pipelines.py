@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,16 +169,19 @@ def _make(
     rust = [system.RUST_SOURCES] if system.missing([system.RUST]) else []
     linkers = [tool for target in targets for tool in system.linkers(target)]
     system.require([system.C_COMPILER, *rust, *linkers, *[tool for way in ways for tool in way.tools]], ws)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting = pool.submit(report.carried(chains.measured), "places", lambda: _make_places(targets, python, ws))
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        run = report.carried(chains.measured)
+        making = pool.submit(run, "places", lambda: _make_places(targets, python, ws))
+        building = pool.submit(run, "wheels", lambda: _build(targets, clock, ws))
         try:
-            wheels, audits = chains.measured("wheels", lambda: _build(targets, clock, ws))
-            places = waiting.result()
+            # Whichever fails first ends the other, since a build may take half an hour.
+            for future in as_completed((making, building)):
+                future.result()
         except BaseException:
-            # The pool waits for its thread, and that waits for its programs.
-            waiting.cancel()
+            # The pool waits for its threads, and they wait for their programs.
             runner.end_children()
             raise
+        places, (wheels, audits) = making.result(), building.result()
     for target in targets:
         own = _Clock(clock.seconds)
         with chains.measure("proofs"), own.measure("proof"), report.step(f"prove {wheels[target].name}"):

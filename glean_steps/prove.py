@@ -174,7 +174,7 @@ WAYS: Mapping[str, Way] = {
     "wine": Way(
         (system.WINE,), lambda python: [wine.identity(), python or settings.WINDOWS_PYTHON.value()], _prepare_wine
     ),
-    "linux": Way((), lambda python: roots.SUITE, _prepare_linux),
+    "linux": Way((), lambda python: roots.SUITES, _prepare_linux),
     "static": Way((), lambda python: None, _prepare_nothing),
 }
 

@@ -12,7 +12,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from glean_steps import components, environments, pipelines, project, report, reproduce, system, workspace
+from glean_steps import (
+    components,
+    environments,
+    pipelines,
+    project,
+    report,
+    reproduce,
+    runner,
+    suites,
+    system,
+    workspace,
+)
 from glean_steps.errors import CommandFailedError, ReleaseError
 from glean_steps.targets import TARGETS
 from glean_steps.workspace import Workspace
@@ -41,7 +52,7 @@ def run(ws: Workspace, version: str, *, publish: bool) -> list[Path]:
         files = [ws.dist / name for name in names(version)]
         python = _ENVIRONMENT.ensure(ws)
         with report.step("check what the index will show"):
-            ws.run([python, "-m", "twine", "check", "--strict", *files], timeout_s=TWINE_S)
+            _twine(python, ["check", "--strict", *files], ws)
         digests = {path.name: workspace.file_sha256(path) for path in files}
         workspace.write_text(ws.dist / SUMS, "".join(f"{digest}  {name}\n" for name, digest in digests.items()))
         statement = json.dumps(provenance(digests, version, ws), sort_keys=True)
@@ -146,12 +157,9 @@ def upload(files: Sequence[Path], python: Path, ws: Workspace) -> None:
             report.skip(path.name, "uploaded before")
             continue
         try:
-            ws.run(
-                [python, "-m", "twine", "upload", "--non-interactive", "--disable-progress-bar", path],
-                timeout_s=TWINE_S,
-            )
+            _twine(python, ["upload", "--verbose", "--non-interactive", "--disable-progress-bar", path], ws)
         except CommandFailedError as error:
-            said = " ".join(error.tail[-6:])
+            said = suites.one_line(" ".join(error.tail[-20:]))
             taken = re.search("already exists|409 Conflict|File already", said)
             raise ReleaseError(
                 f"{path.name} was not uploaded; {number} of {len(files)} files are there",
@@ -160,6 +168,12 @@ def upload(files: Sequence[Path], python: Path, ws: Workspace) -> None:
             ) from error
         done[path.name] = digest
         stamp.write(_UPLOADED, facts=done)
+
+
+def _twine(python: Path, words: Sequence[object], ws: Workspace) -> None:
+    # On one line and without colours, since it is read in the middle of a sentence.
+    env = runner.child_env({"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "1000"})
+    ws.run([python, "-m", "twine", *words], timeout_s=TWINE_S, env=env)
 
 
 def _git(ws: Workspace, *words: str) -> str:

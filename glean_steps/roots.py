@@ -8,13 +8,14 @@ so a Python runs from where it lies, with this machine's files around it.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from glean_steps import environments, project, report, settings, system, workspace
 from glean_steps.errors import CommandFailedError, MissingToolError, NotProvableError, OfflineError
@@ -24,9 +25,9 @@ from glean_steps.workspace import Workspace
 
 MAKE_S = 900.0
 ASK_S = 120.0
-_RECIPE = 1  # Raise it when what this module does to a root changes.
-# The release that they are of; the first one with every architecture of the table.
-SUITE = "trixie"
+_RECIPE = 2  # Raise it when what this module does to a root changes.
+# The releases that they are of, the first that has an architecture's packages. riscv64 came with the second one.
+SUITES = ("bookworm", "trixie")
 _PACKAGES = ("base-files", "python3", "python3-cffi-backend", "libc-bin", "libgcc-s1")
 _ASK = "import json, platform; print(json.dumps([platform.python_version(), platform.machine()]))"
 
@@ -65,23 +66,29 @@ class Root:
         """The architecture."""
         return f"Debian for {self.target.arch}"
 
-    def folder(self, ws: Workspace) -> Path:
-        """Return where the cache keeps it."""
-        key = workspace.fingerprint(_RECIPE, SUITE, self.target.arch, _PACKAGES)[:12]
-        return ws.cache / "roots" / f"{SUITE}-{self.target.arch}-{key}"
+    def folder(self, suite: str, ws: Workspace) -> Path:
+        """Return where the cache keeps it, made of a release of Debian."""
+        key = workspace.fingerprint(_RECIPE, suite, self.target.arch, _PACKAGES)[:12]
+        return ws.cache / "roots" / f"{suite}-{self.target.arch}-{key}"
+
+    def made(self, ws: Workspace) -> Optional[Path]:
+        """Return the folder that is made already."""
+        folders = [self.folder(suite, ws) for suite in SUITES]
+        return next((folder for folder in folders if (folder / ".complete").exists()), None)
 
     def probe(self, ws: Workspace) -> Probe:
         """Say whether it is made, or what would make it."""
         lacks = tuple(tool.name for tool in system.missing([system.QEMU]))
-        if (self.folder(ws) / ".complete").exists():
-            return Probe(f"{self.folder(ws)}", lacks)
+        made = self.made(ws)
+        if made is not None:
+            return Probe(f"{made}", lacks)
         lacks += tuple(tool.name for tool in system.missing([system.MMDEBSTRAP]))
         if settings.OFFLINE.value():
             return Probe("missing", lacks, why=f"GLEAN_OFFLINE forbids making {self.name}", fix="run once without it")
         if system.os_release().get("ID") != "debian":
             why = "this machine's archive is not Debian's, which has the other architectures"
             return Probe("missing", lacks, why=why, fix="prove it on Debian, or on a machine of that architecture")
-        return Probe(f"unpacked from {SUITE}'s packages", lacks, f"makes {self.name} (15 s, 110 MB)")
+        return Probe("unpacked from Debian's packages", lacks, f"makes {self.name} (15 s, 110 MB)")
 
     def ensure(self, ws: Workspace) -> Path:
         """Return its folder, making it if need be.
@@ -91,34 +98,50 @@ class Root:
             OfflineError: its packages would have to be fetched.
             MissingToolError: mmdebstrap is missing and may not be installed.
         """
-        folder = self.folder(ws)
-        if (folder / ".complete").exists():
-            return folder
+        made = self.made(ws)
+        if made is not None:
+            return made
         if settings.OFFLINE.value():
-            raise OfflineError(f"{folder} is missing", why="GLEAN_OFFLINE forbids making it", fix="run once without it")
+            why = "GLEAN_OFFLINE forbids making it"
+            raise OfflineError(f"{self.name} is not in the cache", why=why, fix="run once without it")
         probe = self.probe(ws)
         if probe.why:
             raise NotProvableError(f"no {self.name}", why=probe.why, fix=probe.fix)
         system.require([system.MMDEBSTRAP], ws)
-        with workspace.lock(folder.with_name(folder.name + ".lock"), f"making {self.name}"):
-            if not (folder / ".complete").exists():
-                self._make(folder, ws)
-        return folder
+        said: List[str] = []
+        for suite in SUITES:
+            folder = self.folder(suite, ws)
+            with workspace.lock(folder.with_name(folder.name + ".lock"), f"making {self.name}"):
+                if (folder / ".complete").exists():
+                    return folder
+                try:
+                    with report.step(f"make {self.name} ({suite})"):
+                        self._make(suite, folder, ws)
+                    return folder
+                except CommandFailedError as error:
+                    said += [f"{suite}: {line}" for line in error.tail if line.startswith("E: ")][:3] or [error.what]
+        raise NotProvableError(f"no {self.name}", why="; ".join(said), fix=_fix("\n".join(said)))
 
-    def _make(self, folder: Path, ws: Workspace) -> None:
+    def _make(self, suite: str, folder: Path, ws: Workspace) -> None:
         argv: List[object] = ["mmdebstrap", f"--arch={self.target.arch}", "--variant=extract", "--quiet"]
-        argv += [f"--include={','.join(_PACKAGES)}", SUITE]
-        with report.step(f"make {self.name}"), workspace.new_folder(folder) as new:
-            try:
-                ws.run([*argv, new / "root", mirror(ws)], timeout_s=MAKE_S, quiet=True)
-            except CommandFailedError as error:
-                raise NotProvableError(
-                    f"no {self.name}", why=" ".join(error.tail[-4:]) or error.what, fix=_fix("\n".join(error.tail))
-                ) from error
+        argv += [f"--include={','.join(_PACKAGES)}", suite]
+        with workspace.new_folder(folder) as new:
+            ws.run([*argv, new / "root", mirror(ws)], timeout_s=MAKE_S, quiet=True)
+            _keep_links_inside(new / "root")
             # Device files and folders that only their owner may read would keep users from removing it.
             for name in ("dev", "var", "boot"):
                 shutil.rmtree(new / "root" / name, ignore_errors=True)
-            (new / ".complete").write_text(SUITE)
+            (new / ".complete").write_text(suite)
+
+
+def _keep_links_inside(root: Path) -> None:
+    """Make links to absolute paths relative: whoever follows one from outside would meet this machine's own files."""
+    for parent, folders, names in os.walk(root):
+        for path in (Path(parent, name) for name in (*folders, *names)):
+            if path.is_symlink() and os.path.isabs(os.readlink(path)):
+                inside = f"{root}{os.readlink(path)}"
+                path.unlink()
+                path.symlink_to(os.path.relpath(inside, parent))
 
 
 def _fix(said: str) -> str:
