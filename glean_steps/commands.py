@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence
 from glean_steps import (
     any_wheel,
     catalog,
+    circleci,
     docs,
     doctor,
     fuzz,
@@ -22,7 +23,7 @@ from glean_steps import (
     workspace,
 )
 from glean_steps.options import ARCH, PYTHON, TARGET, WHEEL, Option
-from glean_steps.targets import TARGETS, WINDOWS, Target
+from glean_steps.targets import TARGETS, WINDOWS, Target, find_target
 from glean_steps.workspace import Workspace
 
 
@@ -96,6 +97,8 @@ def _bench(ws: Workspace, given: argparse.Namespace) -> object:
     return benchmarks.run_all(given.remainder)
 
 
+# The architecture that most of the machines with another processor have.
+_TESTED_TAG = "manylinux_2_17_aarch64"
 _COMPARISON: Dict[str, Option] = {
     "--count": {"type": options.natural, "help": "how many programs"},
     "--seed": {"type": options.number, "help": "the first program"},
@@ -142,9 +145,10 @@ SESSIONS: Sequence[Command] = (
     Command(
         "release",
         "Check a release and write its hashes and provenance: `-- 0.1.0`; `--publish` uploads it.",
-        lambda ws, given: release.run(ws, given.version, publish=given.publish),
+        lambda ws, given: release.run(ws, given.version.lstrip("v"), make=given.make, publish=given.publish),
         {
             "version": {"metavar": "VERSION", "help": "the version, as in Cargo.toml"},
+            "--make": {"action": "store_true", "help": "make, prove and reproduce the files first"},
             "--publish": {"action": "store_true", "help": "upload it"},
         },
     ),
@@ -153,6 +157,12 @@ SESSIONS: Sequence[Command] = (
         "Run the Rust and Python tests under Wine. `-- --python 3.13 --arch amd64` chooses.",
         _locked(_windows),
         {"--python": PYTHON, "--arch": {**ARCH, "help": "Windows architecture: amd64 or win32; both when absent"}},
+    ),
+    Command(
+        "test_platforms",
+        "Run the Rust and Python tests for arm64 under qemu, and prove the wheels of the other processors.",
+        _locked(lambda ws, given: catalog.platforms(given.target or find_target(_TESTED_TAG))),
+        {"--target": {**TARGET, "help": f"target triple or platform tag of the tests; {_TESTED_TAG} when absent"}},
     ),
     Command(
         "test_wheel",
@@ -290,6 +300,11 @@ TASKS: Sequence[Command] = (
         {"--target": {**TARGET, "help": f"target triple or platform tag; {TARGETS[0].triple} when absent"}},
     ),
     Command("header", "Write the C header anew from the Rust sources.", lambda ws, given: pipelines.write_header(ws)),
+    Command(
+        "ci-config",
+        "Write the configuration of CircleCI anew from the table of targets.",
+        lambda ws, given: print(circleci.write(ws)),
+    ),
     Command(
         "pins",
         "Check every pin against its server, and offer newer versions of pip.",

@@ -39,6 +39,8 @@ _PE_DLL, _PE_RELOCATIONS_STRIPPED = 0x2000, 0x0001
 _PE_HIGH_ENTROPY, _PE_DYNAMIC_BASE, _PE_NX_COMPAT = 0x0020, 0x0040, 0x0100
 _PE_EXECUTE, _PE_WRITE = 0x20000000, 0x80000000
 _DEBUG = (".debug", ".zdebug", ".stab", "/")
+# Of a symbol that is not bound to one library: any that is loaded, or the program itself.
+_NO_LIBRARY = (0xFE, 0xFF)
 _SIGNATURE, _CODE_DIRECTORY, _AD_HOC, _SHA256 = 0xFADE0CC0, 0xFADE0C02, 0x2, 2
 
 
@@ -174,7 +176,7 @@ def _read_macho(binary: Any, data: bytes) -> Library:
         elif kind == "RPATH":
             found.findings.append(f"it names a folder of libraries (LC_RPATH {command.path})")
     for symbol in binary.imported_symbols:
-        if not (symbol.has_binding_info and symbol.binding_info.has_library):
+        if symbol.library_ordinal in _NO_LIBRARY:
             found.findings.append(f"it looks for {symbol.name} in every library that is loaded")
     if binary.has_code_signature:
         at = int(binary.code_signature.data_offset)

@@ -35,13 +35,19 @@ _ENVIRONMENT = environments.Environment("publish", project.PUBLISH_REQUIREMENTS,
 _UPLOADED = "uploaded"
 
 
-def run(ws: Workspace, version: str, *, publish: bool) -> list[Path]:
+def run(ws: Workspace, version: str, *, publish: bool, make: bool = False) -> list[Path]:
     """Check a release, write its hashes and provenance to dist/, and print or run the upload; return its files.
+
+    Args:
+        make: make, prove and reproduce the files first.
 
     Raises:
         ReleaseError: lists everything that is not as it has to be, or says why the index refused a file.
     """
     with ws.locked():
+        if make:
+            pipelines.build_all(ws)
+            reproduce.run(ws, TARGETS)
         findings = [*source_faults(ws, version), *file_faults(ws, version)]
         if findings:
             raise ReleaseError(

@@ -15,7 +15,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from glean_steps import environments, project, report, settings, system, workspace
 from glean_steps.errors import CommandFailedError, MissingToolError, NotProvableError, OfflineError
@@ -202,8 +202,59 @@ def python_for(target: Target, ws: Workspace) -> Python:
 
 def install(wheel: Path, target: Target, python: Python, folder: Path, ws: Workspace) -> None:
     """Install a wheel for a foreign Python with this machine's pip, which checks its tags; dependencies are there."""
+    _pip(["--no-deps", "--no-index", wheel], target, python, folder, ws)
+
+
+def environment(wheel: Path, target: Target, python: Python, folder: Path, ws: Workspace) -> Path:
+    """Make an environment of a foreign Python with a wheel and what the Python suite needs; return its Python.
+
+    Programs that the suite starts are of the other architecture too, so the kernel has to know qemu.
+    """
+    system.require([system.QEMU], ws)
+    know_qemu(target, ws)
+    ws.run([*python.argv, "-m", "venv", "--without-pip", folder], timeout_s=MAKE_S, env=python.env, quiet=True)
+    (packages,) = folder.glob("lib/python3*/site-packages")
+    _pip(["--require-hashes", "-r", ws.root / project.SUITE_REQUIREMENTS], target, python, packages, ws)
+    install(wheel, target, python, packages, ws)
+    return folder / "bin" / "python"
+
+
+# Where the kernel lists what runs programs of other formats, and where qemu's package says it in the kernel's words.
+_BINFMT = Path("/proc/sys/fs/binfmt_misc")
+_BINFMT_RULES = Path("/usr/lib/binfmt.d")
+
+
+def know_qemu(target: Target, ws: Workspace) -> None:
+    """See to it that the kernel starts qemu for programs of a target.
+
+    Raises:
+        NotProvableError: it does not, and only root of a machine that allows it can change that; says how.
+    """
+    entry, rule = _BINFMT / f"qemu-{target.qemu}", _BINFMT_RULES / f"qemu-{target.qemu}.conf"
+    if target.machine == platform.machine() or entry.exists():
+        return
+    mount = ["mount", "-t", "binfmt_misc", "binfmt_misc", str(_BINFMT)]
+    reason = f"{entry} is missing"
+    if system.is_root():
+        try:
+            if not (_BINFMT / "register").exists():
+                ws.run(mount, timeout_s=ASK_S, quiet=True)
+            (_BINFMT / "register").write_text(rule.read_text())
+        except (CommandFailedError, OSError) as error:
+            reason += f": {error.tail[-1:] if isinstance(error, CommandFailedError) else error}"
+    if not entry.exists():
+        raise NotProvableError(
+            f"programs for {target.machine} cannot start others here",
+            why=f"the kernel does not know qemu; {reason}",
+            fix=f"as root, where containers may: {' '.join(mount)}; cat {rule} > {_BINFMT}/register",
+        )
+
+
+def _pip(words: Sequence[object], target: Target, python: Python, folder: Path, ws: Workspace) -> None:
     minor = ".".join(python.version.split(".")[:2])
-    argv: List[object] = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", folder]
-    argv += ["--disable-pip-version-check", "--only-binary=:all:", "--no-compile", "--implementation", "cp"]
-    argv += ["--python-version", minor, "--platform", target.platform_tag, wheel]
-    ws.run(argv, timeout_s=environments.PIP_S, env=environments.clean_env(), quiet=True)
+    argv: List[object] = [sys.executable, "-m", "pip", "install", "-q", "--target", folder, "--no-compile"]
+    argv += ["--disable-pip-version-check", "--only-binary=:all:", "--implementation", "cp", "--python-version", minor]
+    # Beside the tag of the wheel those of newer systems, which the packages of others may have.
+    for tag in (target.platform_tag, f"manylinux2014_{target.machine}", f"manylinux_2_28_{target.machine}"):
+        argv += ["--platform", tag]
+    ws.run([*argv, *words], timeout_s=environments.PIP_S, env=environments.clean_env(), quiet=True)

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 import stat
 import struct
@@ -17,7 +18,8 @@ from typing import Callable
 
 import pytest
 
-from glean_steps import audit, components, targets, wheel
+from glean_steps import audit, components, library, settings, targets, wheel
+from glean_steps import zig as zig_linker
 from glean_steps.errors import AuditError, MissingArtifactError
 from glean_steps.targets import Target
 from glean_steps.workspace import Workspace
@@ -633,6 +635,109 @@ def test_everything_wrong_is_reported_at_once(build: Build, header: Path, tmp_pa
     found = "\n".join(findings(path, header))
     for part in ("file name", "stray", "RECORD", "METADATA", "x86", "not stripped", "extra"):
         assert part in found
+
+
+# --- Linux and macOS --------------------------------------------------------------------------------------------------
+
+CHECKOUT = Workspace(Path(__file__).resolve().parents[2], settings.cache())
+LINUX, MAC, MAC_INTEL = (
+    targets.find_target(tag) for tag in ("manylinux_2_17_x86_64", "macosx_11_0_arm64", "macosx_10_12_x86_64")
+)
+Zig = Callable[..., bytes]
+
+
+@pytest.fixture(scope="module")
+def zig(tmp_path_factory: pytest.TempPathFactory) -> Zig:
+    """Compile a library with the pinned zig, which is made where it is missing."""
+    program = zig_linker.Zig().ensure(CHECKOUT)
+    folder = tmp_path_factory.mktemp("zig")
+    env = {**os.environ, **zig_linker.env(CHECKOUT), "ZIG_GLOBAL_CACHE_DIR": str(CHECKOUT.cache / "zig")}
+
+    def compile_it(triple: str, *options: object, source: str = "", strip: bool = True) -> bytes:
+        file, out = folder / "a.c", folder / "a.lib"
+        file.write_text(SOURCE + source)
+        argv = [env["CARGO_ZIGBUILD_ZIG_PATH"], "cc", "-target", triple, "-shared", "-O1", *(["-s"] if strip else [])]
+        argv += ["-fvisibility=hidden", '-D__declspec(x)=__attribute__((visibility("default")))', "-o", str(out)]
+        subprocess.run([*argv, str(file), *map(str, options)], check=True, timeout=1800, env=env)
+        return out.read_bytes()
+
+    assert program.is_file()
+    return compile_it
+
+
+def packed(data: bytes, target: Target, folder: Path) -> Path:
+    name = f"glean_py/{target.library}"
+    return Wheel(data, tag=f"py3-none-{target.platform_tag}", library_name=name).write(folder)
+
+
+def found_in(data: bytes, target: Target, header: Path, folder: Path) -> list[str]:
+    files = frozenset({*PACKAGE_FILES, f"glean_py/{target.library}"})
+    return findings(packed(data, target, folder), header, target, expected_files=files)
+
+
+def install_name(name: str = f"@rpath/{MAC.library}") -> str:
+    return f"-Wl,-install_name,{name}"
+
+
+@pytest.mark.slow
+def test_linux_library_is_checked_for_its_tag(zig: Zig, header: Path, tmp_path: Path) -> None:
+    """The oldest glibc, the processor, where libraries are looked for, symbols that were not stripped."""
+    assert found_in(zig("x86_64-linux-gnu.2.17"), LINUX, header, tmp_path) == []
+    new = "int statx(int, const char *, int, unsigned, void *); int keep(void) { return statx(0, 0, 0, 0, 0); }\n"
+    new = new.replace("int keep", "__declspec(dllexport) int glean_one_more").replace("glean_one_more", "glean_three")
+    header.write_text(HEADER + "int glean_three(void);\n")
+    text = only(found_in(zig("x86_64-linux-gnu.2.28", source=new), LINUX, header, tmp_path))
+    assert "it needs statx of GLIBC_2.28, and the tag manylinux_2_17_x86_64 promises glibc 2.17" in text
+    header.write_text(HEADER)
+    text = only(found_in(zig("aarch64-linux-gnu.2.17"), LINUX, header, tmp_path))
+    assert "it is for aarch64, 64 bit; the tag manylinux_2_17_x86_64 means x86_64, 64 bit" in text
+    text = only(found_in(zig("x86_64-linux-gnu.2.17", "-Wl,-rpath,/opt/lib"), LINUX, header, tmp_path))
+    assert "it names folders of libraries (RUNPATH)" in text
+    text = "\n".join(found_in(zig("x86_64-linux-gnu.2.17", strip=False), LINUX, header, tmp_path))
+    assert "it is not stripped: a symbol table" in text
+
+
+@pytest.mark.slow
+def test_musl_library_may_need_musl_alone(zig: Zig, header: Path, tmp_path: Path) -> None:
+    musl = targets.find_target("musllinux_1_2_x86_64")
+    assert found_in(zig("x86_64-linux-musl"), musl, header, tmp_path) == []
+    source = "void *malloc(unsigned long); __attribute__((used)) void *(*keep)(unsigned long) = malloc;\n"
+    text = only(found_in(zig("x86_64-linux-gnu.2.17", source=source), musl, header, tmp_path))
+    assert "it imports libc.so.6: it is not among the libraries" in text
+
+
+@pytest.mark.slow
+def test_macos_library_is_checked_for_its_tag(zig: Zig, header: Path, tmp_path: Path) -> None:
+    right = zig("aarch64-macos.11.0", install_name())
+    assert found_in(right, MAC, header, tmp_path) == []
+    assert found_in(zig("x86_64-macos.10.12", install_name()), MAC_INTEL, header, tmp_path) == []
+    text = only(found_in(zig("aarch64-macos.13.0", install_name()), MAC, header, tmp_path))
+    assert "it runs from macOS 13.0 on, not 11.0 as its tag says" in text
+    text = only(found_in(zig("aarch64-macos.11.0", install_name("/tmp/a")), MAC, header, tmp_path))
+    assert f"its install name is /tmp/a, not @rpath/{MAC.library}" in text
+
+
+@pytest.mark.slow
+def test_signature_that_a_later_program_broke_is_found(zig: Zig, header: Path, tmp_path: Path) -> None:
+    right = zig("aarch64-macos.11.0", install_name())
+    place = right.index(b"glean_one")
+    changed = right[:place] + b"gleam_one" + right[place + 9 :]
+    text = "\n".join(found_in(changed, MAC, header, tmp_path))
+    assert "its signature is broken: page " in text
+    start = right.rindex(struct.pack(">I", 0xFADE0CC0))
+    assert library.signature_fault(right[:start], right[start:]) == ""
+    assert "covers" in library.signature_fault(right[: start - 1], right[start:])
+    assert "cannot be read" in library.signature_fault(right[:start], b"")
+
+
+@pytest.mark.slow
+def test_framework_that_crept_in_is_named(zig: Zig, header: Path, tmp_path: Path) -> None:
+    name = "/System/Library/Frameworks/CoreFoundation.framework/Versions/A/CoreFoundation"
+    stub = tmp_path / "libCoreFoundation.dylib"
+    stub.write_bytes(zig("aarch64-macos.11.0", install_name(name), source="__declspec(dllexport) int CFx(void) {}\n"))
+    source = "int CFx(void); int (*keep)(void) = CFx;\n"
+    text = only(found_in(zig("aarch64-macos.11.0", install_name(), stub, source=source), MAC, header, tmp_path))
+    assert f"it imports {name}: a framework of macOS" in text
 
 
 # --- changing bytes of a library --------------------------------------------------------------------------------------
