@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
-from glean_steps import workspace
+from glean_steps import project, workspace
 from glean_steps.targets import TARGETS
 from glean_steps.workspace import Workspace
 
@@ -14,8 +14,8 @@ _HEAD = """\
 # Made by `invoke ci-config` from glean_steps/circleci.py and the table of targets; a test compares. Every job is a
 # checkout, its caches and one command. That command is the one to run at a desk; it sets up everything by itself.
 """
-_CACHE = "/tmp/glean-cache"
-_KEYED = ("glean_steps/pins.toml", "requirements/tools.txt", "glean_core/Cargo.lock")
+_CACHE = "/tmp/steps-cache"
+_KEYED = ("glean_steps/pins.toml", "requirements/tools.txt", f"{project.CRATE}/Cargo.lock")
 # What runs the jobs of a processor, by its name in the table; the first one runs what names none.
 _EXECUTORS = {"x86_64": "debian", "aarch64": "debian_arm"}
 _SIZES = {"debian": "large", "debian_arm": "arm.large"}
@@ -102,11 +102,11 @@ def _job(command: str, silence: str, executor: str = "debian") -> Dict[str, Any]
 
 
 def _commands() -> Dict[str, Any]:
-    start = "glean-1-{{ .Environment.CIRCLE_JOB }}-{{ arch }}-"
+    start = "steps-1-{{ .Environment.CIRCLE_JOB }}-{{ arch }}-"
     keys = [start]
     for name in _KEYED:
         keys.append(f'{keys[-1]}{{{{ checksum "{name}" }}}}-')
-    paths = [_CACHE, "~/.cargo/registry", ".glean/tools", "glean_core/target"]
+    paths = [_CACHE, "~/.cargo/registry", ".glean/tools", f"{project.CRATE}/target"]
     return {
         "restore": {
             "description": "Bring back what earlier builds downloaded and made; the newest of another state will do.",

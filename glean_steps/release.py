@@ -25,7 +25,7 @@ from glean_steps import (
     workspace,
 )
 from glean_steps.errors import CommandFailedError, ReleaseError
-from glean_steps.targets import TARGETS
+from glean_steps.targets import TARGETS, Target
 from glean_steps.workspace import Workspace
 
 QUERY_S = 60.0
@@ -59,6 +59,8 @@ def run(ws: Workspace, version: str, *, publish: bool, make: bool = False) -> li
         python = _ENVIRONMENT.ensure(ws)
         with report.step("check what the index will show"):
             _twine(python, ["check", "--strict", *files], ws)
+            for target in TARGETS:
+                _other_auditor(ws.dist / wheel_name(target, version), target, python, ws)
         digests = {path.name: workspace.file_sha256(path) for path in files}
         workspace.write_text(ws.dist / SUMS, "".join(f"{digest}  {name}\n" for name, digest in digests.items()))
         statement = json.dumps(provenance(digests, version, ws), sort_keys=True)
@@ -73,8 +75,13 @@ def run(ws: Workspace, version: str, *, publish: bool, make: bool = False) -> li
 
 def names(version: str) -> list[str]:
     """Return the names of all files of a release; nothing else may be uploaded."""
-    wheels = [f"{project.PACKAGE}-{version}-py3-none-{target.platform_tag}.whl" for target in TARGETS]
+    wheels = [wheel_name(target, version) for target in TARGETS]
     return sorted([*wheels, f"{project.PACKAGE}-{version}.tar.gz"])
+
+
+def wheel_name(target: Target, version: str) -> str:
+    """Return the name of a target's wheel."""
+    return f"{project.PACKAGE}-{version}-py3-none-{target.platform_tag}.whl"
 
 
 def provenance_name(version: str) -> str:
@@ -180,6 +187,19 @@ def _twine(python: Path, words: Sequence[object], ws: Workspace) -> None:
     # On one line and without colours, since it is read in the middle of a sentence.
     env = runner.child_env({"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "1000"})
     ws.run([python, "-m", "twine", *words], timeout_s=TWINE_S, env=env)
+
+
+def _other_auditor(path: Path, target: Target, python: Path, ws: Workspace) -> None:
+    """Let auditwheel look at a wheel for glibc; those for musl it cannot read where glibc is the system's."""
+    if not target.glibc:
+        return
+    said = suites.one_line(ws.run([python, "-m", "auditwheel", "show", path], timeout_s=QUERY_S, quiet=True).stdout)
+    if f'platform tag: "{target.platform_tag}"' not in said:
+        raise ReleaseError(
+            f"auditwheel does not agree about {path.name}",
+            why=said,
+            fix=f"find what keeps it from the tag {target.platform_tag}",
+        )
 
 
 def _git(ws: Workspace, *words: str) -> str:
