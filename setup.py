@@ -3,8 +3,9 @@
 The core library comes from the first of these that applies:
 
 * `GLEAN_CORE_LIBRARY`: a library that was built before.
-* the variable of a target in glean_steps/targets.py, such as `GLEAN_PYTHON_MINGW_I686_BUILD=1`: a Windows library,
-  cross-built. The wheel carries the tag of this machine until `wheel tags` gives it the right one.
+* `GLEAN_PYTHON_TARGET`: the library of a target in glean_steps/targets.py, named by its triple or tag, cross-built. The
+  wheel carries the tag of this machine until `wheel tags` gives it the right one. `GLEAN_PYTHON_MINGW_X86_64_BUILD=1`
+  and `GLEAN_PYTHON_MINGW_I686_BUILD=1` ask for the two Windows libraries as well.
 * otherwise: `cargo build --release` for this machine. `CARGO` and `CARGO_TARGET_DIR` are honoured.
 
 Each build works in a temporary folder of its own, so nothing of another platform's build gets into a wheel and builds
@@ -25,6 +26,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, List, Tuple
 
+import setuptools
 from setuptools import setup
 from setuptools.command.build import build
 from setuptools.command.build_py import build_py
@@ -38,7 +40,7 @@ except ImportError:  # setuptools before 70.1, the newest for Python 3.7 being 6
 
 ROOT = Path(__file__).resolve().parent
 CRATE = ROOT / "glean_core"
-# What the variables are called that ask for the library of a target; glean_steps/targets.py has the targets.
+# What the variables of single targets are called; glean_steps/targets.py has the targets.
 CROSS_BUILD = re.compile(r"GLEAN_PYTHON_MINGW_\w+_BUILD")
 # What glean_py/_ffi.py looks for, by the suffix of the library.
 PACKAGED_NAMES = {".dll": "glean_core.dll", ".dylib": "libglean_core.dylib", ".so": "libglean_core.so"}
@@ -59,7 +61,7 @@ def find_library() -> Path:
     target = asked_target()
     if target is not None:
         print(
-            f"warning: {target.build_variable}: this wheel is for Windows but has the tag of this machine; "
+            f"warning: this wheel is for {target.triple} but has the tag of this machine; "
             f"next: wheel tags --platform-tag {target.platform_tag} --remove <wheel>",
             file=sys.stderr,
         )
@@ -77,8 +79,9 @@ def find_library() -> Path:
 
 
 def asked_target() -> Any:
-    """Return the target whose variable is 1, or None; a variable of no target would silently pack a native library."""
+    """Return the target that is asked for, or None; a variable of no target would silently pack a native library."""
     names = sorted(name for name in os.environ if CROSS_BUILD.fullmatch(name) and os.environ[name] == "1")
+    names += ["GLEAN_PYTHON_TARGET"] if os.environ.get("GLEAN_PYTHON_TARGET") else []
     if not names:
         return None
     if len(names) > 1:
@@ -86,15 +89,18 @@ def asked_target() -> Any:
     sys.path.insert(0, str(ROOT))
     from glean_steps import targets
 
+    asked = os.environ.get("GLEAN_PYTHON_TARGET") or names[0]
     for target in targets.TARGETS:
-        if target.build_variable == names[0]:
+        if asked in (target.build_variable, target.triple, target.platform_tag):
             return target
-    known = ", ".join(target.build_variable for target in targets.TARGETS)
-    raise SystemExit(f"error: {names[0]} asks for no known target; known are {known}")
+    known = ", ".join(
+        name for target in targets.TARGETS for name in (target.platform_tag, target.build_variable) if name
+    )
+    raise SystemExit(f"error: {asked} asks for no known target; known are {known}")
 
 
 def build_cross_library(target: Any) -> Path:
-    """Cross-build the library for a Windows target."""
+    """Cross-build the library for a target."""
     from glean_steps import cargo, workspace
 
     return Path(cargo.build_libraries([target], ws=workspace.here())[target.triple])
@@ -202,5 +208,8 @@ COMMANDS: Any = {
     "egg_info": TemporaryEggInfo,
 }
 
+# The field of metadata 2.4 (PEP 639), where setuptools knows it; the last one for Python 3.7 knows the older one alone.
+LICENCE_FIELD = "license_expression" if int(setuptools.__version__.split(".")[0]) >= 77 else "license"
+
 if __name__ == "__main__":
-    setup(version=read_version(), license="MPL-2.0", distclass=PlatformDistribution, cmdclass=COMMANDS)
+    setup(version=read_version(), distclass=PlatformDistribution, cmdclass=COMMANDS, **{LICENCE_FIELD: "MPL-2.0"})

@@ -15,7 +15,7 @@ from benchmarks.place import OLDEST_MEASURED, Measure, Place, Side, change_a_lin
 from glean_steps import cargo, environments, pins, pipelines, prove, runner, toolchain, windows_python, wine
 from glean_steps.errors import CommandFailedError, MissingArtifactError, MissingToolError, TestsFailedError
 from glean_steps.pins import PythonRow
-from glean_steps.targets import TARGETS
+from glean_steps.targets import WINDOWS
 from glean_steps.wine import Wine
 from glean_steps.workspace import Workspace
 
@@ -29,13 +29,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 sys.path.insert(0, sys.argv[1])
 from glean_steps import cargo, pipelines, wheel, workspace
-from glean_steps.targets import TARGETS
+from glean_steps.targets import WINDOWS
 ws = workspace.here()
-libraries = cargo.build_libraries(TARGETS, ws=ws)
+libraries = cargo.build_libraries(WINDOWS, ws=ws)
 def finish(target):
     pipelines.audit_wheel(wheel.pack_and_retag(libraries[target.triple], target, ws=ws), target, ws)
 with ThreadPoolExecutor() as pool:
-    list(pool.map(finish, TARGETS))
+    list(pool.map(finish, WINDOWS))
 """
 
 # cffi is the kind of binding that our own wheel has. The interpreter is named on the command line: maturin would look
@@ -81,12 +81,12 @@ def _run_maturin(folder: Path, place: Place) -> float:
     """Build a wheel for each target with maturin, one call after the other; return the seconds of all."""
     seconds = 0.0
     options = ["--interpreter", place.baselines, "--target-dir", folder / "target", "--out", folder / "dist"]
-    for target in TARGETS:
+    for target in WINDOWS:
         argv = [place.baselines.with_name("maturin"), "build", "--release", "--offline", "--target", target.triple]
         env = runner.child_env({**cargo.cross_env(target, ws=place.ws), "CARGO_TARGET_DIR": None})
         seconds += stopwatch.run([*argv, *options], timeout_s=COMMAND_S, cwd=folder, env=env).seconds
     wheels = sorted(path.name for path in (folder / "dist").glob("*.whl"))
-    if len(wheels) != len(TARGETS):
+    if len(wheels) != len(WINDOWS):
         raise MissingArtifactError("maturin did not make one wheel per target", why=f"it made {', '.join(wheels)}")
     return seconds
 
@@ -114,13 +114,13 @@ def one_line_changed(place: Place) -> Iterator[Dict[str, Side]]:
 def _bare_cargo(folder: Path, ws: Workspace) -> float:
     """Run one `cargo build --release` for all targets and both packages of the workspace; return its seconds."""
     change_a_line(ws.crate / "src")
-    rusts = toolchain.prepare(TARGETS, ws)
+    rusts = toolchain.prepare(WINDOWS, ws)
     if len({rust.rustc for rust in rusts.values()}) > 1:
         raise MissingToolError("one call cannot build all targets", why="two compilers build them here")
-    argv: List[object] = [rusts[TARGETS[0].triple].cargo, "build", "--release", "--locked", "--offline"]
+    argv: List[object] = [rusts[WINDOWS[0].triple].cargo, "build", "--release", "--locked", "--offline"]
     argv += ["--manifest-path", ws.crate / "Cargo.toml", "--target-dir", folder]
     env: Dict[str, Optional[str]] = {}
-    for target in TARGETS:
+    for target in WINDOWS:
         changes = cargo.cross_env(target, ws=ws)
         flags = changes.pop("CARGO_ENCODED_RUSTFLAGS").split(_SEPARATOR)
         env.update(changes)
@@ -138,7 +138,7 @@ def _bare_cargo(folder: Path, ws: Workspace) -> float:
 
 def windows_pythons(place: Place) -> Iterator[Dict[str, Side]]:
     """The default Windows Python, set up in a warm prefix."""
-    copy, target, row = place.copy, TARGETS[0], pins.find_python(None)
+    copy, target, row = place.copy, WINDOWS[0], pins.find_python(None)
     with wine.session(target, copy) as warm:
         home = windows_python.ensure(row, target, copy).executable.parent
 
@@ -161,7 +161,7 @@ def _literal_recipe(home: Path, row: PythonRow, ws: Workspace, warm: Wine) -> No
     get-pip.py is a pip wheel with a script that runs it; here the pinned wheel of the same pip is run the same way, and
     like get-pip.py it fetches the pip that it installs.
     """
-    target = TARGETS[0]
+    target = WINDOWS[0]
     packed, _, _ = windows_python.obtain_archive(row, target, ws)
     installer = wine.windows_path(windows_python.download_wheel(row.pip, row, target, ws))
     pinned = windows_python.select_requirements((ws.root / "requirements/tests.txt").read_text(encoding="utf-8"), row)
@@ -185,7 +185,7 @@ def _literal_recipe(home: Path, row: PythonRow, ws: Workspace, warm: Wine) -> No
 
 def python_suite(place: Place) -> Iterator[Dict[str, Side]]:
     """The tests that pass natively and under Wine, with the same minor version of Python."""
-    ws, target = place.ws, TARGETS[0]
+    ws, target = place.ws, WINDOWS[0]
     minor = environments.newest_python(ws, OLDEST_MEASURED).minor
     tests, chosen = place.scratch / "tests", place.scratch / "chosen"
     shutil.copytree(ws.root / "tests", tests, ignore=shutil.ignore_patterns("__pycache__"))
@@ -236,7 +236,7 @@ def wheel_size(place: Place) -> Iterator[Dict[str, Side]]:
 
     def ours() -> float:
         with place.ws.locked():
-            return float(pipelines.make_wheels([TARGETS[0]], place.ws)[0].path.stat().st_size)
+            return float(pipelines.make_wheels([WINDOWS[0]], place.ws)[0].path.stat().st_size)
 
     yield {"our wheel": ours, "their wheel": lambda: float(_glean_sdk_wheel(place).stat().st_size)}
 
@@ -247,7 +247,7 @@ def _glean_sdk_wheel(place: Place) -> Path:
     text = (place.ws.root / "requirements/bench.txt").read_text(encoding="utf-8").replace("\\\n", " ")
     listed.write_text(next(line for line in text.splitlines() if line.startswith("glean-sdk==")), encoding="utf-8")
     argv = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
-    argv += ["--only-binary=:all:", "--platform", TARGETS[0].platform_tag, "--python-version", "3.11"]
+    argv += ["--only-binary=:all:", "--platform", WINDOWS[0].platform_tag, "--python-version", "3.11"]
     options = ["--require-hashes", "-d", folder, "-r", listed]
     runner.run([*argv, *options], timeout_s=environments.PIP_S, quiet=True)
     return next(folder.glob("*.whl"))
@@ -264,10 +264,10 @@ MEASURES: Dict[str, Measure] = {
 
 def versions(place: Place) -> Dict[str, str]:
     """Return the versions of everything that takes part in building."""
-    target = TARGETS[0]
+    target = WINDOWS[0]
     linker = runner.run([target.linker, "-dumpfullversion"], timeout_s=30, quiet=True, echo=False).stdout.strip()
     return {
-        "Rust": toolchain.prepare(TARGETS, place.ws)[target.triple].version,
+        "Rust": toolchain.prepare(WINDOWS, place.ws)[target.triple].version,
         "mingw": f"gcc {linker}",
         "Wine": wine.ensure_prefix(target, place.ws)[0].version,
         "Windows Python": pins.find_python(None).version,

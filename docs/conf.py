@@ -21,6 +21,7 @@ NAVIGATION = {
         "metrics-from-yaml",
         "testing-your-application",
         "building",
+        "platforms",
         "testing-any-wheel",
         "using-in-ci",
         "adding-a-target",
@@ -29,7 +30,7 @@ NAVIGATION = {
     ],
     "How it works": ["design", "storage", "uploads", "benchmarks"],
     "Reference": ["reference/*", "compatibility", "exit-codes", "when-things-go-wrong"],
-    "The project": ["../CONTRIBUTING", "../CHANGELOG"],
+    "The project": ["../CONTRIBUTING", "../CHANGELOG", "../SECURITY"],
 }
 
 project = "Glean for Python"
@@ -39,7 +40,7 @@ version = release = glean_py.__version__
 
 # The root of the repository is the source folder, so that links between pages and files work as they do in a checkout.
 root_doc = "docs/index"
-include_patterns = ["docs/**.md", "CHANGELOG.md", "CONTRIBUTING.md"]
+include_patterns = ["docs/**.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
 exclude_patterns = [".*", "build", "dist", "glean_core/target", "glean_core/fuzz/target"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]

@@ -20,7 +20,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 from glean_steps import audit, options, pins, report, settings, suites, system, windows_python, wine
 from glean_steps.errors import CommandFailedError, MissingArtifactError, NotProvableError, OfflineError, SettingError
 from glean_steps.suites import Result, Suite
-from glean_steps.targets import TARGETS, Target
+from glean_steps.targets import WINDOWS, Target
 from glean_steps.windows_python import WindowsPython
 from glean_steps.wine import Prefix, Wine, Wines
 from glean_steps.workspace import Workspace
@@ -35,7 +35,7 @@ OPTIONS: Mapping[str, options.Option] = {
         "type": options.pythons,
         "help": "Windows Pythons, such as 3.12,3.13; the newest that the steps are tested with when absent",
     },
-    "--arch": {"type": options.arches, "help": f"architectures, such as amd64,win32; {TARGETS[0].arch} when absent"},
+    "--arch": {"type": options.arches, "help": f"architectures, such as amd64,win32; {WINDOWS[0].arch} when absent"},
     "--import": {"dest": "modules", "type": options.words, "help": "modules to import; found in the wheel when absent"},
     "--tests": {"help": "a file or folder of tests on this machine"},
     "--requires": {"type": options.words, "help": "what the tests need, such as pytest,hypothesis; pytest when absent"},
@@ -86,7 +86,7 @@ def run(ws: Workspace, given: argparse.Namespace) -> List[Result]:
                 f"test_wheel: there is no {path}", why="it was named on the command line", fix="check it"
             )
     versions = [pins.find_python(version).version for version in given.python or [pins.load().tested[-1][0]]]
-    targets = given.arch or [TARGETS[0]]
+    targets = given.arch or [WINDOWS[0]]
     cells = {(version, target): _cell(request, version, target) for target in targets for version in versions}
     with ws.locked():
         results = suites.collect(list(cells.values()), ws, at_once=1)

@@ -1,7 +1,7 @@
 """Open a finished wheel again and check that name, metadata, file list and library are what they promise to be.
 
-All findings are reported at once. Sources: PEP 427 and 376 for wheels, the core metadata specification, and Microsoft's
-"PE Format" for libraries.
+All findings are reported at once. Sources: PEP 427 and 376 for wheels, PEP 770 for the list of crates, and the core
+metadata specification. `library.py` reads the library.
 """
 
 from __future__ import annotations
@@ -11,33 +11,15 @@ import csv
 import email.parser
 import fnmatch
 import hashlib
-import importlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from glean_steps import archive, project, report, settings, wheel, workspace
+from glean_steps import archive, cargo, components, library, project, report, settings, wheel, workspace
 from glean_steps.errors import AuditError, MissingArtifactError, UnsafeArchiveError
 from glean_steps.targets import Target
-
-# DLLs that every supported Windows has and that Rust's std, or a crate over it, can have a reason to import.
-ALLOWED_IMPORTS: tuple[tuple[str, str], ...] = (
-    ("kernel32.dll", "files, memory, threads"),
-    ("ntdll.dll", "std's file calls that kernel32 does not offer"),
-    ("api-ms-win-core-synch-l1-2-*.dll", "std's mutexes: WaitOnAddress"),
-    ("bcryptprimitives.dll", "std's random numbers: ProcessPrng"),
-    ("bcrypt.dll", "random numbers of crates"),
-    ("advapi32.dll", "random numbers and tokens of older std"),
-    ("userenv.dll", "std's home folder"),
-    ("ws2_32.dll", "std's sockets"),
-    ("ole32.dll", "COM, for crates that ask for the time zone"),
-    ("msvcrt.dll", "mingw's C runtime, part of Windows"),
-    ("ucrtbase.dll", "the universal C runtime, part of Windows since 10"),
-    ("api-ms-win-crt-*.dll", "the universal C runtime, part of Windows since 10"),
-)
 
 # Why the usual suspects are not on that list; the first match explains.
 REFUSED_IMPORTS: tuple[tuple[str, str], ...] = (
@@ -47,34 +29,19 @@ REFUSED_IMPORTS: tuple[tuple[str, str], ...] = (
     ("python*.dll", "it would tie the wheel to one Python, against its tag"),
     ("vcruntime*.dll", "Microsoft's runtime, which a bare Windows does not have"),
     ("msvcp*.dll", "Microsoft's runtime, which a bare Windows does not have"),
-    ("*", "it is not among the DLLs that Rust's std can need (ALLOWED_IMPORTS in audit.py)"),
+    ("*.framework/*", "a framework of macOS, which a core without windows has no use for"),
+    ("*", "it is not among the libraries that the target's entry allows (targets.py)"),
 )
-
-# Machine code: name, size of an address in bits, magic number of the optional header.
-MACHINES: Mapping[int, tuple[str, int, int]] = {
-    0x8664: ("x86-64", 64, 0x20B),
-    0x14C: ("i386", 32, 0x10B),
-    0xAA64: ("ARM64", 64, 0x20B),
+# What a linker exports beside the functions of the header; nobody calls them, and they are listed.
+LINKER_EXPORTS: Mapping[str, tuple[str, ...]] = {
+    "zig": ("_mh_dylib_header", "__dso_handle", "rust_eh_personality"),
 }
 
-# What a file that is no PE library is instead, by its first bytes.
-OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
-    (b"\x7fELF", "a Linux library (ELF)"),
-    (b"\xcf\xfa\xed\xfe", "a macOS library (Mach-O)"),
-    (b"\xca\xfe\xba\xbe", "a macOS library (Mach-O, several architectures)"),
-    (b"!<arch>\n", "a static library"),
-)
-
 REQUIRED_METADATA = ("METADATA", "RECORD", "WHEEL")
-OPTIONAL_METADATA = ("top_level.txt", "licenses/*")
+OPTIONAL_METADATA = ("top_level.txt", "licenses/*", components.LIST)
 
 # Folders that only a developer's or CI machine has; a path below one in a wheel tells strangers about it.
 PRIVATE_FOLDERS = ("/home/", "/root/", "/Users/", "/tmp/", "C:\\Users\\")
-
-_DLL, _RELOCATIONS_STRIPPED = 0x2000, 0x0001
-_HIGH_ENTROPY, _DYNAMIC_BASE, _NX_COMPAT = 0x0020, 0x0040, 0x0100
-_EXECUTE, _WRITE = 0x20000000, 0x80000000
-_DIRECTORIES_USED = (0, 1, 13)  # Exports, imports, delayed imports.
 
 
 @dataclass(frozen=True)
@@ -85,7 +52,7 @@ class AuditReport:
         wheel: the file.
         size_bytes: its size.
         sha256: its hash in hexadecimal.
-        imports: the DLLs that its library needs, delayed ones included.
+        imports: the libraries that its library needs, delayed ones included.
         exports: the functions that its library offers.
         facts: further things found out, as (what, value), for the closing table.
     """
@@ -96,6 +63,17 @@ class AuditReport:
     imports: tuple[str, ...]
     exports: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
+
+    @property
+    def summary(self) -> str:
+        """What was found out, in a few words for a table."""
+        known = dict(self.facts)
+        parts = [
+            known["machine"],
+            known.get("newest symbol", ""),
+            known.get("oldest macOS", "") and f"from macOS {known.get('oldest macOS')}",
+        ]
+        return ", ".join([part for part in parts if part] + [f"{len(self.exports)} exports"])
 
 
 @dataclass
@@ -122,6 +100,7 @@ def check(
     target: Target,
     *,
     header: Path,
+    lock: Path,
     expected_files: Iterable[str] | None = None,
     private_folders: Iterable[str] | None = None,
 ) -> AuditReport:
@@ -131,6 +110,7 @@ def check(
         path: the wheel.
         target: what it was built for.
         header: the C header; the library has to export what it declares, and nothing else.
+        lock: the Cargo.lock whose crates the wheel has to list.
         expected_files: names of the package's files in the wheel; those that this checkout gives when absent.
         private_folders: folders whose names must not be in any file; the usual ones and this machine's when absent.
 
@@ -155,6 +135,10 @@ def check(
     _check_record(case)
     _check_wheel_metadata(case)
     _check_core_metadata(case)
+    folder = case.metadata_folder + "/"
+    own = {name[len(folder) :]: data for name, data in case.files.items() if name.startswith(folder)}
+    for fault in components.faults(own, lock):
+        case.find("contents", fault)
     _check_private_folders(case, tuple(private_folders) if private_folders is not None else _private_folders())
     imports, exports = _check_library(case, declared)
     if case.findings:
@@ -348,8 +332,11 @@ def _check_core_metadata(case: _Case) -> None:
 
 def _private_folders() -> tuple[str, ...]:
     """Return the usual private folders and this machine's: home, checkout, caches; what is right below / is common."""
-    own = [str(Path.home()), str(workspace.here().root), str(settings.cache()), os.environ.get("CARGO_HOME", "")]
-    return (*PRIVATE_FOLDERS, *(f"{folder}/" for folder in own if folder.count("/") > 1))
+    root = workspace.here().root
+    own = [str(Path.home()), str(root), str(settings.cache()), os.environ.get("CARGO_HOME", "")]
+    # The checkout is looked for wherever it lies, unless it lies where libraries say that every checkout does.
+    inside = [f"{root}/{name}/" for name in (project.CRATE, project.PACKAGE) if str(root) != project.REMAPPED_ROOT]
+    return (*PRIVATE_FOLDERS, *(f"{folder}/" for folder in own if folder.count("/") > 1), *inside)
 
 
 def _check_private_folders(case: _Case, folders: Sequence[str]) -> None:
@@ -367,116 +354,91 @@ def _check_private_folders(case: _Case, folders: Sequence[str]) -> None:
 
 
 def _check_library(case: _Case, declared: frozenset[str]) -> tuple[list[str], list[str]]:
-    """Check the library; return the DLLs that it imports and the functions that it exports."""
+    """Check the library; return the libraries that it imports and the functions that it exports."""
     name = f"{project.PACKAGE}/{case.target.library}"
     data = case.files.get(name)
     if data is None:
         native = [each for each in case.files if PurePosixPath(each).suffix in (".dll", ".so", ".dylib", ".pyd")]
         case.find(name, f"there is no library; native files inside: {', '.join(native) or 'none'}")
         return [], []
-    library = _open_library(case, name, data)
-    if library is None:
+    found = library.read(data, case.target.library_format)
+    if isinstance(found, str):
+        case.find(name, found)
         return [], []
-    _check_machine(case, name, library)
-    _check_protection(case, name, library)
-    _check_stripped(case, name, library)
+    _check_machine(case, name, found)
+    for finding in found.findings:
+        case.find(name, finding)
+    for imported in found.imports:
+        if not any(_matches(imported, pattern) for pattern, _ in case.target.imports):
+            reason = next(reason for pattern, reason in REFUSED_IMPORTS if _matches(imported, pattern))
+            case.find(name, f"it imports {imported}: {reason}")
+    _check_oldest_system(case, name, found)
+    exports = _check_exports(case, name, found, declared)
+    case.facts += [("machine", f"{found.machine}, {found.bits} bit"), *found.facts]
     case.facts.append(("library", report.human_size(len(data))))
-    return _check_imports(case, name, library), _check_exports(case, name, library, declared)
+    return found.imports, exports
 
 
-def _open_library(case: _Case, name: str, data: bytes) -> Any:
-    """Return a parsed PE library; None, with a finding, when it is none."""
-    pefile: Any = importlib.import_module("pefile")  # It has no type hints.
-    try:
-        library = pefile.PE(data=data, fast_load=True)
-        library.parse_data_directories(directories=list(_DIRECTORIES_USED))
-    except pefile.PEFormatError as error:
-        kind = next((kind for magic, kind in OTHER_FORMATS if data.startswith(magic)), "")
-        case.find(name, f"it is not a Windows library but {kind}" if kind else f"it is not a Windows library: {error}")
-        return None
-    return library
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name.lower(), pattern.lower())
 
 
-def _imported(library: Any) -> list[str]:
-    """Return the DLLs that a library imports, delayed ones included."""
-    entries = [*getattr(library, "DIRECTORY_ENTRY_IMPORT", []), *getattr(library, "DIRECTORY_ENTRY_DELAY_IMPORT", [])]
-    return sorted({(entry.dll or b"").decode("ascii", "replace") for entry in entries}, key=str.lower)
+def _check_machine(case: _Case, name: str, found: library.Library) -> None:
+    target = case.target
+    if (found.machine, found.bits) != (target.machine, target.pointer_bits):
+        wanted = f"{target.machine}, {target.pointer_bits} bit"
+        case.find(name, f"it is for {found.machine}, {found.bits} bit; the tag {target.platform_tag} means {wanted}")
 
 
-def _check_machine(case: _Case, name: str, library: Any) -> None:
-    machine, wanted = library.FILE_HEADER.Machine, case.target.pe_machine
-    label, bits, magic = MACHINES.get(machine, ("unknown", 0, 0))
-    wanted_label = MACHINES[wanted][0]
-    if machine != wanted:
+def _check_oldest_system(case: _Case, name: str, found: library.Library) -> None:
+    """Check that the library runs on the oldest system that its tag promises: symbol versions, the field of macOS."""
+    newest = max([_numbers(version) for version in found.versions.values() if version.startswith("GLIBC_")], default=())
+    for symbol, version in sorted(found.versions.items()):
+        if case.target.glibc and version.startswith("GLIBC_") and _numbers(version) > _numbers(case.target.glibc):
+            promised = f"the tag {case.target.platform_tag} promises glibc {case.target.glibc}"
+            case.find(name, f"it needs {symbol} of {version}, and {promised}{_who_asks(symbol)}")
+    if newest:
+        case.facts.append(("newest symbol", "GLIBC_" + ".".join(map(str, newest))))
+    stated = re.fullmatch(r"macosx_(\d+)_(\d+)_\w+", case.target.platform_tag)
+    if stated and found.minimum_os != ".".join(stated.groups()):
         case.find(
-            name,
-            f"it is for {label} ({machine:#x}), the tag {case.target.platform_tag} means {wanted_label} ({wanted:#x})",
+            name, f"it runs from macOS {found.minimum_os or '?'} on, not {'.'.join(stated.groups())} as its tag says"
         )
-    if library.OPTIONAL_HEADER.Magic != magic:
-        case.find(
-            name, f"its optional header has the magic {library.OPTIONAL_HEADER.Magic:#x}, {label} wants {magic:#x}"
-        )
-    if not library.FILE_HEADER.Characteristics & _DLL:
-        case.find(name, "it is a program, not a DLL")
-    case.facts.append(("machine", f"{label}, {bits} bit"))
+    if found.install_name and found.install_name != f"@rpath/{case.target.library}":
+        case.find(name, f"its install name is {found.install_name}, not @rpath/{case.target.library}")
 
 
-def _check_protection(case: _Case, name: str, library: Any) -> None:
-    flags = library.OPTIONAL_HEADER.DllCharacteristics
-    for bit, label in ((_NX_COMPAT, "NX_COMPAT (data cannot run)"), (_DYNAMIC_BASE, "DYNAMIC_BASE (random address)")):
-        if not flags & bit:
-            case.find(name, f"it lacks the flag {label}")
-    if library.FILE_HEADER.Characteristics & _RELOCATIONS_STRIPPED:
-        case.find(name, "its relocations are stripped, so it cannot be loaded at a random address")
-    for section in library.sections:
-        if section.Characteristics & _EXECUTE and section.Characteristics & _WRITE:
-            case.find(name, f"its section {_section_name(section)} can be written and run")
-    entropy = "yes" if flags & _HIGH_ENTROPY else "no"
-    case.facts.append(("protection", f"DEP, ASLR (64-bit addresses: {entropy})"))
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
-def _check_stripped(case: _Case, name: str, library: Any) -> None:
-    symbols = library.FILE_HEADER.NumberOfSymbols
-    if symbols or library.FILE_HEADER.PointerToSymbolTable:
-        case.find(name, f"it is not stripped: {symbols:,} symbols")
-    # A name of more than eight characters is written /<offset into the symbol table's strings>; mingw has it to debug.
-    names = [_section_name(section) for section in library.sections]
-    debug = [section for section in names if section.startswith((".debug", ".zdebug", ".stab", "/"))]
-    if debug:
-        case.find(name, f"it is not stripped: debug sections {', '.join(debug)}")
+def _who_asks(symbol: str) -> str:
+    """Return which locked crates name a function of the C library in their sources, as far as they are here."""
+    lock = workspace.here().crate / "Cargo.lock"
+    wanted = re.compile(rf"\b{re.escape(symbol)}\b".encode())
+    asking = []
+    for crate, version in re.findall(
+        r'^name = "(.+)"\nversion = "(.+)"', lock.read_text(encoding="utf-8"), re.MULTILINE
+    ):
+        folders = [folder / f"{crate}-{version}" / "src" for folder in cargo.registries()]
+        if any(wanted.search(file.read_bytes()) for folder in folders for file in folder.rglob("*.rs")):
+            asking.append(crate)
+    return f"; named in the sources of {', '.join(asking)}" if asking else ""
 
 
-def _check_imports(case: _Case, name: str, library: Any) -> list[str]:
-    imports = _imported(library)
-    for dll in imports:
-        if not any(fnmatch.fnmatchcase(dll.lower(), pattern) for pattern, _ in ALLOWED_IMPORTS):
-            reason = next(reason for pattern, reason in REFUSED_IMPORTS if fnmatch.fnmatchcase(dll.lower(), pattern))
-            case.find(name, f"it imports {dll}: {reason}")
-    return imports
-
-
-def _check_exports(case: _Case, name: str, library: Any, declared: frozenset[str]) -> list[str]:
-    directory = getattr(library, "DIRECTORY_ENTRY_EXPORT", None)
-    symbols = directory.symbols if directory is not None else []
-    exports = {symbol.name.decode("ascii", "replace") for symbol in symbols if symbol.name}
-    for symbol in symbols:
-        if not symbol.name:
-            case.find(name, f"it exports number {symbol.ordinal} without a name")
-        elif symbol.forwarder:
-            case.find(name, f"{symbol.name.decode('ascii', 'replace')} is forwarded to {symbol.forwarder.decode()}")
-    missing, extra = sorted(declared - exports), sorted(exports - declared)
+def _check_exports(case: _Case, name: str, found: library.Library, declared: frozenset[str]) -> list[str]:
+    exports = set(found.exports)
+    extras = sorted(exports & set(LINKER_EXPORTS.get(case.target.linking, ())))
+    missing, extra = sorted(declared - exports), sorted(exports - declared - set(extras))
     if not declared:
         case.find("header", "it declares no function")
     if missing:
         case.find(name, f"it does not export what the header declares: {', '.join(missing)}")
     if extra:
         case.find(name, f"it exports what the header does not declare: {', '.join(extra)}")
-    return sorted(exports)
-
-
-def _section_name(section: Any) -> str:
-    raw: bytes = section.Name
-    return raw.rstrip(b"\0").decode("ascii", "replace")
+    if extras:
+        case.facts.append(("linker's exports", ", ".join(extras)))
+    return sorted(exports - set(extras))
 
 
 # --- any project's wheel ----------------------------------------------------------------------------------------------
@@ -536,14 +498,12 @@ def check_any(path: Path, target: Target, system_dlls: Iterable[str]) -> list[st
 
 
 def _check_native(case: _Case, name: str, data: bytes, known: set[str], abis: set[str]) -> None:
-    library = _open_library(case, name, data)
-    if library is None:
+    found = library.read(data, case.target.library_format)
+    if isinstance(found, str):
+        case.find(name, found)
         return
-    machine, wanted = library.FILE_HEADER.Machine, case.target.pe_machine
-    if machine != wanted:
-        label = MACHINES.get(machine, ("an unknown machine", 0, 0))[0]
-        case.find(name, f"it is for {label}, the tag {case.target.platform_tag} means {MACHINES[wanted][0]}")
-    for dll in _imported(library):
+    _check_machine(case, name, found)
+    for dll in found.imports:
         low = dll.lower()
         if re.fullmatch(r"python3\d+t?\.dll", low):
             if abis == {"abi3"}:

@@ -9,13 +9,14 @@ import json
 import os
 import shlex
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from glean_steps import project, report, runner, settings, system, toolchain
+from glean_steps import project, report, runner, settings, system, toolchain, zig
 from glean_steps.errors import MissingArtifactError, MissingToolError
 from glean_steps.runner import Completed
-from glean_steps.targets import Target
+from glean_steps.targets import HOST, TARGETS, Target
 from glean_steps.toolchain import Rust
 from glean_steps.workspace import Workspace
 
@@ -25,10 +26,51 @@ TEST_S = 3600.0
 QUERY_S = 60.0
 _SEPARATOR = "\x1f"
 
-# By container format of the library: no DLL of the compiler beside it, and the same bytes on every day.
-_LINK_FLAGS: Mapping[str, Tuple[str, ...]] = {
-    "pe": ("-Clink-arg=-static-libgcc", "-Clink-arg=-Wl,--no-insert-timestamp"),
-}
+
+@dataclass(frozen=True)
+class _Linking:
+    """How cargo is called so that a linker links for a target.
+
+    Attributes:
+        build, test: the program with its subcommand.
+        triple: how that program is given the target; empty when it is not.
+        env: variables that tell it the linker.
+        flags: of rustc.
+    """
+
+    build: Tuple[object, ...]
+    test: Tuple[object, ...]
+    triple: str
+    env: Mapping[str, str]
+    flags: Tuple[str, ...] = ()
+
+
+def _mingw(target: Target, rust: Rust, ws: Workspace) -> _Linking:
+    """Debian's cross compiler for Windows."""
+    under = target.triple.replace("-", "_")
+    env = {
+        f"CARGO_TARGET_{target.env_name}_LINKER": target.linker,
+        f"CC_{under}": target.linker,
+        f"AR_{under}": target.dlltool.replace("dlltool", "ar"),
+    }
+    return _Linking((rust.cargo, "build"), (rust.cargo, "test"), target.triple, env, _MINGW_FLAGS)
+
+
+def _zig(target: Target, rust: Rust, ws: Workspace) -> _Linking:
+    """zig, with the symbols of the oldest glibc that the target promises."""
+    program = zig.Zig().ensure(ws)
+    triple = f"{target.triple}.{target.glibc}".rstrip(".")
+    return _Linking((program, "zigbuild"), (program, "test"), triple, zig.env(ws))
+
+
+def _host(target: Target, rust: Rust, ws: Workspace) -> _Linking:
+    """The C compiler of this machine, as cargo finds it."""
+    return _Linking((rust.cargo, "build"), (rust.cargo, "test"), "", {})
+
+
+_LINKING: Mapping[str, Callable[[Target, Rust, Workspace], _Linking]] = {"mingw": _mingw, "zig": _zig, "host": _host}
+# No DLL of the compiler beside the library, and the same bytes on every day.
+_MINGW_FLAGS = ("-Clink-arg=-static-libgcc", "-Clink-arg=-Wl,--no-insert-timestamp")
 
 
 def cross_env(target: Target, *, ws: Workspace) -> Dict[str, str]:
@@ -36,7 +78,7 @@ def cross_env(target: Target, *, ws: Workspace) -> Dict[str, str]:
 
     What the caller already set stays out of it and so wins. Flags are merged: the caller's first, ours after.
     """
-    return _cross_env(target, toolchain.rust_for(target, ws), ws)
+    return _build_env(target, toolchain.rust_for(target, ws), ws)
 
 
 def print_env(target: Target, *, ws: Workspace) -> str:
@@ -45,7 +87,7 @@ def print_env(target: Target, *, ws: Workspace) -> str:
     return "".join(f"export {name}={_shell_word(value)}\n" for name, value in sorted(changes.items()))
 
 
-def target_dir(target: Optional[Target] = None, *, ws: Workspace) -> Path:
+def target_dir(target: Target = HOST, *, ws: Workspace) -> Path:
     """Return cargo's target folder: CARGO_TARGET_DIR, else the crate's own.
 
     Each cross target has one of its own in there: cargo locks a target folder whole, so two builds would wait for each
@@ -53,7 +95,7 @@ def target_dir(target: Optional[Target] = None, *, ws: Workspace) -> Path:
     """
     chosen = os.environ.get("CARGO_TARGET_DIR")
     base = Path(chosen).absolute() if chosen else ws.crate / "target"
-    return base / "cross" / target.triple if target else base
+    return base / "cross" / target.triple if target.triple else base
 
 
 def build_libraries(targets: Iterable[Target], *, ws: Workspace) -> Dict[str, Path]:
@@ -66,21 +108,24 @@ def build_libraries(targets: Iterable[Target], *, ws: Workspace) -> Dict[str, Pa
     """
     wanted = list(targets)
     rusts = toolchain.prepare(wanted, ws)
+    for target in wanted:
+        _LINKING[target.linking](target, rusts[target.triple], ws)  # What is missing is made once, before the threads.
 
     def build(target: Target) -> Path:
         rust = rusts[target.triple]
-        env = runner.child_env(_cross_env(target, rust, ws))
-        ws.run(_build_argv(rust, target, ws), timeout_s=BUILD_S, cwd=ws.crate, env=env)
-        library = target_dir(target, ws=ws) / target.triple / "release" / target.library
-        return _artifact(library, target.triple)
+        linking = _LINKING[target.linking](target, rust, ws)
+        argv = [*linking.build, "--package", project.LIBRARY_PACKAGE, "--release", *_common_arguments(target, ws)]
+        argv += ["--target", linking.triple] if linking.triple else []
+        ws.run(argv, timeout_s=BUILD_S, cwd=ws.crate, env=runner.child_env(_build_env(target, rust, ws)))
+        return _artifact(target_dir(target, ws=ws) / target.triple / "release" / target.library, target)
 
-    with report.step(f"build the core library for {', '.join(target.triple for target in wanted)}"):
+    with report.step(f"build the core library for {', '.join(target.platform_tag for target in wanted)}"):
         for rust in list(rusts.values())[:1]:
             _fetch_first(rust, ws)
         if len(wanted) == 1:
             return {wanted[0].triple: build(wanted[0])}
         # The link-time optimisation that ends a build uses one core, so two builds at once take little more than one.
-        with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             futures = {target.triple: pool.submit(report.carried(build), target) for target in wanted}
             try:
                 return {triple: future.result() for triple, future in futures.items()}
@@ -90,7 +135,7 @@ def build_libraries(targets: Iterable[Target], *, ws: Workspace) -> Dict[str, Pa
 
 
 def test_crate(
-    target: Optional[Target] = None,
+    target: Target = HOST,
     *,
     ws: Workspace,
     runner_argv: Optional[Sequence[object]] = None,
@@ -101,7 +146,7 @@ def test_crate(
     """Run the crate's tests on this machine, or those of a target through a runner such as Wine.
 
     Args:
-        target: what they are built for; this machine when None.
+        target: what they are built for.
         runner_argv: the program, with its arguments, that runs a test program of the target.
         arguments: passed on to `cargo test`.
         env: more changes to the environment, such as WINEPREFIX.
@@ -110,19 +155,14 @@ def test_crate(
     Raises:
         CommandFailedError: with `check`, a test failed or did not build; holds cargo's exit status and last lines.
     """
-    if target is None:
-        rust = toolchain.host_rust(ws)
-        system.require([system.C_COMPILER], ws)
-        changes = _host_env(rust, ws)
-    else:
-        rust = toolchain.rust_for(target, ws)
-        changes = _cross_env(target, rust, ws)
-    argv: List[object] = [rust.cargo, "test", *_common_arguments(ws), "--target-dir", target_dir(target, ws=ws)]
-    if target is not None:
-        argv += ["--target", target.triple]
-        if runner_argv is not None:
-            words = [str(word) for word in runner_argv]
-            argv += ["--config", f"target.{target.triple}.runner={_toml(words)}"]
+    rust = toolchain.rust_for(target, ws)
+    linking = _LINKING[target.linking](target, rust, ws)
+    changes = _build_env(target, rust, ws)
+    argv: List[object] = [*linking.test, *_common_arguments(target, ws)]
+    argv += ["--target", linking.triple] if linking.triple else []
+    if runner_argv is not None:
+        words = [str(word) for word in runner_argv]
+        argv += ["--config", f"target.{target.triple}.runner={_toml(words)}"]
     argv += arguments
     whole_env = runner.child_env({**changes, **(env or {})})
     return ws.run(argv, timeout_s=TEST_S, cwd=ws.crate, env=whole_env, check=check)
@@ -152,59 +192,38 @@ def miri(ws: Workspace) -> Completed:
 test_crate.__test__ = False  # type: ignore[attr-defined]
 
 
-def _build_argv(rust: Rust, target: Target, ws: Workspace) -> List[object]:
-    """Return the cargo call for the shared library alone."""
-    argv: List[object] = [
-        rust.cargo,
-        "build",
-        "--package",
-        project.LIBRARY_PACKAGE,
-        "--release",
-        *_common_arguments(ws),
-    ]
-    argv += ["--target-dir", target_dir(target, ws=ws)]
-    return [*argv, "--target", target.triple]
-
-
-def _common_arguments(ws: Workspace) -> List[object]:
+def _common_arguments(target: Target, ws: Workspace) -> List[object]:
     offline = ["--offline"] if settings.OFFLINE.value() else []
-    return ["--locked", *offline, "--manifest-path", ws.crate / "Cargo.toml"]
+    return ["--locked", *offline, "--manifest-path", ws.crate / "Cargo.toml", "--target-dir", target_dir(target, ws=ws)]
 
 
-def _artifact(library: Path, name: str) -> Path:
+def _artifact(library: Path, target: Target) -> Path:
     if not library.is_file():
         raise MissingArtifactError(
-            f"no {library.name} after building for {name}",
+            f"no {library.name} after building for {target.triple or 'this machine'}",
             why=f"cargo succeeded but {library} does not exist",
             fix=f'check that the crate {project.LIBRARY_PACKAGE} has crate-type = ["cdylib"]',
         )
     return library
 
 
-def _cross_env(target: Target, rust: Rust, ws: Workspace) -> Dict[str, str]:
-    under = target.triple.replace("-", "_")
-    archiver = target.dlltool.replace("dlltool", "ar")
+def _build_env(target: Target, rust: Rust, ws: Workspace) -> Dict[str, str]:
+    """Return the changes for a build: the compiler, the linker, and no paths of the machine in the library."""
+    linking = _LINKING[target.linking](target, rust, ws)
     changes = {
         "CARGO": str(rust.cargo),
         "RUSTC": str(rust.rustc),
         "RUSTDOC": str(rust.rustdoc),
-        f"CARGO_TARGET_{target.env_name}_LINKER": target.linker,
-        f"CC_{under}": target.linker,
-        f"AR_{under}": archiver,
+        **linking.env,
+        **dict(target.environment),
     }
     kept = {name: value for name, value in changes.items() if not os.environ.get(name)}
-    ours = [*_sysroot_flags(rust), *_LINK_FLAGS[target.library_format]]
+    ours = [*_sysroot_flags(rust), *linking.flags, *target.flags]
     for_target = f"CARGO_TARGET_{target.env_name}_RUSTFLAGS"
     kept.update(_flags("RUSTFLAGS", [*ours, *_path_flags(rust, ws)], ws, for_target))
-    kept.update(_flags("RUSTDOCFLAGS", ours, ws))  # rustdoc replaces no paths outside nightly.
+    if ours:
+        kept.update(_flags("RUSTDOCFLAGS", ours, ws))  # rustdoc replaces no paths outside nightly.
     return kept
-
-
-def _host_env(rust: Rust, ws: Workspace) -> Dict[str, str]:
-    """Return the changes for a build on this machine: the compiler, and no paths of the machine in the library."""
-    changes = {"CARGO": str(rust.cargo), "RUSTC": str(rust.rustc), "RUSTDOC": str(rust.rustdoc)}
-    kept = {name: value for name, value in changes.items() if not os.environ.get(name)}
-    return {**kept, **_flags("RUSTFLAGS", _path_flags(rust, ws), ws)}
 
 
 def _sysroot_flags(rust: Rust) -> List[str]:
@@ -243,7 +262,7 @@ def _flags(name: str, ours: Sequence[str], ws: Workspace, *more: str) -> Dict[st
     for variable in (name, *more):
         theirs = theirs or os.environ.get(variable, "").split()
     # Whoever evaluates `print_env` and builds from that shell hands our own flags back to us, maybe another target's.
-    known = {*ours, *(flag for flags in _LINK_FLAGS.values() for flag in flags)}
+    known = {*ours, *_MINGW_FLAGS, *(flag for target in TARGETS for flag in target.flags)}
     sysroots = str(ws.cache / "sysroots") + os.sep
     foreign: List[str] = []
     words = iter(theirs)

@@ -23,6 +23,7 @@ from glean_steps import (
     pipelines,
     project,
     prove,
+    roots,
     runner,
     suites,
     windows_python,
@@ -32,11 +33,12 @@ from glean_steps.environments import Environment, NativeWheel
 from glean_steps.errors import MissingToolError
 from glean_steps.prerequisites import Probe
 from glean_steps.suites import Result, Suite
-from glean_steps.targets import TARGETS, Target
+from glean_steps.targets import TARGETS, WINDOWS, Target
 from glean_steps.toolchain import HostRust, Rust, TargetRust
 from glean_steps.windows_python import WindowsPython
 from glean_steps.wine import Prefix, Wines
 from glean_steps.workspace import Workspace
+from glean_steps.zig import Zig
 
 SUITE_S = 7200.0
 CHECK_S = 900.0
@@ -57,12 +59,12 @@ def rust_native(*arguments: str) -> Suite:
     """The crate's tests on this machine."""
 
     def run(ws: Workspace, rust: Rust) -> Result:
-        return suites.count_cargo(cargo.test_crate(None, ws=ws, arguments=["--no-fail-fast", *arguments], check=False))
+        return suites.count_cargo(cargo.test_crate(ws=ws, arguments=["--no-fail-fast", *arguments], check=False))
 
     return Suite("Rust, native", run, (HostRust(),), frozenset({"cargo, native"}))
 
 
-def rust_wine(target: Target, beside: Sequence[Target] = TARGETS) -> Suite:
+def rust_wine(target: Target, beside: Sequence[Target] = WINDOWS) -> Suite:
     """The crate's tests in a target's Wine."""
 
     def run(ws: Workspace, *_: object) -> Result:
@@ -145,7 +147,7 @@ def native_pythons(ws: Workspace) -> List[str]:
     return sorted({*wanted, *found}, key=interpreters.order)
 
 
-def python_wine(version: Optional[str], target: Target, beside: Sequence[Target] = TARGETS) -> Suite:
+def python_wine(version: Optional[str], target: Target, beside: Sequence[Target] = WINDOWS) -> Suite:
     """The Python suite in a Windows Python, against the finished wheel."""
 
     def run(ws: Workspace, wines: None, packed: Path, prefix: Path, python: WindowsPython) -> Result:
@@ -178,9 +180,52 @@ def python_suite_in_wine(python: WindowsPython, warm: wine.Wine, ws: Workspace) 
         )
 
 
+def python_qemu(target: Target) -> Suite:
+    """The Python suite in a CPython of another architecture, against the finished wheel."""
+
+    def run(ws: Workspace, packed: Path) -> Result:
+        python = roots.python_for(target, ws)
+        with tempfile.TemporaryDirectory(prefix="glean-") as folder:
+            program = roots.environment(packed, target, python, Path(folder, "environment"), ws)
+            result = python_suite(program, ws, changes=python.env)
+        result.suite = f"Python, {python.how} {python.version} {target.machine}"
+        return result
+
+    return Suite(f"Python, qemu {target.machine}", run, (ProvenWheel(target, None),))
+
+
+def rust_qemu(target: Target) -> Suite:
+    """The crate's tests for another architecture."""
+
+    def run(ws: Workspace, *_: object) -> Result:
+        python = roots.python_for(target, ws)
+        roots.know_qemu(target, ws)
+        emulator = python.argv[:-1]
+        done = cargo.test_crate(
+            target,
+            ws=ws,
+            runner_argv=emulator or None,
+            env=python.env,
+            arguments=["--no-fail-fast"],
+            check=False,
+        )
+        return suites.count_cargo(done)
+
+    return Suite(f"Rust, qemu {target.machine}", run, (TargetRust(target), Zig()))
+
+
+def proof(target: Target) -> Suite:
+    """The proof of a wheel, as a suite of one test."""
+
+    def run(ws: Workspace, packed: Path) -> Result:
+        return Result("", passed=1, notes=[f"proven {packed.name}"])
+
+    return Suite(f"proof, {target.platform_tag}", run, (ProvenWheel(target, None),), frozenset({"proofs"}))
+
+
 @dataclass(frozen=True)
 class ProvenWheel:
-    """The finished Windows wheel of a target, as a prerequisite."""
+    """The finished wheel of a target, as a prerequisite."""
 
     target: Target
     python: Optional[str]
@@ -340,7 +385,7 @@ def fuzzing(names: Sequence[str], seconds: int, sanitizer: str) -> List[Suite]:
 # --- selections -------------------------------------------------------------------------------------------------------
 
 
-def windows(targets: Sequence[Target] = TARGETS, python: Optional[str] = None) -> List[Suite]:
+def windows(targets: Sequence[Target] = WINDOWS, python: Optional[str] = None) -> List[Suite]:
     """The tests under Wine, in the Python asked for or in the default one and those of `[[tested]]`."""
     versions: List[Tuple[Target, Optional[str]]] = [(target, python) for target in targets]
     if not python:
@@ -387,6 +432,12 @@ def nightly(
     first = int(time.time() // 86_400) if seed is None else seed
     programs = [differential(count, first + place * 100_000, zone) for place, zone in enumerate(zones)]
     return [*programs, hunt(ws, "kill hunt, long", project.HUNT_AT_NIGHT)]
+
+
+def platforms(target: Target) -> List[Suite]:
+    """The suites on one other architecture, and the proof of each wheel that this machine can run."""
+    others = [each for each in TARGETS if each.proof == "linux" and each != target]
+    return [python_qemu(target), rust_qemu(target), *[proof(each) for each in others]]
 
 
 def run_tests(ws: Workspace) -> List[Result]:

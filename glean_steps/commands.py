@@ -7,9 +7,23 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
-from glean_steps import any_wheel, catalog, docs, doctor, fuzz, options, pipelines, renew, suites, workspace
+from glean_steps import (
+    any_wheel,
+    catalog,
+    circleci,
+    docs,
+    doctor,
+    fuzz,
+    options,
+    pipelines,
+    release,
+    renew,
+    reproduce,
+    suites,
+    workspace,
+)
 from glean_steps.options import ARCH, PYTHON, TARGET, WHEEL, Option
-from glean_steps.targets import TARGETS, Target
+from glean_steps.targets import TARGETS, WINDOWS, Target, find_target
 from glean_steps.workspace import Workspace
 
 
@@ -51,8 +65,8 @@ class Command:
                 raise SystemExit(status)
 
 
-def _build_windows(targets: Sequence[Target]) -> Callable[[Workspace, argparse.Namespace], object]:
-    return lambda ws, given: pipelines.build_windows(ws, targets, python=given.python)
+def _build(targets: Sequence[Target]) -> Callable[[Workspace, argparse.Namespace], object]:
+    return lambda ws, given: pipelines.build_wheels(ws, targets, python=given.python)
 
 
 def _locked(select: Callable[[Workspace, argparse.Namespace], Sequence[suites.Suite]]) -> Callable[..., object]:
@@ -66,7 +80,7 @@ def _locked(select: Callable[[Workspace, argparse.Namespace], Sequence[suites.Su
 
 
 def _windows(ws: Workspace, given: argparse.Namespace) -> List[suites.Suite]:
-    return catalog.windows([given.arch] if given.arch else TARGETS, given.python)
+    return catalog.windows([given.arch] if given.arch else WINDOWS, given.python)
 
 
 def _fuzzing(ws: Workspace, given: argparse.Namespace) -> List[suites.Suite]:
@@ -83,6 +97,8 @@ def _bench(ws: Workspace, given: argparse.Namespace) -> object:
     return benchmarks.run_all(given.remainder)
 
 
+# The architecture that most of the machines with another processor have.
+_TESTED_TAG = "manylinux_2_17_aarch64"
 _COMPARISON: Dict[str, Option] = {
     "--count": {"type": options.natural, "help": "how many programs"},
     "--seed": {"type": options.number, "help": "the first program"},
@@ -93,23 +109,60 @@ SESSIONS: Sequence[Command] = (
     Command(
         "build_windows",
         "Build, audit and prove the Windows wheels; they are in dist/ then. `-- --python 3.13` proves under another.",
-        _build_windows(TARGETS),
+        _build(WINDOWS),
         {"--python": PYTHON},
     ),
     *[
         Command(
             f"build_windows({target.platform_tag})",
             f"The same for {target.triple} alone.",
-            _build_windows([target]),
+            _build([target]),
+            {"--python": PYTHON},
+        )
+        for target in WINDOWS
+    ],
+    Command(
+        "build",
+        "Build, audit and prove the wheel of every platform, and the source distribution; they are in dist/ then.",
+        lambda ws, given: pipelines.build_all(ws, python=given.python),
+        {"--python": PYTHON},
+    ),
+    *[
+        Command(
+            f"build({target.platform_tag})",
+            f"The wheel for {target.triple} alone.",
+            _build([target]),
             {"--python": PYTHON},
         )
         for target in TARGETS
     ],
     Command(
+        "reproduce",
+        "Build everything once more in a copy elsewhere, and compare the bytes. `-- --target win32` chooses.",
+        lambda ws, given: reproduce.run(ws, [given.target] if given.target else TARGETS),
+        {"--target": TARGET},
+    ),
+    Command(
+        "release",
+        "Check a release and write its hashes and provenance: `-- 0.1.0`; `--publish` uploads it.",
+        lambda ws, given: release.run(ws, given.version.lstrip("v"), make=given.make, publish=given.publish),
+        {
+            "version": {"metavar": "VERSION", "help": "the version, as in Cargo.toml"},
+            "--make": {"action": "store_true", "help": "make, prove and reproduce the files first"},
+            "--publish": {"action": "store_true", "help": "upload it"},
+        },
+    ),
+    Command(
         "test_windows",
         "Run the Rust and Python tests under Wine. `-- --python 3.13 --arch amd64` chooses.",
         _locked(_windows),
         {"--python": PYTHON, "--arch": {**ARCH, "help": "Windows architecture: amd64 or win32; both when absent"}},
+    ),
+    Command(
+        "test_platforms",
+        "Run the Rust and Python tests for arm64 under qemu, and prove the wheels of the other processors.",
+        _locked(lambda ws, given: catalog.platforms(given.target or find_target(_TESTED_TAG))),
+        {"--target": {**TARGET, "help": f"target triple or platform tag of the tests; {_TESTED_TAG} when absent"}},
     ),
     Command(
         "test_wheel",
@@ -247,6 +300,11 @@ TASKS: Sequence[Command] = (
         {"--target": {**TARGET, "help": f"target triple or platform tag; {TARGETS[0].triple} when absent"}},
     ),
     Command("header", "Write the C header anew from the Rust sources.", lambda ws, given: pipelines.write_header(ws)),
+    Command(
+        "ci-config",
+        "Write the configuration of CircleCI anew from the table of targets.",
+        lambda ws, given: print(circleci.write(ws)),
+    ),
     Command(
         "pins",
         "Check every pin against its server, and offer newer versions of pip.",

@@ -15,7 +15,7 @@ from glean_steps import catalog, report, settings, system, windows_python
 from glean_steps.errors import MissingToolError, StepError
 from glean_steps.prerequisites import Prerequisite, Probe
 from glean_steps.suites import Suite
-from glean_steps.targets import TARGETS
+from glean_steps.targets import WINDOWS
 from glean_steps.toolchain import TargetRust
 from glean_steps.wine import Prefix, Wines
 from glean_steps.workspace import Workspace
@@ -63,7 +63,7 @@ def main_job() -> Tuple[Prerequisite, ...]:
     """Return what building and proving the Windows wheels needs."""
     return tuple(
         need
-        for target in TARGETS
+        for target in WINDOWS
         for need in (TargetRust(target), Prefix(target), windows_python.Environment(None, target))
     )
 

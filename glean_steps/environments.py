@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Sequence, Tuple
 
-from glean_steps import interpreters, report, runner, settings, wheel, workspace
+from glean_steps import interpreters, report, runner, settings, workspace
 from glean_steps.errors import MissingToolError, OfflineError
 from glean_steps.prerequisites import Probe
 from glean_steps.suites import one_line
@@ -26,10 +26,12 @@ class NativeWheel:
 
     def probe(self, ws: Workspace) -> Probe:
         """Say that a build makes it: what that needs is a prerequisite of its own."""
-        return Probe("built by `pip wheel`")
+        return Probe("built with cargo")
 
     def ensure(self, ws: Workspace) -> Path:
         """Return the wheel, building it if need be."""
+        from glean_steps import wheel  # Some are linked by zig, which is in an environment.
+
         return wheel.native_wheel(ws)
 
 
@@ -89,7 +91,7 @@ class Environment:
                 raise kind(f"no environment with CPython {self.minor}", why=probe.why, fix=probe.fix)
             found = interpreters.find_all(ws)[self.minor]
             python, version = found.executable, found.version
-        packed = wheel.native_wheel(ws) if self.packed else None
+        packed = NativeWheel().ensure(ws) if self.packed else None
         program = self.home(ws) / "bin" / "python"
         stamp = ws.stamp(f"venv-{self.label}")
         base = workspace.fingerprint(_RECIPE, str(python), version, ws.root / self.requirements)

@@ -153,6 +153,18 @@ class NotProvableError(StepError):
     exit_code = 28
 
 
+class ReproductionError(StepError):
+    """A second build gave other bytes."""
+
+    exit_code = 29
+
+
+class ReleaseError(StepError):
+    """Something keeps a version from being released, or the index refused a file."""
+
+    exit_code = 30
+
+
 class Interrupted(StepError):
     """Ctrl-C or SIGTERM: the programs that were running have been ended."""
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,17 +28,16 @@ from glean_steps import (
     wine,
     workspace,
 )
-from glean_steps.errors import Interrupted, SettingError, StepError
-from glean_steps.targets import TARGETS, Target
+from glean_steps.errors import AuditError, Interrupted, SettingError, StepError
+from glean_steps.targets import TARGETS, WINDOWS, Target
 from glean_steps.workspace import Stamp, Workspace
 
 T = TypeVar("T")
 
-_STEPS = ("toolchain", "cargo", "pack", "audit", "wine", "python", "proof")
 # The modules whose change can change a wheel, or what its audit and proof say.
 _MODULES = (
-    *("audit.py", "cargo.py", "pins.toml", "project.py", "prove.py", "targets.py", "toolchain.py"),
-    *("wheel.py", "windows_python.py", "wine.py"),
+    *("audit.py", "cargo.py", "components.py", "library.py", "pins.toml", "project.py", "prove.py", "roots.py"),
+    *("targets.py", "toolchain.py", "wheel.py", "windows_python.py", "wine.py", "zig.py"),
 )
 
 
@@ -61,7 +60,7 @@ def exit_codes() -> Iterator[None]:
         raise SystemExit(interrupted.exit_code) from None
 
 
-# --- the Windows wheels -----------------------------------------------------------------------------------------------
+# --- wheels -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Built:
 
     Attributes:
         path: the wheel.
-        facts: its size, hash, where it was proven, and the seconds of each step.
+        facts: its size and hash, what its audit found, how and where it was proven, and the seconds of each step.
         fresh: made by this run, not by an earlier one.
     """
 
@@ -79,19 +78,40 @@ class Built:
     fresh: bool
 
 
-def build_windows(ws: Workspace, targets: Sequence[Target] = TARGETS, *, python: Optional[str] = None) -> List[Built]:
-    """Cross-build, pack, retag, audit and prove the Windows wheels into dist/; print the closing table."""
+def build_wheels(ws: Workspace, targets: Sequence[Target], *, python: Optional[str] = None) -> List[Built]:
+    """Build, pack, retag, audit and prove wheels into dist/; print the closing table.
+
+    Args:
+        python: the Windows Python to prove in.
+    """
     with ws.locked():
         built = make_wheels(targets, ws, python=python)
     _wheel_table(built, ws)
     return built
 
 
+def build_all(ws: Workspace, *, python: Optional[str] = None) -> List[Built]:
+    """Make the wheel of every target, and the source distribution; print the closing table."""
+    with ws.locked():
+        built = make_wheels(TARGETS, ws, python=python)
+        built.append(make_sdist(ws))
+    _wheel_table(built, ws)
+    return built
+
+
+def make_sdist(ws: Workspace) -> Built:
+    """Return the source distribution in dist/."""
+    before = {path: workspace.file_sha256(path) for path in ws.dist.glob("*.tar.gz")}
+    path = _publish(wheel.sdist(ws), ws)
+    digest = workspace.file_sha256(path)
+    facts = {"size_bytes": path.stat().st_size, "sha256": digest, "audited": f"{len(wheel.sdist_files(path))} files"}
+    facts.update(how="source only", python="", where="", seconds={})
+    return Built(path, facts, before.get(path) != digest)
+
+
 def make_wheels(targets: Sequence[Target], ws: Workspace, *, python: Optional[str] = None) -> List[Built]:
     """Return the finished wheel of each target, making those whose sources, tools or proofs have changed."""
-    shaping = (*project.SHAPES_A_WHEEL, project.PROOF, project.SUITE_REQUIREMENTS)
-    modules = Path(__file__).parent
-    sources = workspace.fingerprint(*[ws.root / name for name in shaping], *[modules / name for name in _MODULES])
+    sources = _sources(ws)
     stamps = {target: ws.stamp(f"wheel-{target.platform_tag}") for target in targets}
     pending = []
     for target in targets:
@@ -109,14 +129,30 @@ def make_wheels(targets: Sequence[Target], ws: Workspace, *, python: Optional[st
     ]
 
 
+def up_to_date(targets: Sequence[Target], ws: Workspace) -> Dict[str, str]:
+    """Return the SHA-256 of each finished wheel whose sources, tools and proof are those of now, by its name."""
+    sources, found = _sources(ws), {}
+    for target in targets:
+        stamp = ws.stamp(f"wheel-{target.platform_tag}")
+        if stamp.is_current(_wheel_key(target, ws, None, sources)):
+            found[str(stamp.facts()["name"])] = str(stamp.facts()["sha256"])
+    return found
+
+
+def _sources(ws: Workspace) -> str:
+    """Return the fingerprint of the files that shape a wheel, its audit and its proof."""
+    shaping = (*project.SHAPES_A_WHEEL, project.PROOF, project.SUITE_REQUIREMENTS)
+    modules = Path(__file__).parent
+    return workspace.fingerprint(*[ws.root / name for name in shaping], *[modules / name for name in _MODULES])
+
+
 def _wheel_key(target: Target, ws: Workspace, python: Optional[str], sources: str) -> str:
     """Return the key over everything that shapes a proven wheel: sources, steps, compilers, Wine, Python asked for."""
     return workspace.fingerprint(
         sources,
         target.triple,
         toolchain.machine_key(ws, target),
-        wine.identity(),
-        python or settings.WINDOWS_PYTHON.value(),
+        prove.WAYS[target.proof].identity(python),
         {name: value for name, value in os.environ.items() if "RUSTFLAGS" in name or name == "SOURCE_DATE_EPOCH"},
     )
 
@@ -124,33 +160,38 @@ def _wheel_key(target: Target, ws: Workspace, python: Optional[str], sources: st
 def _make(
     targets: Sequence[Target], sources: str, stamps: Dict[Target, Stamp], ws: Workspace, python: Optional[str]
 ) -> None:
-    """Build all targets while Wine and the Windows Pythons are made; then prove each and move it into dist/."""
+    """Build all targets while the places of their proofs are made; then prove each and move it into dist/."""
     clock, chains = _Clock(), _Clock()
     started = time.monotonic()
+    ways = [prove.WAYS[kind] for kind in dict.fromkeys(target.proof for target in targets)]
     # All that is missing is named, or installed, at once, not one package after the other. Whoever has no Rust at all
     # gets the one that comes with sources, since those can serve every target.
     rust = [system.RUST_SOURCES] if system.missing([system.RUST]) else []
-    system.require([system.C_COMPILER, *rust, *[system.mingw(target) for target in targets], system.WINE], ws)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        pythons = pool.submit(report.carried(chains.measured), "pythons", lambda: _make_pythons(targets, python, ws))
+    linkers = [tool for target in targets for tool in system.linkers(target)]
+    system.require([system.C_COMPILER, *rust, *linkers, *[tool for way in ways for tool in way.tools]], ws)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        run = report.carried(chains.measured)
+        making = pool.submit(run, "places", lambda: _make_places(targets, python, ws))
+        building = pool.submit(run, "wheels", lambda: _build(targets, clock, ws))
         try:
-            wheels, audits = chains.measured("wheels", lambda: _build(targets, clock, ws))
-            ready = pythons.result()
+            # Whichever fails first ends the other, since a build may take half an hour.
+            for future in as_completed((making, building)):
+                future.result()
         except BaseException:
-            # The pool waits for its thread, and that waits for its programs.
-            pythons.cancel()
+            # The pool waits for its threads, and they wait for their programs.
             runner.end_children()
             raise
+        places, (wheels, audits) = making.result(), building.result()
     for target in targets:
-        windows, seconds = ready[target]
-        own = _Clock({**clock.seconds, **seconds})
-        with (
-            chains.measure("proofs"),
-            own.measure("proof"),
-            report.step(f"prove {wheels[target].name} in {windows.describe()}"),
-        ):
-            with wine.session(target, ws) as warm:
-                proof = prove.prove(wheels[target], target, windows, warm, ws)
+        own = _Clock(clock.seconds)
+        with chains.measure("proofs"), own.measure("proof"), report.step(f"prove {wheels[target].name}"):
+            proof = places[target].prove(wheels[target], ws)
+        if workspace.file_sha256(wheels[target]) != audits[target].sha256:
+            raise AuditError(
+                f"{wheels[target].name} was changed after its audit",
+                why="its SHA-256 is another one now",
+                fix="see which program writes to .glean/wheels, and build again",
+            )
         final = _publish(wheels[target], ws)
         # The key is taken now, because making the wheel may have installed a compiler or a Wine.
         stamps[target].write(
@@ -158,15 +199,18 @@ def _make(
             files=[final],
             facts={
                 "name": final.name,
+                "tag": target.platform_tag,
                 "size_bytes": audits[target].size_bytes,
                 "sha256": audits[target].sha256,
+                "audited": audits[target].summary,
+                "how": proof.how,
                 "python": proof.python,
-                "python_provider": windows.provider,
-                "wine": proof.wine,
+                "where": proof.where,
+                "experimental": target.experimental,
                 "seconds": own.seconds,
             },
         )
-    both = chains.seconds["proofs"] + max(chains.seconds["pythons"], chains.seconds["wheels"])
+    both = chains.seconds["proofs"] + max(chains.seconds["places"], chains.seconds["wheels"])
     report.say(
         f"{time.monotonic() - started:.0f} s; the longest chain of steps that depend on each other is {both:.0f} s"
     )
@@ -185,26 +229,19 @@ def _build(targets: Sequence[Target], clock: _Clock, ws: Workspace) -> tuple[Dic
         return wheels, {target: audit_wheel(wheels[target], target, ws) for target in targets}
 
 
-def _make_pythons(
-    targets: Sequence[Target], python: Optional[str], ws: Workspace
-) -> Dict[Target, tuple[windows_python.WindowsPython, Dict[str, float]]]:
-    """Return a Windows Python in a warm-able prefix for each target, and what it took."""
-    wines = _Clock()
-    with wines.measure("wine"):
-        wine.prepare(targets, ws)
-    made = {}
-    for target in targets:
-        own = _Clock(wines.seconds)
-        with own.measure("wine"):
-            wine.ensure_prefix(target, ws)
-        with own.measure("python"):
-            made[target] = (windows_python.choose(python, target, ws), own.seconds)
-    return made
+def _make_places(targets: Sequence[Target], python: Optional[str], ws: Workspace) -> Dict[Target, prove.Prover]:
+    """Return where each target is proven, made and ready."""
+    places: Dict[Target, prove.Prover] = {}
+    for kind, way in prove.WAYS.items():
+        own = [target for target in targets if target.proof == kind]
+        if own:
+            places.update(way.prepare(own, python, ws))
+    return places
 
 
 def pack_all(targets: Sequence[Target], libraries: Dict[Target, Path], ws: Workspace) -> Dict[Target, Path]:
     """Return a retagged wheel of each library, packed at the same time."""
-    with ThreadPoolExecutor(max_workers=len(targets)) as pool:
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         waiting = {
             target: pool.submit(report.carried(wheel.pack_and_retag), libraries[target], target, ws=ws)
             for target in targets
@@ -219,7 +256,13 @@ def pack_all(targets: Sequence[Target], libraries: Dict[Target, Path], ws: Works
 
 def audit_wheel(path: Path, target: Target, ws: Workspace) -> audit.AuditReport:
     """Audit one wheel against this checkout's header and sources; return the audit's report."""
-    return audit.check(path, target, header=header.header_path(ws), expected_files=audit.expected_files(ws, target))
+    return audit.check(
+        path,
+        target,
+        header=header.header_path(ws),
+        lock=ws.crate / "Cargo.lock",
+        expected_files=audit.expected_files(ws, target),
+    )
 
 
 def _publish(made: Path, ws: Workspace) -> Path:
@@ -248,21 +291,17 @@ class _Clock:
 
 
 def _wheel_table(built: Sequence[Built], ws: Workspace) -> None:
-    """Print one column per wheel, so that a hash fits on a line."""
-    table = report.Table(f"Windows wheels in {ws.dist}", ("", *[wheel.path.name for wheel in built]))
-    rows = {
-        "size": [f"{report.human_size(w.facts['size_bytes'])} ({w.facts['size_bytes']:,} bytes)" for w in built],
-        "SHA-256": [w.facts["sha256"] for w in built],
-        "proven under": [w.facts["python"] for w in built],
-        "  which is": [w.facts["python_provider"] for w in built],
-        "  in": [w.facts["wine"] for w in built],
-        "made": ["by this run" if w.fresh else "earlier; up to date" for w in built],
-    }
-    for step in sorted({name for w in built for name in w.facts["seconds"]}, key=_STEPS.index):
-        rows[f"{step}, s"] = [f"{w.facts['seconds'].get(step, 0.0):.1f}" for w in built]
-    table.rows = [[name, *cells] for name, cells in rows.items()]
-    if any(w.fresh for w in built):
-        table.notes.append("toolchain to audit run beside wine and python; both are done before the proof")
+    """Print one line per file, and below them the hashes, as `sha256sum` does."""
+    table = report.Table(f"In {ws.dist}", ("file", ">bytes", "audited", "proven", "in", "made"))
+    for each in built:
+        facts = each.facts
+        mark = " (experimental)" if facts.get("experimental") else ""
+        place = ", ".join(part for part in (facts["python"], facts["where"]) if part)
+        made = f"{sum(facts['seconds'].values()):.1f} s" if each.fresh else "earlier; up to date"
+        table.rows.append(
+            [each.path.name + mark, f"{facts['size_bytes']:,}", facts["audited"], facts["how"], place, made]
+        )
+    table.notes += ["", "SHA-256", *[f"{each.facts['sha256']}  {each.path.name}" for each in built]]
     table.print()
 
 
@@ -273,7 +312,7 @@ def prepare_toolchain(ws: Workspace, target: Optional[Target]) -> None:
     """Get a Rust standard library and a linker for the targets; print where they come from."""
     chosen = _chosen(target)
     with ws.locked():
-        system.require([system.mingw(one) for one in chosen], ws)
+        system.require([tool for one in chosen for tool in system.linkers(one)], ws)
         table = report.Table("Rust for the targets", ("target", "provider", "version", "sysroot"))
         for triple, found in toolchain.prepare(chosen, ws).items():
             table.rows.append([triple, found.provider, found.version, str(found.sysroot or "the compiler's own")])
@@ -342,7 +381,7 @@ def _chosen(target: Optional[Target]) -> Sequence[Target]:
 
 def wine_setup(ws: Workspace, python: Optional[str], target: Optional[Target]) -> None:
     """Make a Wine prefix and a Windows Python with pip and the test dependencies; print where they are."""
-    target = target or TARGETS[0]
+    target = target or WINDOWS[0]
     with ws.locked():
         provider, prefix = wine.ensure_prefix(target, ws)
         found = windows_python.choose(python, target, ws)
@@ -354,7 +393,7 @@ def wine_setup(ws: Workspace, python: Optional[str], target: Optional[Target]) -
 
 def wine_run(ws: Workspace, python: Optional[str], target: Optional[Target], arguments: Sequence[str]) -> int:
     """Run Windows Python with arguments; return its exit status. The wheel in dist/, if there is one, is installed."""
-    target = target or TARGETS[0]
+    target = target or WINDOWS[0]
     with ws.locked(), wine.session(target, ws) as warm:
         found = windows_python.choose(python, target, ws)
         newest = newest_wheel(ws, target)

@@ -24,9 +24,15 @@ PACKAGED_SUFFIXES = (".py", ".pyi", ".yaml")
 CRATE = "glean_core"
 LIBRARY_PACKAGE = "glean_core_cdylib"
 WINDOWS_LIBRARY = "glean_core.dll"
+LINUX_LIBRARY = "libglean_core.so"
+MACOS_LIBRARY = "libglean_core.dylib"
 HEADER = "include/glean.h"
 # What the path of the checkout is called inside of a library.
 REMAPPED_ROOT = "/glean"
+# zig and what lets cargo link with it.
+LINKER_REQUIREMENTS = "requirements/zig.txt"
+# What checks and uploads a release.
+PUBLISH_REQUIREMENTS = "requirements/publish.txt"
 CBINDGEN_CONFIG = "cbindgen.toml"
 FUZZ_MANIFEST = "fuzz/Cargo.toml"
 # The fuzz targets write the inputs that they start from to the folder in this variable.
@@ -38,7 +44,7 @@ MIRI_TESTS = "journal::segment"
 
 SHAPES_A_WHEEL = (
     *("glean_core/Cargo.toml", "glean_core/Cargo.lock", "glean_core/cdylib", "glean_core/src", "glean_core/include"),
-    *("glean_py", "setup.py", "pyproject.toml", "README.md"),
+    *("glean_py", "setup.py", "pyproject.toml", "README.md", "LICENSE"),
 )
 PROOF = "tests/bindings/prove_wheel.py"
 
@@ -79,12 +85,15 @@ VARIABLES: Mapping[str, Tuple[str, str]] = {
     "GLEAN_HUNT_SECONDS": ("tests", "how long the hunt for lost records runs in `tests/bindings`"),
     "GLEAN_HUNT_SEED": ("tests", "the seed of that hunt; another each time when unset"),
     "GLEAN_KILLS": ("tests", "how many processes `tests/bindings/test_kill.py` kills"),
+    "GLEAN_PYTHON_TARGET": ("setup.py", "target triple or platform tag of the library that setup.py cross-builds"),
     "GLEAN_LOG_PINGS": (PACKAGE, "`true` asks programs with glean_py to log the pings they hand out"),
     "GLEAN_OPENINGS": ("tests", "how many damaged directories `tests/bindings/test_crash_consistency.py` opens, per test"),
     "GLEAN_SOURCE_TAGS": (PACKAGE, "tags that programs with glean_py send with each ping, as `X-Source-Tags`"),
 }
 # Of the variables above, the one that setup.py takes a finished library from.
 LIBRARY_VARIABLE = "GLEAN_CORE_LIBRARY"
+# The one that names the target of a wheel.
+TARGET_VARIABLE = "GLEAN_PYTHON_TARGET"
 
 # --- the proof of a wheel ---------------------------------------------------------------------------------------------
 
@@ -114,7 +123,7 @@ PING_SCHEMA: Dict[str, Any] = {
                 "app_display_version": {"const": "1.0"},
                 "client_id": {"type": "string", "pattern": _UUID},
                 "first_run_date": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d[+-]\d\d:\d\d$"},
-                "os": {"const": "Windows"},
+                "os": {"enum": ["Windows", "Linux", "macOS"]},
             },
         },
         "ping_info": {
@@ -139,8 +148,12 @@ PING_SCHEMA: Dict[str, Any] = {
 }
 
 
-def check_proof(shown: Mapping[str, Any]) -> List[str]:
-    """Return everything that is wrong with the ping that the script of the proof printed; empty when it is right."""
+def check_proof(shown: Mapping[str, Any], system: str) -> List[str]:
+    """Return everything that is wrong with the ping that the script of the proof printed; empty when it is right.
+
+    Args:
+        system: where it ran, such as `Windows`.
+    """
     from jsonschema import Draft202012Validator
 
     findings = [
@@ -149,6 +162,8 @@ def check_proof(shown: Mapping[str, Any]) -> List[str]:
         + (f"{error.instance!r} is not {error.validator_value!r}" if error.validator == "const" else error.message)
         for error in Draft202012Validator(PING_SCHEMA).iter_errors(shown.get("ping"))
     ]
+    if not findings and shown["ping"]["client_info"]["os"] != system:
+        findings.append(f"ping client_info/os: {shown['ping']['client_info']['os']} is not {system}")
     parts = str(shown.get("path", "")).split("/")
     if parts[:5] != ["", "submit", "wheel-proof", "wheel-proof", "1"] or len(parts) != 6:
         findings.append(f"the submission path is {shown.get('path')!r}")

@@ -21,7 +21,7 @@ from glean_steps import fetch, pins, report, runner, settings, workspace
 from glean_steps.errors import DownloadError, OfflineError, SettingError, StepError, WrongHashError
 from glean_steps.fetch import Download, Patience
 from glean_steps.pins import Pins, PythonRow, WheelPin
-from glean_steps.targets import TARGETS, Target
+from glean_steps.targets import WINDOWS, Target
 from glean_steps.workspace import Workspace
 
 PIP_S = 300.0
@@ -99,7 +99,7 @@ def check_files(table: Pins, patient: Optional[Patience] = None) -> List[Finding
     """Download each embeddable zip and get-pip.py once and compare its hash; a host out of reach is asked once."""
     downloads: Dict[str, Tuple[str, Download]] = {}
     for row in table.pythons:
-        for target in TARGETS:
+        for target in WINDOWS:
             zipped = pins.embeddable(row, target.arch, table)
             if zipped is not None:
                 downloads.setdefault(zipped.url, (zipped.name, zipped))
@@ -139,7 +139,7 @@ def check_wheels(table: Pins, ws: Workspace) -> List[Finding]:
     questions: List[Callable[[], Finding]] = []
     for row in table.pythons:
         questions.append(lambda row=row: _check_pip(row, ws))  # type: ignore[misc]
-        for target in TARGETS:
+        for target in WINDOWS:
             pin = row.runtime.get(target.arch)
             if pin is not None:
                 questions.append(lambda row=row, target=target, pin=pin: _check_runtime(row, target, pin, ws))  # type: ignore[misc]
@@ -159,10 +159,10 @@ def _check_runtime(row: PythonRow, target: Target, pin: WheelPin, ws: Workspace)
 def _check_pip(row: PythonRow, ws: Workspace) -> Finding:
     """Compare the pinned pip, then look for a newer one that this very Python can run."""
     name = f"pip for {row.version}"
-    pinned = _compare(name, row.pip, _index(f"pip=={row.pip.version}", row, TARGETS[0], ws))
+    pinned = _compare(name, row.pip, _index(f"pip=={row.pip.version}", row, WINDOWS[0], ws))
     if pinned.alarm:
         return pinned
-    newest = _index("pip", row, TARGETS[0], ws)
+    newest = _index("pip", row, WINDOWS[0], ws)
     if isinstance(newest, str) or newest.version == row.pip.version or not newest.sha256:
         return pinned
     verdict = f"newer: {newest.version}"

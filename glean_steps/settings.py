@@ -128,6 +128,7 @@ def entries() -> Tuple[Setting[object], ...]:
             target.build_variable, _flag, False, f"`1` asks setup.py for the library of {target.triple}", "setup.py"
         )
         for target in targets.TARGETS
+        if target.build_variable
     ]
     own += [Setting(name, _text, "", meaning, reader) for name, (reader, meaning) in project.VARIABLES.items()]
     return tuple(sorted(own, key=lambda each: each.name))

@@ -90,7 +90,7 @@ RUST = Tool(
 )
 RUST_SOURCES = Tool(
     name="rust-sources",
-    why="gives the Windows targets a standard library where rustup cannot be reached",
+    why="gives the targets a standard library where rustup cannot be reached",
     packages=(
         ("rustc-web", "cargo-web", "rust-web-src"),
         ("rustc-{v}", "cargo-{v}", "rust-{v}-src"),
@@ -112,6 +112,18 @@ DEBOOTSTRAP = Tool(
     programs=("debootstrap",),
     folders=("/usr/sbin",),
 )
+MMDEBSTRAP = Tool(
+    name="mmdebstrap",
+    why="unpacks small systems of other architectures",
+    packages=(("mmdebstrap", "arch-test"),),
+    programs=("mmdebstrap",),
+)
+QEMU = Tool(
+    name="qemu",
+    why="runs the wheels for other processors",
+    packages=(("qemu-user-static",),),
+    programs=("qemu-aarch64-static",),
+)
 UNSHARE = Tool(
     name="unshare",
     why="runs the private 32-bit Wine in mounts of its own",
@@ -132,14 +144,17 @@ GIT = Tool(
 )
 
 
-def mingw(target: Target) -> Tool:
-    """Return the row of a target's linker, made of the target's own row."""
-    return Tool(
+def linkers(target: Target) -> Tuple[Tool, ...]:
+    """Return the tool that links for a target, where packages of the system bring it; made of the target's entry."""
+    if not target.packages:
+        return ()
+    tool = Tool(
         name=f"mingw-{target.arch}",
         why=f"links for {target.triple}",
         packages=(target.packages,),
         programs=(target.linker, target.dlltool, target.strip),
     )
+    return (tool,)
 
 
 TOOLS: Tuple[Tool, ...] = (
@@ -148,10 +163,12 @@ TOOLS: Tuple[Tool, ...] = (
     C_COMPILER,
     RUST,
     RUST_SOURCES,
-    *(mingw(target) for target in TARGETS),
+    *(tool for target in TARGETS for tool in linkers(target)),
     WINE,
     DEBOOTSTRAP,
     UNSHARE,
+    MMDEBSTRAP,
+    QEMU,
 )
 
 

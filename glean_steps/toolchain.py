@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from glean_steps import report, runner, settings, system, workspace
+from glean_steps import project, report, runner, settings, system, workspace
 from glean_steps.errors import MissingArtifactError, MissingToolError, OfflineError, SettingError, StepError
 from glean_steps.prerequisites import Probe
 from glean_steps.targets import Target
@@ -43,6 +43,7 @@ class Rust:
         sysroot: what to give rustc as `--sysroot`; None when its own has the target's standard library.
         provider: how the standard library came here, for a person.
         version: rustc's version, such as `1.85.0`.
+        host: the triple that it runs on.
     """
 
     cargo: Path
@@ -51,6 +52,7 @@ class Rust:
     sysroot: Optional[Path]
     provider: str
     version: str
+    host: str
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class TargetRust:
 
     def probe(self, ws: Workspace) -> Probe:
         """Say where the standard library comes from: the first provider that has it."""
-        absent = tuple(tool.name for tool in system.missing([system.C_COMPILER, system.mingw(self.target)]))
+        absent = tuple(tool.name for tool in system.missing([system.C_COMPILER, *system.linkers(self.target)]))
         triple = self.target.triple
         recalled = _recalled(_stamp(ws, triple), machine_key(ws, self.target))
         if recalled is not None:
@@ -209,6 +211,10 @@ def prepare(targets: Iterable[Target], ws: Workspace) -> Dict[str, Rust]:
     wanted = list(targets)
     ready: Dict[str, Rust] = {}
     for target in wanted:
+        if not target.triple:
+            system.require([system.C_COMPILER], ws)
+            ready[target.triple] = host_rust(ws)
+            continue
         rust = _recalled(_stamp(ws, target.triple), machine_key(ws, target))
         if rust is not None:
             ready[target.triple] = rust
@@ -216,7 +222,7 @@ def prepare(targets: Iterable[Target], ws: Workspace) -> Dict[str, Rust]:
     if not left:
         return ready
     with report.step(f"Rust for {', '.join(target.triple for target in left)}"):
-        system.require([system.C_COMPILER, *[system.mingw(target) for target in left]], ws)
+        system.require([system.C_COMPILER, *[tool for target in left for tool in system.linkers(target)]], ws)
         machine = _Machine(ws, [], [])
         machine.look_again()
         for provider in PROVIDERS:
@@ -309,8 +315,11 @@ PROVIDERS: Tuple[Provider, ...] = (_present, _by_rustup, _built)
 
 def _entry(compiler: Compiler, target: Target, machine: _Machine) -> Path:
     """Return where the cache keeps the standard library that this compiler builds for a target with this linker."""
-    linker = machine.ws.run([target.linker, "-dumpversion"], timeout_s=QUERY_S, quiet=True).stdout.strip()
-    key = workspace.fingerprint(RECIPE, compiler.verbose, str(compiler.sysroot), target.triple, linker)
+    linkers = [
+        machine.ws.run([target.linker, "-dumpversion"], timeout_s=QUERY_S, quiet=True).stdout.strip()
+        for _ in system.linkers(target)
+    ]
+    key = workspace.fingerprint(RECIPE, compiler.verbose, str(compiler.sysroot), target.triple, *linkers)
     return machine.ws.cache / "sysroots" / f"{target.triple}-{compiler.version}-{key[:16]}"
 
 
@@ -432,12 +441,13 @@ def _folder_version(folder: str) -> Tuple[int, ...]:
     return system.version_numbers(Path(folder).parent.name.partition("-")[2])
 
 
-def _rustup_home() -> Path:
+def rustup_home() -> Path:
+    """Return the folder of rustup's toolchains, whether or not it is there."""
     return Path(os.environ.get("RUSTUP_HOME") or os.path.expanduser("~/.rustup"))
 
 
 def _rustup_toolchains() -> List[Path]:
-    return [Path(name) for name in sorted(glob.glob(glob.escape(str(_rustup_home() / "toolchains")) + "/*"))]
+    return [Path(name) for name in sorted(glob.glob(glob.escape(str(rustup_home() / "toolchains")) + "/*"))]
 
 
 def _candidates() -> List[Tuple[Path, Path]]:
@@ -534,12 +544,13 @@ def _stamp(ws: Workspace, name: str) -> Stamp:
 
 def machine_key(ws: Workspace, target: Optional[Target] = None) -> str:
     """Return a key over all that decides which compiler is used, from file attributes alone."""
-    rustup = _rustup_home()
+    rustup = rustup_home()
     watched = [path for pair in _candidates() for path in pair]
     watched += [folder / "lib" / "rustlib" for folder in _rustup_toolchains()]
     if target is not None:
         linker = shutil.which(target.linker)
         watched.append(Path(linker or target.linker))
+        watched.append(ws.root / project.LINKER_REQUIREMENTS)
     facts: List[Any] = [[str(path), *_attributes(path)] for path in watched]
     names = ("RUSTC", "CARGO", "RUSTUP_TOOLCHAIN", "RUSTUP_HOME", "CARGO_HOME")
     facts.append([os.environ.get(name) for name in names])
@@ -558,7 +569,7 @@ def _attributes(path: Path) -> List[int]:
 
 
 def _rust(compiler: Compiler, sysroot: Optional[Path], provider: str) -> Rust:
-    return Rust(compiler.cargo, compiler.rustc, compiler.rustdoc, sysroot, provider, compiler.version)
+    return Rust(compiler.cargo, compiler.rustc, compiler.rustdoc, sysroot, provider, compiler.version, compiler.host)
 
 
 def _remember(stamp: Stamp, key: str, rust: Rust, files: Iterable[Path]) -> None:
@@ -579,6 +590,7 @@ def _recalled(stamp: Stamp, key: str) -> Optional[Rust]:
             sysroot=Path(facts["sysroot"]) if facts["sysroot"] else None,
             provider=facts["provider"],
             version=facts["version"],
+            host=facts["host"],
         )
     except (KeyError, TypeError):
         return None

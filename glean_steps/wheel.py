@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import gzip
+import hashlib
+import io
 import os
 import stat
 import sys
+import tarfile
 import time
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from glean_steps import archive, project, report, runner, settings, system, targets, toolchain, workspace
+from glean_steps import archive, cargo, components, project, report, runner, targets, toolchain, workspace
 from glean_steps.errors import AuditError, MissingArtifactError
 from glean_steps.targets import Target
 
@@ -21,9 +28,9 @@ EPOCH = "315532800"
 
 # What a PEP 517 front end does, in one process: call the backend with the checkout off sys.path, so that a build cannot
 # import what it will not have elsewhere. `python -I` would do that too, but also hide PYTHONPATH.
-_BUILD_WHEEL = (
+_BUILD = (
     "import sys; sys.path[:] = filter(None, sys.path); "
-    "from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+    "from setuptools import build_meta; build_meta.build_{}(sys.argv[1])"
 )
 
 
@@ -46,20 +53,20 @@ def pack(library: Path, target: Target, *, ws: workspace.Workspace) -> Path:
     folder = ws.state / "wheels" / target.platform_tag
     with workspace.new_folder(folder) as temporary:
         ws.run(
-            [sys.executable, "-c", _BUILD_WHEEL, temporary],
+            [sys.executable, "-c", _BUILD.format("wheel"), temporary],
             timeout_s=120,
             cwd=ws.root,
             env=build_env(library, target),
             quiet=True,
         )
-        name = _only_wheel(temporary).name
+        name = _only(temporary, "*.whl").name
     return folder / name
 
 
 def build_env(library: Path, target: Target) -> dict[str, str]:
     """Return the environment in which a build packs `library` for `target` and for no other target."""
-    changes: dict[str, str | None] = {each.build_variable: None for each in targets.TARGETS}
-    changes[target.build_variable] = "1"
+    changes: dict[str, str | None] = {each.build_variable: None for each in targets.TARGETS if each.build_variable}
+    changes[project.TARGET_VARIABLE] = target.triple or None
     changes[project.LIBRARY_VARIABLE] = str(library.resolve())
     changes["SOURCE_DATE_EPOCH"] = os.environ.get("SOURCE_DATE_EPOCH", EPOCH)
     return runner.child_env(changes)
@@ -69,7 +76,8 @@ def retag(wheel: Path, target: Target, ws: workspace.Workspace) -> Path:
     """Give a wheel the tag `py3-none-<platform>` with the `wheel tags` command, in its folder; return the new file.
 
     Afterwards the archive is written anew with sorted members, fixed dates and modes, and the best that deflate can do:
-    the command packs at zlib's default level, and the largest member is worth more effort.
+    the command packs at zlib's default level, and the largest member is worth more effort. The list of the crates in
+    the library and their licences are added (components.py).
 
     Raises:
         MissingArtifactError: the command made no file, or one with another name.
@@ -95,7 +103,7 @@ def retag(wheel: Path, target: Target, ws: workspace.Workspace) -> Path:
             why=f"it was given {wheel.name} and says that it made {' '.join(made) or 'nothing'}",
             fix="check the version of `wheel` in requirements/tools.txt",
         )
-    repack(expected)
+    repack(expected, components.members(target, toolchain.rust_for(target, ws), ws))
     return expected
 
 
@@ -120,78 +128,110 @@ def tagged_name(name: str, target: Target) -> str:
     return "-".join([*parts[:-3], PYTHON_TAG, ABI_TAG, target.platform_tag]) + ".whl"
 
 
-def repack(wheel: Path) -> None:
-    """Write a wheel's archive anew: same members and contents, smaller, and the same bytes each time.
+def repack(wheel: Path, more: Mapping[str, bytes]) -> None:
+    """Write a wheel's archive anew: smaller, and the same bytes each time.
 
-    RECORD holds hashes of contents, so it stays right. Metadata comes last and RECORD at the very end, as PEP 427 asks.
+    Metadata comes last and RECORD at the very end, as PEP 427 asks; texts of licences are named in METADATA (PEP 639).
+
+    Args:
+        more: files to add to the metadata folder, by their names in it.
     """
     members = archive.read_members(wheel)
+    folder = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
+    members.update({f"{folder}/{name}": data for name, data in more.items()})
+    _name_licences(members, folder, [name[len("licenses/") :] for name in more if name.startswith("licenses/")])
+    names = sorted(members, key=_member_order)
+    members[f"{folder}/RECORD"] = _record(members, names)
     moment = _zip_moment()
     with workspace.new_file(wheel) as temporary, zipfile.ZipFile(temporary, "w") as out:
-        for name in sorted(members, key=_member_order):
+        for name in names:
             member = zipfile.ZipInfo(name, moment)
             member.create_system = 3  # Unix, so that the mode below is one.
             member.external_attr = (stat.S_IFREG | 0o644) << 16
             out.writestr(member, members[name], zipfile.ZIP_DEFLATED, 9)
 
 
-def native_wheel(ws: workspace.Workspace, *, python: Path | None = None) -> Path:
-    """Return a wheel for this machine, built by `pip wheel`; one serves every CPython because its tag is py3-none.
+def _name_licences(members: dict[str, bytes], folder: str, files: Sequence[str]) -> None:
+    lines = members.get(f"{folder}/METADATA", b"").splitlines(keepends=True)
+    end = next((place for place, line in enumerate(lines) if not line.strip()), len(lines))
+    wanted = [f"License-File: {file}\n".encode() for file in files]
+    lines[end:end] = [line for line in wanted if line not in lines[:end]]
+    if files:
+        members[f"{folder}/METADATA"] = b"".join(lines)
 
-    Args:
-        python: the Python whose pip builds; the running one when absent, and then its own setuptools is used instead of
-            a fresh one from the index.
+
+def _record(members: Mapping[str, bytes], names: Sequence[str]) -> bytes:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    for name in names:
+        digest = base64.urlsafe_b64encode(hashlib.sha256(members[name]).digest()).decode().rstrip("=")
+        rows.writerow(
+            (name, "", "") if name.endswith(".dist-info/RECORD") else (name, f"sha256={digest}", len(members[name]))
+        )
+    return text.getvalue().encode()
+
+
+def sdist(ws: workspace.Workspace) -> Path:
+    """Return the source distribution: the same bytes whoever packs it, from which checkout and when.
 
     Raises:
-        AuditError: the wheel is for one Python only.
+        MissingArtifactError: the build made none.
         CommandFailedError: the build failed.
     """
-    folder = ws.state / "wheels" / "native"
+    folder = ws.state / "wheels" / "sdist"
+    with workspace.new_folder(folder) as temporary:
+        env = runner.child_env({"SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", EPOCH)})
+        ws.run(
+            [sys.executable, "-c", _BUILD.format("sdist"), temporary], timeout_s=120, cwd=ws.root, env=env, quiet=True
+        )
+        made = _only(temporary, "*.tar.gz")
+        members = sdist_files(made)
+        with open(made, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed:
+            with tarfile.open(mode="w", fileobj=packed, format=tarfile.PAX_FORMAT) as out:
+                for name in sorted(members):
+                    member = tarfile.TarInfo(name)
+                    member.size, member.mode, member.mtime = len(members[name]), 0o644, _epoch()
+                    out.addfile(member, io.BytesIO(members[name]))
+    return folder / made.name
+
+
+def sdist_files(path: Path) -> dict[str, bytes]:
+    """Return the content of every file of a source distribution, by name."""
+    with tarfile.open(path) as opened:
+        files = ((member.name, opened.extractfile(member)) for member in opened.getmembers())
+        return {name: stream.read() for name, stream in files if stream is not None}
+
+
+def native_wheel(ws: workspace.Workspace) -> Path:
+    """Return a wheel for this machine, built by the same steps as all others; it serves every CPython.
+
+    Raises:
+        AuditError: the wheel is not what it promises.
+        CommandFailedError: the build failed.
+    """
+    target = targets.HOST
+    folder = ws.state / "wheels" / target.platform_tag
     stamp = ws.stamp("native-wheel")
-    key = workspace.fingerprint(sys.version, str(python), *[ws.root / name for name in project.SHAPES_A_WHEEL])
+    shaping = [ws.root / name for name in project.SHAPES_A_WHEEL]
+    key = workspace.fingerprint(toolchain.machine_key(ws), os.environ.get("SOURCE_DATE_EPOCH"), *shaping)
     if stamp.is_current(key):
         path = folder / str(stamp.facts().get("name"))
         report.skip(path.name)
         return path
-    rust = toolchain.host_rust(ws)
-    system.require([system.C_COMPILER], ws)
     with report.step("Build the native wheel"):
-        with workspace.new_folder(folder) as temporary:
-            own = [] if python is not None else ["--no-build-isolation"]
-            ws.run(
-                [python or sys.executable, "-m", "pip", "wheel", ws.root, "--no-deps", *own, "--wheel-dir", temporary],
-                timeout_s=900,
-                env=runner.child_env(
-                    {
-                        **{target.build_variable: None for target in targets.TARGETS},
-                        project.LIBRARY_VARIABLE: None,
-                        "CARGO": str(rust.cargo),
-                        "RUSTC": str(rust.rustc),
-                        **({"CARGO_NET_OFFLINE": "true"} if settings.OFFLINE.value() else {}),
-                        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-                        "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", EPOCH),
-                    }
-                ),
-            )
-            name = _only_wheel(temporary).name
-            if name.split("-")[-3:-1] != [PYTHON_TAG, ABI_TAG]:
-                raise AuditError(
-                    f"{name} is for one Python only",
-                    why=f"its tag is not {PYTHON_TAG}-{ABI_TAG}, although nothing in it links against a Python",
-                    fix="check the tag that setup.py gives to bdist_wheel",
-                )
-        path = folder / name
-        stamp.write(key, files=[path], facts={"name": name})
+        library = cargo.build_libraries([target], ws=ws)[target.triple]
+        path = pack_and_retag(library, target, ws=ws)
+        stamp.write(key, files=[path], facts={"name": path.name})
     return path
 
 
-def _only_wheel(folder: Path) -> Path:
-    found = sorted(folder.glob("*.whl"))
+def _only(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
     if len(found) != 1:
         raise MissingArtifactError(
-            "the build did not make one wheel",
+            f"the build did not make one {pattern}",
             why=f"it made {', '.join(path.name for path in found) or 'nothing'}",
-            fix="build with `pip wheel . --no-deps --verbose` and read what setup.py says",
+            fix="build with `python -m build` and read what setup.py says",
         )
     return found[0]
 
@@ -201,10 +241,13 @@ def _member_order(name: str) -> tuple[bool, bool, str]:
     return (in_metadata, in_metadata and name.endswith("/RECORD"), name)
 
 
-def _zip_moment() -> tuple[int, int, int, int, int, int]:
+def _epoch() -> int:
     try:
-        seconds = int(os.environ.get("SOURCE_DATE_EPOCH", EPOCH))
+        return max(int(os.environ.get("SOURCE_DATE_EPOCH", EPOCH)), int(EPOCH))
     except ValueError:
-        seconds = int(EPOCH)
-    moment = time.gmtime(max(seconds, int(EPOCH)))
+        return int(EPOCH)
+
+
+def _zip_moment() -> tuple[int, int, int, int, int, int]:
+    moment = time.gmtime(_epoch())
     return (moment[0], moment[1], moment[2], moment[3], moment[4], moment[5])

@@ -169,7 +169,7 @@ def _rebuilt_from_runtime(row: PythonRow, target: Target, ws: Workspace) -> Tupl
     digest = result.with_suffix(".sha256")
     with workspace.lock(result.with_suffix(".lock"), f"rebuilding Windows Python {row.runtime_version}"):
         if not (result.exists() and digest.exists() and digest.read_text() == workspace.file_sha256(result)):
-            system.require([system.mingw(target)], ws)
+            system.require(system.linkers(target), ws)
             with report.step(f"rebuild Windows Python {row.runtime_version} {target.arch}"):
                 wheel = download_wheel(pin, row, target, ws)
                 with workspace.new_file(result) as new:

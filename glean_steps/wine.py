@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from glean_steps import report, runner, settings, system, workspace
+from glean_steps import report, roots, runner, settings, system, workspace
 from glean_steps.errors import CommandFailedError, MissingToolError, NotProvableError, StepError
 from glean_steps.prerequisites import Probe
 from glean_steps.targets import Target
@@ -313,7 +313,7 @@ def _private_root(ws: Workspace) -> Path:
 
 
 def _make_root(root: Path, suite: str, ws: Workspace) -> None:
-    mirror = _mirror(ws)
+    mirror = roots.mirror(ws)
     with report.step("make a private 32-bit Wine root (once, about 75 s, 1.1 GB)"), workspace.new_folder(root) as new:
         # The binaries of a suite's point releases agree among themselves; --variant=minbase leaves out what Wine does
         # not need.
@@ -324,23 +324,6 @@ def _make_root(root: Path, suite: str, ws: Workspace) -> None:
         )
         shutil.rmtree(new / "var" / "cache" / "apt", ignore_errors=True)
         (new / ".complete").write_text(mirror)
-
-
-def _mirror(ws: Workspace) -> str:
-    """Return the archive that this machine's own package lists come from."""
-    listed = ws.run(
-        ["apt-get", "indextargets", "--format", "$(SITE) $(COMPONENT) $(IDENTIFIER) $(CODENAME)"],
-        timeout_s=30,
-        quiet=True,
-    ).stdout
-    suite = system.os_release().get("VERSION_CODENAME", "")
-    for line in listed.splitlines():
-        fields = line.split()
-        if len(fields) == 4 and fields[1:3] == ["main", "Packages"] and fields[3] == suite:
-            return fields[0]
-    raise MissingToolError(
-        "no package archive for a 32-bit root", why=f"apt has no list of {suite}'s main component", fix="apt-get update"
-    )
 
 
 def has_wine32() -> bool:
@@ -475,7 +458,7 @@ def needs_shim(prefix: Path) -> bool:
 
 def _build_shim(target: Target, dll: Path, ws: Workspace) -> None:
     """Build the DLL that exports ProcessPrng, and put it where Windows programs look."""
-    system.require([system.mingw(target)], ws)
+    system.require(system.linkers(target), ws)
     source = dll.with_suffix(".c")
     definition = dll.with_suffix(".def")
     source.write_text(_SHIM_C)

@@ -1,6 +1,9 @@
 //! Points in time with their UTC offset, their spelling in pings, and the clocks that measure durations.
 
+#[cfg(not(target_vendor = "apple"))]
 use chrono::{Datelike, Local, NaiveDate, Timelike};
+#[cfg(target_vendor = "apple")]
+use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -114,6 +117,13 @@ impl LocalDatetime {
     }
 
     /// Returns the current time in the local time zone.
+    #[cfg(target_vendor = "apple")]
+    pub fn from_now() -> LocalDatetime {
+        LocalDatetime::from_now_by_libc().unwrap_or_else(LocalDatetime::epoch)
+    }
+
+    /// Returns the current time in the local time zone.
+    #[cfg(not(target_vendor = "apple"))]
     pub fn from_now() -> LocalDatetime {
         let now = Local::now();
         let offset_seconds = now.offset().local_minus_utc();
@@ -129,6 +139,31 @@ impl LocalDatetime {
             offset_seconds,
         )
         .unwrap_or_else(LocalDatetime::epoch)
+    }
+
+    /// Returns the current time in the local time zone by the C library; `None` where it does not know.
+    ///
+    /// On macOS chrono asks a framework, which a library that is linked without Apple's SDK cannot have.
+    #[cfg(any(target_vendor = "apple", all(test, unix)))]
+    fn from_now_by_libc() -> Option<LocalDatetime> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
+        let seconds = now.as_secs().try_into().ok()?;
+        let mut parts = std::mem::MaybeUninit::<libc::tm>::zeroed();
+        // SAFETY: both pointers are valid for the call, which fills in `parts` unless it returns null.
+        let is_known = unsafe { !libc::localtime_r(&seconds, parts.as_mut_ptr()).is_null() };
+        // SAFETY: all zeros is a valid `tm`, whose text may be null.
+        let parts = unsafe { parts.assume_init() };
+        is_known.then_some(())?;
+        LocalDatetime::new(
+            parts.tm_year.checked_add(1900)?,
+            u32::try_from(parts.tm_mon).ok()? + 1,
+            u32::try_from(parts.tm_mday).ok()?,
+            u32::try_from(parts.tm_hour).ok()?,
+            u32::try_from(parts.tm_min).ok()?,
+            u32::try_from(parts.tm_sec).ok()?.min(59), // 60 in a leap second.
+            now.subsec_nanos(),
+            i32::try_from(parts.tm_gmtoff).ok()?,
+        )
     }
 
     /// Returns 1970-01-01T00:00:00+00:00.
@@ -608,6 +643,15 @@ mod tests {
         assert_eq!(time(7, 89_000_000, 0).to_rfc3339_ms(), "2021-03-04T05:06:07.089Z");
         assert_eq!(time(7, 0, 3600).to_rfc3339_ms(), "2021-03-04T05:06:07.000+01:00");
         assert_eq!(LocalDatetime::epoch().to_rfc3339_ms(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn time_by_the_c_library_is_that_by_chrono() {
+        let (before, by_libc) = (LocalDatetime::from_now(), LocalDatetime::from_now_by_libc().unwrap());
+        let after = LocalDatetime::from_now();
+        assert!((before.unix_ms()..=after.unix_ms()).contains(&by_libc.unix_ms()), "{before:?} {by_libc:?} {after:?}");
+        assert_eq!(by_libc.offset_seconds, after.offset_seconds);
     }
 
     #[test]

@@ -13,10 +13,10 @@ import windows
 from glean_steps import any_wheel, commands, errors, suites
 from glean_steps.errors import CommandFailedError, NotProvableError, SettingError
 from glean_steps.suites import Result, Suite
-from glean_steps.targets import TARGETS
+from glean_steps.targets import WINDOWS
 from glean_steps.workspace import Workspace
 
-AMD64 = TARGETS[0]
+AMD64 = WINDOWS[0]
 COMMAND = next(command for command in commands.SESSIONS if command.name == "test_wheel")
 
 

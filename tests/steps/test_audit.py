@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import json
+import os
 import shutil
 import stat
 import struct
@@ -16,7 +18,8 @@ from typing import Callable
 
 import pytest
 
-from glean_steps import audit, targets, wheel
+from glean_steps import audit, components, library, settings, targets, wheel
+from glean_steps import zig as zig_linker
 from glean_steps.errors import AuditError, MissingArtifactError
 from glean_steps.targets import Target
 from glean_steps.workspace import Workspace
@@ -51,6 +54,32 @@ __declspec(dllexport) const uint8_t *glean_two(const char *text, void (*done)(in
 { (void)done; return (void *)text; }
 """
 
+LOCK = """\
+version = 4
+
+[[package]]
+name = "memmap2"
+version = "0.9.5"
+source = "registry+https://example.org/index"
+checksum = "fd3f7eed9d3848f8b98834af67102b720745c4ec028fcd0aa0239277e7de374f"
+"""
+
+COMPONENTS = {
+    components.LIST: json.dumps(
+        {
+            "components": [
+                {
+                    "name": "memmap2",
+                    "version": "0.9.5",
+                    "hashes": [{"content": "fd3f7eed9d3848f8b98834af67102b720745c4ec028fcd0aa0239277e7de374f"}],
+                },
+                {"name": "std", "version": "1.95.0"},
+            ]
+        }
+    ),
+    components.LICENCES: "\nmemmap2 0.9.5 (MIT)\nstd 1.95.0 (MIT)\n",
+}
+
 METADATA = """\
 Metadata-Version: 2.1
 Name: small-package
@@ -63,7 +92,7 @@ PACKAGE_FILES = {"glean_py/__init__.py": b"x = 1\n", "glean_py/py.typed": b"", "
 EXPECTED = frozenset({*PACKAGE_FILES, "glean_py/glean_core.dll"})
 
 needs_mingw = pytest.mark.skipif(
-    any(shutil.which(target.linker) is None for target in targets.TARGETS),
+    any(shutil.which(target.linker) is None for target in targets.WINDOWS),
     reason="no mingw compilers (gcc-mingw-w64-x86-64, gcc-mingw-w64-i686): no DLLs to audit",
 )
 
@@ -86,7 +115,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
             file.write_text(SOURCE + source)
             out = file.with_suffix(".dll")
             runtime = () if "-shared-libgcc" in options else ("-static-libgcc",)
-            harden = ("-Wl,--nxcompat", "-Wl,--dynamicbase", *runtime)
+            harden = ("-Wl,--nxcompat", "-Wl,--dynamicbase", "-Wl,--no-insert-timestamp", *runtime)
             argv = [target.linker, "-shared", *(["-s"] if strip else ["-g"]), *harden, "-o", out, file, *options]
             subprocess.run(argv, check=True, timeout=1800)
             made[key] = out.read_bytes()
@@ -116,10 +145,12 @@ class Wheel:
     files: dict[str, bytes] = field(default_factory=lambda: dict(PACKAGE_FILES))
     record: Callable[[list[str]], list[str]] = lambda rows: rows
     library_name: str = "glean_py/glean_core.dll"
+    components: dict[str, str] = field(default_factory=lambda: dict(COMPONENTS))
 
     def write(self, folder: Path) -> Path:
         info = f"{self.name}.dist-info"
         files = {**self.files, self.library_name: self.library, f"{info}/METADATA": self.metadata.encode()}
+        files.update({f"{info}/{name}": text.encode() for name, text in self.components.items()})
         text = f"Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: false\nTag: {self.tag}\n"
         files[f"{info}/WHEEL"] = (text if self.wheel is None else self.wheel).encode()
         rows = [record_row(name, data) for name, data in files.items()]
@@ -141,12 +172,18 @@ def record_row(name: str, data: bytes) -> str:
 def header(tmp_path: Path) -> Path:
     path = tmp_path / "glean.h"
     path.write_text(HEADER)
+    path.with_name("Cargo.lock").write_text(LOCK)
     return path
 
 
 def findings(path: Path, header: Path, target: Target = X64, **more: object) -> list[str]:
     """Return what an audit finds; empty when the wheel passes."""
-    options: dict[str, object] = {"expected_files": EXPECTED, "private_folders": ("/home/", "/root/"), **more}
+    options: dict[str, object] = {
+        "lock": header.with_name("Cargo.lock"),
+        "expected_files": EXPECTED,
+        "private_folders": ("/home/", "/root/"),
+        **more,
+    }
     try:
         audit.check(path, target, header=header, **options)  # type: ignore[arg-type]
     except AuditError as error:
@@ -167,17 +204,17 @@ def only(found: list[str]) -> str:
 
 
 @needs_mingw
-@pytest.mark.parametrize("target", targets.TARGETS, ids=lambda target: target.platform_tag)
+@pytest.mark.parametrize("target", targets.WINDOWS, ids=lambda target: target.platform_tag)
 def test_a_right_wheel_passes_and_is_described(target: Target, build: Build, header: Path, tmp_path: Path) -> None:
     path = Wheel(build(target), tag=f"py3-none-{target.platform_tag}").write(tmp_path)
-    passed = audit.check(path, target, header=header, expected_files=EXPECTED)
+    passed = audit.check(path, target, header=header, lock=header.with_name("Cargo.lock"), expected_files=EXPECTED)
     assert passed.exports == ("glean_one", "glean_two")
     assert {name.lower() for name in passed.imports} == {"kernel32.dll", "msvcrt.dll"}
     assert passed.size_bytes == path.stat().st_size
     assert passed.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     text = "\n".join(audit.report_lines(passed))
     assert passed.sha256 in text and str(path) in text and "2 functions" in text
-    assert ("x86-64, 64 bit" if target is X64 else "i386, 32 bit") in text
+    assert ("AMD64, 64 bit" if target is X64 else "x86, 32 bit") in text
 
 
 def test_the_expected_files_are_those_of_the_checkout(ws: Workspace) -> None:
@@ -213,13 +250,13 @@ def test_the_projects_own_header_declares_functions(checkout: Path) -> None:
 def test_a_missing_header_or_wheel_is_named(tmp_path: Path, header: Path) -> None:
     path = tmp_path / "small_package-1.5-py3-none-win_amd64.whl"
     with pytest.raises(MissingArtifactError, match=r"none\.h"):
-        audit.check(path, X64, header=tmp_path / "none.h")
+        audit.check(path, X64, header=tmp_path / "none.h", lock=tmp_path / "Cargo.lock")
     with pytest.raises(MissingArtifactError, match="small_package"):
-        audit.check(path, X64, header=header)
+        audit.check(path, X64, header=header, lock=header.with_name("Cargo.lock"))
 
 
 @needs_mingw
-@pytest.mark.parametrize("target", targets.TARGETS, ids=lambda target: target.platform_tag)
+@pytest.mark.parametrize("target", targets.WINDOWS, ids=lambda target: target.platform_tag)
 def test_a_wheel_of_this_project_has_the_files_that_are_expected(
     target: Target, build: Build, tmp_path: Path, ws: Workspace, checkout: Path
 ) -> None:
@@ -231,6 +268,9 @@ def test_a_wheel_of_this_project_has_the_files_that_are_expected(
         "glean_py",
         "glean_steps",
         "glean_core/Cargo.toml",
+        "glean_core/Cargo.lock",
+        "glean_core/cdylib",
+        "glean_core/src",
         "glean_core/include",
     ):
         source, copy = checkout / name, ws.root / name
@@ -245,10 +285,11 @@ def test_a_wheel_of_this_project_has_the_files_that_are_expected(
     source.write_text("".join(f"__declspec(dllexport) void {name}(void) {{}}\n" for name in functions))
     library = tmp_path / "built" / target.library
     library.parent.mkdir()
-    options = ["-shared", "-s", "-static-libgcc", "-Wl,--nxcompat", "-Wl,--dynamicbase"]
+    options = ["-shared", "-s", "-static-libgcc", "-Wl,--nxcompat", "-Wl,--dynamicbase", "-Wl,--no-insert-timestamp"]
     subprocess.run([target.linker, *options, "-o", library, source], check=True, timeout=1800)
     made = wheel.pack_and_retag(library, target, ws=ws)
-    passed = audit.check(made, target, header=header, expected_files=audit.expected_files(ws, target))
+    lock = ws.crate / "Cargo.lock"
+    passed = audit.check(made, target, header=header, lock=lock, expected_files=audit.expected_files(ws, target))
     assert list(passed.exports) == functions
 
 
@@ -423,7 +464,7 @@ def test_a_library_of_the_other_machine_is_found(
 ) -> None:
     path = Wheel(build(target), tag=f"py3-none-{other.platform_tag}").write(tmp_path)
     found = only(findings(path, header, other))
-    assert f"it is for {'x86-64 (0x8664)' if target is X64 else 'i386 (0x14c)'}, the tag {other.platform_tag}" in found
+    assert f"it is for {target.machine}, {target.pointer_bits} bit; the tag {other.platform_tag}" in found
 
 
 def test_an_elf_library_in_a_windows_wheel_is_found(header: Path, tmp_path: Path) -> None:
@@ -462,9 +503,8 @@ def test_a_program_instead_of_a_dll_is_found(build: Build, header: Path, tmp_pat
 @needs_mingw
 def test_an_optional_header_of_the_other_width_is_found(build: Build, header: Path, tmp_path: Path) -> None:
     data = edited(build(X86), machine=lambda _: 0x8664)
-    assert any(
-        "has the magic 0x10b, x86-64 wants 0x20b" in line for line in findings(Wheel(data).write(tmp_path), header)
-    )
+    found = findings(Wheel(data).write(tmp_path), header)
+    assert any("it is for AMD64, 32 bit" in line or "it cannot be read" in line for line in found), found
 
 
 @needs_mingw
@@ -489,7 +529,7 @@ def test_a_header_without_functions_is_found(build: Build, header: Path, tmp_pat
 
 
 @needs_mingw
-@pytest.mark.parametrize("target", targets.TARGETS, ids=lambda target: target.platform_tag)
+@pytest.mark.parametrize("target", targets.WINDOWS, ids=lambda target: target.platform_tag)
 @pytest.mark.parametrize(
     ("dll", "reason"),
     [
@@ -497,7 +537,7 @@ def test_a_header_without_functions_is_found(build: Build, header: Path, tmp_pat
         ("libgcc_s_seh-1.dll", "link it statically"),
         ("libwinpthread-1.dll", "link it statically"),
         ("VCRUNTIME140.dll", "a bare Windows does not have"),
-        ("unknown.dll", "not among the DLLs"),
+        ("unknown.dll", "not among the libraries"),
     ],
 )
 def test_an_import_that_not_every_windows_has_is_found(
@@ -593,8 +633,111 @@ def test_everything_wrong_is_reported_at_once(build: Build, header: Path, tmp_pa
         files={**PACKAGE_FILES, "stray": b""},
     ).write(tmp_path)
     found = "\n".join(findings(path, header))
-    for part in ("file name", "stray", "RECORD", "METADATA", "i386", "not stripped", "extra"):
+    for part in ("file name", "stray", "RECORD", "METADATA", "x86", "not stripped", "extra"):
         assert part in found
+
+
+# --- Linux and macOS --------------------------------------------------------------------------------------------------
+
+CHECKOUT = Workspace(Path(__file__).resolve().parents[2], settings.cache())
+LINUX, MAC, MAC_INTEL = (
+    targets.find_target(tag) for tag in ("manylinux_2_17_x86_64", "macosx_11_0_arm64", "macosx_10_12_x86_64")
+)
+Zig = Callable[..., bytes]
+
+
+@pytest.fixture(scope="module")
+def zig(tmp_path_factory: pytest.TempPathFactory) -> Zig:
+    """Compile a library with the pinned zig, which is made where it is missing."""
+    program = zig_linker.Zig().ensure(CHECKOUT)
+    folder = tmp_path_factory.mktemp("zig")
+    env = {**os.environ, **zig_linker.env(CHECKOUT), "ZIG_GLOBAL_CACHE_DIR": str(CHECKOUT.cache / "zig")}
+
+    def compile_it(triple: str, *options: object, source: str = "", strip: bool = True) -> bytes:
+        file, out = folder / "a.c", folder / "a.lib"
+        file.write_text(SOURCE + source)
+        argv = [env["CARGO_ZIGBUILD_ZIG_PATH"], "cc", "-target", triple, "-shared", "-O1", *(["-s"] if strip else [])]
+        argv += ["-fvisibility=hidden", '-D__declspec(x)=__attribute__((visibility("default")))', "-o", str(out)]
+        subprocess.run([*argv, str(file), *map(str, options)], check=True, timeout=1800, env=env)
+        return out.read_bytes()
+
+    assert program.is_file()
+    return compile_it
+
+
+def packed(data: bytes, target: Target, folder: Path) -> Path:
+    name = f"glean_py/{target.library}"
+    return Wheel(data, tag=f"py3-none-{target.platform_tag}", library_name=name).write(folder)
+
+
+def found_in(data: bytes, target: Target, header: Path, folder: Path) -> list[str]:
+    files = frozenset({*PACKAGE_FILES, f"glean_py/{target.library}"})
+    return findings(packed(data, target, folder), header, target, expected_files=files)
+
+
+def install_name(name: str = f"@rpath/{MAC.library}") -> str:
+    return f"-Wl,-install_name,{name}"
+
+
+@pytest.mark.slow
+def test_linux_library_is_checked_for_its_tag(zig: Zig, header: Path, tmp_path: Path) -> None:
+    """The oldest glibc, the processor, where libraries are looked for, symbols that were not stripped."""
+    assert found_in(zig("x86_64-linux-gnu.2.17"), LINUX, header, tmp_path) == []
+    new = "int statx(int, const char *, int, unsigned, void *); int keep(void) { return statx(0, 0, 0, 0, 0); }\n"
+    new = new.replace("int keep", "__declspec(dllexport) int glean_one_more").replace("glean_one_more", "glean_three")
+    header.write_text(HEADER + "int glean_three(void);\n")
+    text = only(found_in(zig("x86_64-linux-gnu.2.28", source=new), LINUX, header, tmp_path))
+    assert "it needs statx of GLIBC_2.28, and the tag manylinux_2_17_x86_64 promises glibc 2.17" in text
+    header.write_text(HEADER)
+    text = only(found_in(zig("aarch64-linux-gnu.2.17"), LINUX, header, tmp_path))
+    assert "it is for aarch64, 64 bit; the tag manylinux_2_17_x86_64 means x86_64, 64 bit" in text
+    text = only(found_in(zig("x86_64-linux-gnu.2.17", "-Wl,-rpath,/opt/lib"), LINUX, header, tmp_path))
+    assert "it names folders of libraries (RUNPATH)" in text
+    text = "\n".join(found_in(zig("x86_64-linux-gnu.2.17", strip=False), LINUX, header, tmp_path))
+    assert "it is not stripped: a symbol table" in text
+
+
+@pytest.mark.slow
+def test_musl_library_may_need_musl_alone(zig: Zig, header: Path, tmp_path: Path) -> None:
+    musl = targets.find_target("musllinux_1_2_x86_64")
+    assert found_in(zig("x86_64-linux-musl"), musl, header, tmp_path) == []
+    source = "void *malloc(unsigned long); __attribute__((used)) void *(*keep)(unsigned long) = malloc;\n"
+    text = only(found_in(zig("x86_64-linux-gnu.2.17", source=source), musl, header, tmp_path))
+    assert "it imports libc.so.6: it is not among the libraries" in text
+
+
+@pytest.mark.slow
+def test_macos_library_is_checked_for_its_tag(zig: Zig, header: Path, tmp_path: Path) -> None:
+    right = zig("aarch64-macos.11.0", install_name())
+    assert found_in(right, MAC, header, tmp_path) == []
+    assert found_in(zig("x86_64-macos.10.12", install_name()), MAC_INTEL, header, tmp_path) == []
+    text = only(found_in(zig("aarch64-macos.13.0", install_name()), MAC, header, tmp_path))
+    assert "it runs from macOS 13.0 on, not 11.0 as its tag says" in text
+    text = only(found_in(zig("aarch64-macos.11.0", install_name("/tmp/a")), MAC, header, tmp_path))
+    assert f"its install name is /tmp/a, not @rpath/{MAC.library}" in text
+
+
+@pytest.mark.slow
+def test_signature_that_a_later_program_broke_is_found(zig: Zig, header: Path, tmp_path: Path) -> None:
+    right = zig("aarch64-macos.11.0", install_name())
+    place = right.index(b"glean_one")
+    changed = right[:place] + b"gleam_one" + right[place + 9 :]
+    text = "\n".join(found_in(changed, MAC, header, tmp_path))
+    assert "its signature is broken: page " in text
+    start = right.rindex(struct.pack(">I", 0xFADE0CC0))
+    assert library.signature_fault(right[:start], right[start:]) == ""
+    assert "covers" in library.signature_fault(right[: start - 1], right[start:])
+    assert "cannot be read" in library.signature_fault(right[:start], b"")
+
+
+@pytest.mark.slow
+def test_framework_that_crept_in_is_named(zig: Zig, header: Path, tmp_path: Path) -> None:
+    name = "/System/Library/Frameworks/CoreFoundation.framework/Versions/A/CoreFoundation"
+    stub = tmp_path / "libCoreFoundation.dylib"
+    stub.write_bytes(zig("aarch64-macos.11.0", install_name(name), source="__declspec(dllexport) int CFx(void) {}\n"))
+    source = "int CFx(void); int (*keep)(void) = CFx;\n"
+    text = only(found_in(zig("aarch64-macos.11.0", install_name(), stub, source=source), MAC, header, tmp_path))
+    assert f"it imports {name}: a framework of macOS" in text
 
 
 # --- changing bytes of a library --------------------------------------------------------------------------------------
@@ -616,10 +759,10 @@ def edited(
 
 def with_delayed_import(data: bytes, dll: bytes) -> bytes:
     """Return a 64-bit library whose directory of delayed imports names a DLL, written where its source left room."""
-    pefile = pytest.importorskip("pefile")
-    library = pefile.PE(data=data, fast_load=True)
+    lief = pytest.importorskip("lief")
+    library = lief.parse(data)
     room = data.index(b"ROOM")
-    address = library.get_rva_from_offset(room)
+    address = library.offset_to_virtual_address(room) - library.optional_header.imagebase
     changed = bytearray(data)
     # A descriptor (attributes, name, module, addresses, names, bound, unload, time), an empty one, name, tables.
     name, table, entry = address + 64, address + 96, address + 128
@@ -628,7 +771,7 @@ def with_delayed_import(data: bytes, dll: bytes) -> bytes:
     changed[room + 64 : room + 64 + len(dll) + 1] = dll + b"\0"
     struct.pack_into("<QQ", changed, room + 96, entry, 0)
     changed[room + 128 : room + 138] = b"\0\0Py_Main\0"
-    optional = library.OPTIONAL_HEADER.get_file_offset()
+    optional = struct.unpack_from("<I", data, 0x3C)[0] + 24
     struct.pack_into("<II", changed, optional + 112 + 13 * 8, address, 64)
     return bytes(changed)
 
@@ -663,7 +806,8 @@ def test_missing_dll_is_named_and_one_in_the_wheel_is_not(build: Build, tmp_path
 def test_wheel_for_another_machine_is_found(build: Build, tmp_path: Path) -> None:
     path = foreign(build(X86), "cp313-cp313-win_amd64").write(tmp_path)
     assert (
-        only(audit.check_any(path, X64, SYSTEM)) == "small/_native.pyd: it is for i386, the tag win_amd64 means x86-64"
+        only(audit.check_any(path, X64, SYSTEM))
+        == "small/_native.pyd: it is for x86, 32 bit; the tag win_amd64 means AMD64, 64 bit"
     )
 
 

@@ -15,11 +15,11 @@ import pytest
 from glean_steps import cargo, settings, system, targets, toolchain
 from glean_steps.errors import CommandFailedError, MissingArtifactError, UnknownTargetError
 from glean_steps.runner import Completed
-from glean_steps.targets import TARGETS, Target
+from glean_steps.targets import WINDOWS, Target
 from glean_steps.toolchain import Rust
 from glean_steps.workspace import Workspace
 
-AMD64, WIN32 = TARGETS[:2]
+AMD64, WIN32 = WINDOWS[:2]
 SEPARATOR = "\x1f"
 FLAGS = "CARGO_ENCODED_RUSTFLAGS"
 
@@ -58,7 +58,7 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     (made.crate / "src").mkdir(parents=True)
 
     def ready(wanted: Sequence[Target], ws: Workspace, run: Any = None) -> Dict[str, Rust]:
-        return {target.triple: rust_in(made, target.triple) for target in wanted}
+        return {target.triple: rust_in(made, target.triple or None) for target in wanted}
 
     monkeypatch.setattr(toolchain, "prepare", ready)
     monkeypatch.setattr(toolchain, "host_rust", lambda ws, run=None: rust_in(made, None))
@@ -69,7 +69,7 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 def rust_in(ws: Workspace, triple: Optional[str]) -> Rust:
     programs = [Path("/rust/bin") / name for name in ("cargo", "rustc", "rustdoc")]
     sysroot = ws.cache / "sysroots" / triple if triple else None
-    return Rust(programs[0], programs[1], programs[2], sysroot, "made by a test", "1.90.0")
+    return Rust(programs[0], programs[1], programs[2], sysroot, "made by a test", "1.90.0", "")
 
 
 def flags(ws: Workspace, target: Target = AMD64) -> List[str]:
@@ -172,8 +172,8 @@ def test_offline_reaches_cargo(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -
 
 def test_both_targets_are_built_in_folders_of_their_own(ws: Workspace) -> None:
     run = Cargo()
-    built = cargo.build_libraries(TARGETS, ws=replace(ws, start=run))
-    assert set(built) == {target.triple for target in TARGETS}
+    built = cargo.build_libraries(WINDOWS, ws=replace(ws, start=run))
+    assert set(built) == {target.triple for target in WINDOWS}
     assert len({call[call.index("--target-dir") + 1] for call in run.calls}) == 2
 
 
@@ -285,9 +285,9 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Wor
 @pytest.mark.slow
 def test_two_checkouts_give_the_same_bytes_with_system_libraries_alone(real: Callable[[str], Workspace]) -> None:
     first, second = real("öne checkout"), real("another")
-    built = cargo.build_libraries(TARGETS, ws=first)
-    again = cargo.build_libraries(TARGETS, ws=second)
-    for target in TARGETS:
+    built = cargo.build_libraries(WINDOWS, ws=first)
+    again = cargo.build_libraries(WINDOWS, ws=second)
+    for target in WINDOWS:
         library = built[target.triple].read_bytes()
         assert library == again[target.triple].read_bytes(), target.triple
         listing = subprocess.run(
@@ -308,7 +308,7 @@ def test_a_cargo_that_fails_hands_back_its_exit_status_and_its_last_lines(real: 
     ws = real("broken")
     (ws.crate / "src" / "lib.rs").write_text("this is no Rust\n")
     with pytest.raises(CommandFailedError) as caught:
-        cargo.build_libraries(TARGETS, ws=ws)
+        cargo.build_libraries(WINDOWS, ws=ws)
     assert caught.value.status == 101
     assert "could not compile `glean_core`" in str(caught.value)
 

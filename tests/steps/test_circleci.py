@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from glean_steps import circleci, targets
+
 yaml = pytest.importorskip("yaml", reason="PyYAML is not here: run it from the tool environment")
 
-JOBS = {"lint", "tests", "build_windows", "test_windows", "differential", "fuzz", "bench"}
+SESSIONS = {"lint", "tests", "build_windows", "test_windows", "nightly", "fuzz", "bench", "test_platforms", "release"}
+JOBS = {*SESSIONS, "wheel"}
 ALLOWED_STEPS = {"checkout", "restore_cache", "run", "save_cache", "store_artifacts"}
 CACHE_KEYS = ("glean_core/Cargo.lock", "glean_steps/pins.toml", "requirements/tools.txt")
 
@@ -82,15 +85,37 @@ def test_the_published_schema_accepts_it(path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def named(config: dict[str, Any], workflow: str) -> set[str]:
+    """Return the names of a workflow's jobs; an approval is none."""
+    jobs = config["workflows"][workflow]["jobs"]
+    entries = [next(iter(job.items())) if isinstance(job, dict) else (job, {}) for job in jobs]
+    return {name for name, settings in entries if settings.get("type") != "approval"}
+
+
+def test_it_is_what_the_table_of_targets_gives(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == circleci.text(), "write it anew: invoke ci-config"
+
+
 def test_it_has_the_jobs_that_it_is_for(config: dict[str, Any]) -> None:
     assert set(config["jobs"]) == JOBS
-    used = {job for workflow in config["workflows"].values() for job in workflow["jobs"]}
-    assert used == JOBS
+    assert set().union(*(named(config, workflow) for workflow in config["workflows"])) == JOBS
+
+
+def test_each_wheel_has_a_job_and_arm_builds_its_own(config: dict[str, Any]) -> None:
+    jobs = [job["wheel"]["matrix"]["parameters"] for job in config["workflows"]["every_commit"]["jobs"][4:]]
+    places = {tag: on for job in jobs for tag in job["tag"] for on in job["on"]}
+    assert set(places) == {target.platform_tag for target in targets.TARGETS}
+    assert places["manylinux_2_17_aarch64"] == "debian_arm" and places["macosx_11_0_arm64"] == "debian"
+
+
+def test_release_waits_for_an_approval_and_a_tag(config: dict[str, Any]) -> None:
+    approve, release = config["workflows"]["release"]["jobs"]
+    assert approve["approve"]["type"] == "approval" and release["release"]["requires"] == ["approve"]
+    assert release["release"]["filters"]["branches"] == {"ignore": "/.*/"}
 
 
 def test_only_the_nightly_workflow_measures(config: dict[str, Any]) -> None:
-    with_bench = [name for name, workflow in config["workflows"].items() if "bench" in workflow["jobs"]]
-    assert with_bench == ["nightly"]
+    assert [name for name in config["workflows"] if "bench" in named(config, name)] == ["nightly"]
     assert config["workflows"]["nightly"]["triggers"][0]["schedule"]["cron"]
 
 
@@ -114,7 +139,7 @@ def test_a_command_names_a_session_or_task_that_exists(
     words = command(config, job)[2:]
     if words[0] == "nox":
         assert words[1] in ("-s", "--session")
-        assert words[2] in request.getfixturevalue("sessions")
+        assert words[2].replace("<< parameters.tag >>", "win32") in request.getfixturevalue("sessions")
     else:
         assert words[1] in request.getfixturevalue("tasks")
 
@@ -126,7 +151,7 @@ def test_caches_belong_to_what_shapes_them(config: dict[str, Any], job: str) -> 
     assert all(f'{{{{ checksum "{name}" }}}}' in key for name in CACHE_KEYS)
     assert settings["restore_cache"]["keys"][0] == key
     assert all(key.startswith(prefix) for prefix in settings["restore_cache"]["keys"])
-    environment = config["executors"][config["jobs"][job]["executor"]]["environment"]
+    environment = config["executors"]["debian"]["environment"]
     assert environment["GLEAN_CACHE"] in settings["save_cache"]["paths"]
     assert environment["CI"] == "true"
 
@@ -143,4 +168,5 @@ def test_the_wheels_are_kept(config: dict[str, Any]) -> None:
 
 
 def test_each_job_has_an_executor_that_exists(config: dict[str, Any]) -> None:
-    assert {job["executor"] for job in config["jobs"].values()} <= set(config["executors"])
+    chosen = {job["executor"] for job in config["jobs"].values()} - {"<< parameters.on >>"}
+    assert chosen <= set(config["executors"])

@@ -45,7 +45,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", targets.TARGETS, ids=lambda target: target.platform_tag)
+@pytest.mark.parametrize("target", targets.WINDOWS, ids=lambda target: target.platform_tag)
 def test_a_source_distribution_and_the_documented_variable_give_a_wheel_that_passes_its_audit(
     unpacked: Path, target: Target, tmp_path: Path
 ) -> None:
@@ -63,15 +63,16 @@ def test_a_source_distribution_and_the_documented_variable_give_a_wheel_that_pas
     assert not built.name.endswith(f"-{target.platform_tag}.whl"), "setup.py leaves the tag to the next step"
     start("-m", "wheel", "tags", "--platform-tag", target.platform_tag, "--remove", built, cwd=tmp_path)
     (tagged,) = tmp_path.glob("*.whl")
+    assert wheel.retag(tagged, target, CHECKOUT) == tagged, "its tag is right already"
     here = workspace.Workspace(unpacked, CHECKOUT.cache)
     report = audit.check(
         tagged,
         target,
         header=unpacked / "glean_core" / "include" / "glean.h",
+        lock=unpacked / "glean_core" / "Cargo.lock",
         expected_files=audit.expected_files(here, target),
     )
     assert report.exports
-    assert wheel.retag(tagged, target, CHECKOUT) == tagged, "the step finds nothing left to do"
 
 
 @pytest.mark.slow

@@ -10,10 +10,10 @@ import pytest
 from glean_steps import catalog, doctor, environments, interpreters, system, toolchain, windows_python, wine
 from glean_steps.prerequisites import Probe
 from glean_steps.suites import Suite
-from glean_steps.targets import TARGETS
+from glean_steps.targets import WINDOWS
 from glean_steps.workspace import Workspace
 
-AMD64, WIN32 = TARGETS[:2]
+AMD64, WIN32 = WINDOWS[:2]
 
 
 @pytest.fixture

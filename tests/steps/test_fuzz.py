@@ -87,7 +87,7 @@ class Programs:
 def crate(ws: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace:
     (ws.crate / "fuzz").mkdir(parents=True)
     (ws.crate / "fuzz" / "Cargo.toml").write_text(MANIFEST)
-    rust = Rust(tmp_path / "rust/bin/cargo", tmp_path / "rust/bin/rustc", Path("rustdoc"), None, "a test", "1.95.0")
+    rust = Rust(tmp_path / "rust/bin/cargo", tmp_path / "rust/bin/rustc", Path("rustdoc"), None, "a test", "1.95.0", "")
     monkeypatch.setattr(toolchain, "host_rust", lambda ws: rust)
     monkeypatch.setattr(system, "require", lambda tools, ws: None)
     return ws

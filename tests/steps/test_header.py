@@ -44,7 +44,7 @@ def crate(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     (ws.crate / "src" / "lib.rs").write_text("// a crate\n")
     (ws.crate / "Cargo.toml").write_text("[package]\n")
     (ws.crate / "cbindgen.toml").write_text('# cbindgen-version: 0.29.4\nlanguage = "C"\n')
-    rust = Rust(Path("/rust/cargo"), Path("/rust/rustc"), Path("/rust/rustdoc"), None, "made by a test", "1.90.0")
+    rust = Rust(Path("/rust/cargo"), Path("/rust/rustc"), Path("/rust/rustdoc"), None, "made by a test", "1.90.0", "")
     monkeypatch.setattr(toolchain, "host_rust", lambda ws: rust)
     monkeypatch.setattr(system, "require", lambda tools, ws: None)
     return ws

@@ -10,9 +10,9 @@ import pytest
 
 from glean_steps import pins
 from glean_steps.errors import SettingError, UnknownPythonError
-from glean_steps.targets import TARGETS
+from glean_steps.targets import WINDOWS
 
-ARCHITECTURES = [target.arch for target in TARGETS]
+ARCHITECTURES = [target.arch for target in WINDOWS]
 MINORS = [f"3.{number}" for number in range(7, 15)]
 TABLE = pins.load()
 

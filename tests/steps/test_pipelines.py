@@ -15,10 +15,10 @@ import windows
 
 from glean_steps import errors, pipelines, runner, wine, workspace
 from glean_steps.errors import AuditError, CommandFailedError, Interrupted, ProofError, SettingError, StepError
-from glean_steps.targets import TARGETS
+from glean_steps.targets import WINDOWS
 from glean_steps.workspace import Workspace
 
-AMD64, WIN32 = TARGETS[:2]
+AMD64, WIN32 = WINDOWS[:2]
 
 
 # --- exit codes -------------------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def test_a_second_run_starts_no_program(
 ) -> None:
     before = hashes(real)
     monkeypatch.setattr(runner.subprocess, "Popen", lambda *_, **__: pytest.fail("a program was started"))
-    built = pipelines.build_windows(real)
+    built = pipelines.build_wheels(real, WINDOWS)
     assert [wheel.fresh for wheel in built] == [False, False] and hashes(real) == before
     out = capsys.readouterr().out
     assert all(digest in out for digest in before.values()) and out.count("earlier; up to date") == 2
@@ -181,7 +181,7 @@ def test_damaged_and_missing_wheels_in_dist_are_noticed_and_made_again_byte_by_b
     changed.write_bytes(content)
     os.utime(changed, ns=(times.st_atime_ns, times.st_mtime_ns))  # As a bad disk would: nothing but its bytes tells.
     missing.unlink()
-    built = pipelines.build_windows(real)
+    built = pipelines.build_wheels(real, WINDOWS)
     assert [wheel.fresh for wheel in built] == [True, True]
     assert hashes(real) == before
 
@@ -195,7 +195,7 @@ def test_a_wheel_that_fails_its_audit_does_not_reach_dist(built: windows.Built, 
         built.checkout.changed("glean_core/include/glean.h", lambda text: text + promise),
         pytest.raises(AuditError, match="glean_not_there") as caught,
     ):
-        pipelines.build_windows(real, [AMD64])
+        pipelines.build_wheels(real, [AMD64])
     assert caught.value.exit_code == 23 and hashes(real) == before
 
 
@@ -207,7 +207,7 @@ def test_a_wheel_that_fails_its_proof_does_not_reach_dist(built: windows.Built, 
         built.checkout.changed("tests/bindings/prove_wheel.py", lambda text: text.replace("add(42)", "add(41)")),
         pytest.raises(ProofError, match="failed its smoke test") as caught,
     ):
-        pipelines.build_windows(real, [AMD64])
+        pipelines.build_wheels(real, [AMD64])
     assert caught.value.exit_code == 24 and "'proof.counter': 41" in caught.value.why
     assert hashes(real) == before
     assert wine.processes(next((real.state / "prefix").glob("amd64-*"))) == []
@@ -233,9 +233,9 @@ def test_a_build_that_fails_leaves_the_stamp_of_the_last_good_one(
     before = stamp.path.read_text()
     monkeypatch.setattr(pipelines, "audit_wheel", lambda *_: (_ for _ in ()).throw(CommandFailedError("x", why="y")))
     with built.checkout.changed("glean_py/py.typed", lambda text: text + "\n"), pytest.raises(CommandFailedError):
-        pipelines.build_windows(real, [AMD64])
+        pipelines.build_wheels(real, [AMD64])
     assert stamp.path.read_text() == before
-    assert [wheel.fresh for wheel in pipelines.build_windows(real, [AMD64])] == [False]
+    assert [wheel.fresh for wheel in pipelines.build_wheels(real, [AMD64])] == [False]
 
 
 def test_a_stamp_without_its_wheel_is_not_up_to_date(ws: Workspace) -> None:

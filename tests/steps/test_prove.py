@@ -7,7 +7,6 @@ import copy
 import hashlib
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from glean_steps.windows_python import WindowsPython
 from glean_steps.wine import Wine
 from glean_steps.workspace import Workspace
 
-PYTHON = WindowsPython("3.7.9", "amd64", Path("/home/user/.glean/python/3.7.9-amd64"), "embeddable zip")
+PYTHON = {"python": "3.7.9", "pointer_bits": 64}
+HOME = "Z:\\home\\user\\.glean\\python\\3.7.9-amd64\\Lib\\site-packages"
 WHEEL = Path("dist/glean_py-0.1.0-py3-none-win_amd64.whl")
 CORRECT: dict[str, Any] = {
     "ping": {
@@ -72,7 +72,7 @@ def changed(where: str, value: object) -> dict[str, Any]:
 
 
 def test_a_right_proof_has_no_findings() -> None:
-    assert prove.check(CORRECT, WHEEL, windows.AMD64, PYTHON) == []
+    assert prove.check(CORRECT, WHEEL, windows.AMD64, PYTHON, HOME) == []
 
 
 @pytest.mark.parametrize(
@@ -119,23 +119,24 @@ def test_a_right_proof_has_no_findings() -> None:
     ],
 )
 def test_each_wrong_field_is_found(where: str, value: object, finding: str) -> None:
-    findings = prove.check(changed(where, value), WHEEL, windows.AMD64, PYTHON)
+    findings = prove.check(changed(where, value), WHEEL, windows.AMD64, PYTHON, HOME)
     assert len(findings) == 1 and finding in findings[0], findings
 
 
 def test_a_proof_of_the_other_architecture_is_found() -> None:
-    assert prove.check(CORRECT, WHEEL, windows.WIN32, PYTHON) == ["pointer_bits is 64, not 32"]
+    expected = {**PYTHON, "pointer_bits": 32}
+    assert prove.check(CORRECT, WHEEL, windows.WIN32, expected, HOME) == ["pointer_bits is 64, not 32"]
 
 
 def test_everything_wrong_is_found_at_once() -> None:
     shown = changed("ping/client_info/os", "Linux")
     shown["pointer_bits"], shown["version"] = 32, "9"
-    assert len(prove.check(shown, WHEEL, windows.AMD64, PYTHON)) == 3
+    assert len(prove.check(shown, WHEEL, windows.AMD64, PYTHON, HOME)) == 3
 
 
 @pytest.mark.parametrize("shown", [{}, {"ping": []}, {"ping": {}, "path": None, "package": None}])
 def test_what_is_no_proof_at_all_is_found(shown: dict[str, Any]) -> None:
-    assert len(prove.check(shown, WHEEL, windows.AMD64, PYTHON)) >= 5
+    assert len(prove.check(shown, WHEEL, windows.AMD64, PYTHON, HOME)) >= 5
 
 
 # --- a real wheel in a real Python under Wine -------------------------------------------------------------------------
@@ -188,7 +189,8 @@ def test_a_right_wheel_is_proven_and_hands_back_its_ping(built: windows.Built, t
         proof = prove.prove(path, target, python, running, ws)
     assert proof.ping["metrics"]["string"] == {"proof.string": "Grüße, 世界"}
     assert proof.ping["client_info"]["os"] == "Windows"
-    assert proof.python == f"Python {windows.PYTHON.version} {target.arch}" and proof.wine.startswith("wine-")
+    assert proof.python.startswith(f"Python {windows.PYTHON.version} {target.arch} (")
+    assert proof.how == "Wine" and proof.where.startswith("wine-")
     again = json_ping(running.prefix)
     assert again == [], "the proof's data folder was to be removed"
 
@@ -294,6 +296,6 @@ def test_the_proof_runs_away_from_the_checkout(
 
 def test_a_python_of_another_version_needs_its_own_proof() -> None:
     """A substitute runtime may differ in its last part, and then that is what has to be shown."""
-    assert prove.check(CORRECT, WHEEL, windows.AMD64, replace(PYTHON, version="3.7.8")) == [
+    assert prove.check(CORRECT, WHEEL, windows.AMD64, {**PYTHON, "python": "3.7.8"}, HOME) == [
         "python is '3.7.9', not '3.7.8'"
     ]

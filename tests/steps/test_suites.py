@@ -24,7 +24,7 @@ from glean_steps.errors import (
 from glean_steps.prerequisites import Probe
 from glean_steps.runner import Completed
 from glean_steps.suites import Result, Suite
-from glean_steps.targets import TARGETS
+from glean_steps.targets import WINDOWS
 from glean_steps.workspace import Workspace
 
 WS = Workspace(Path("/checkout"), Path("/cache"))
@@ -328,10 +328,10 @@ def test_an_interruption_ends_the_run_and_starts_no_other_suite(ws: Workspace) -
 
 def test_the_usual_windows_suites_are_the_default_python_of_each_target_and_the_tested_ones() -> None:
     default = pins.load().default_python
-    usual = [f"Python, Wine {default} {target.arch}" for target in TARGETS]
+    usual = [f"Python, Wine {default} {target.arch}" for target in WINDOWS]
     tested = [f"Python, Wine {version} {arch}" for version, arch in pins.load().tested]
     assert [suite.name for suite in catalog.windows() if suite.name.startswith("Python")] == usual + tested
-    asked = [suite.name for suite in catalog.windows(TARGETS[1:], "3.11")]
+    asked = [suite.name for suite in catalog.windows(WINDOWS[1:], "3.11")]
     assert asked == ["Rust, Wine win32", "Python, Wine 3.11 win32"]
 
 

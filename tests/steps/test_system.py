@@ -11,7 +11,7 @@ import pytest
 from glean_steps import system
 from glean_steps.errors import MissingToolError
 from glean_steps.runner import Completed
-from glean_steps.targets import TARGETS
+from glean_steps.targets import WINDOWS
 from glean_steps.workspace import Workspace
 
 NOTHING = system.Tool(
@@ -164,7 +164,7 @@ def test_versions_compare_by_number() -> None:
 
 
 def test_each_target_brings_the_row_of_its_linker() -> None:
-    names = [tool.name for tool in map(system.mingw, TARGETS)]
+    names = [tool.name for target in WINDOWS for tool in system.linkers(target)]
     assert names == ["mingw-amd64", "mingw-win32"]
     assert {tool.name for tool in system.TOOLS} >= set(names)
 

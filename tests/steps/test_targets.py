@@ -27,10 +27,20 @@ TARGETS += (
 """
 
 
-def test_each_target_brings_its_tools_and_its_variable() -> None:
+def test_each_windows_target_brings_its_tools_and_its_variable() -> None:
     names = {entry.name for entry in settings.entries()}
-    for target in targets.TARGETS:
+    for target in targets.WINDOWS:
         assert target.build_variable in names and f"mingw-{target.arch}" in {tool.name for tool in system.TOOLS}
+
+
+def test_every_entry_agrees_with_its_tag() -> None:
+    for target in targets.TARGETS:
+        system_name = {"pe": "win", "elf": "linux", "macho": "macosx"}[target.library_format]
+        assert system_name in target.platform_tag and (target.proof == "static") == bool(target.unproven)
+        assert target.platform_tag.endswith((target.machine, target.machine.lower(), "win32"))
+        if target.glibc:
+            assert target.platform_tag.startswith(f"manylinux_{target.glibc.replace('.', '_')}_")
+    assert len({target.platform_tag for target in targets.TARGETS}) == len(targets.TARGETS)
 
 
 @pytest.mark.slow
@@ -38,7 +48,7 @@ def test_added_entry_is_listed_built_audited_and_breaks_no_test_module(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """In a copy of the checkout: the linker is that of the first target, everything else is made up."""
-    if system.missing([system.mingw(targets.TARGETS[0])]):
+    if system.missing(system.linkers(targets.TARGETS[0])):
         pytest.skip("no mingw here")
     root = tmp_path / "checkout"
     windows.copy_sources(root)

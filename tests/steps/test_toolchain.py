@@ -15,11 +15,11 @@ import pytest
 from glean_steps import system, toolchain
 from glean_steps.errors import CommandFailedError, MissingToolError
 from glean_steps.runner import Completed
-from glean_steps.targets import TARGETS, Target
+from glean_steps.targets import WINDOWS, Target
 from glean_steps.toolchain import Rust
 from glean_steps.workspace import Workspace
 
-AMD64, WIN32 = TARGETS[:2]
+AMD64, WIN32 = WINDOWS[:2]
 HOST = "x86_64-unknown-linux-gnu"
 
 
@@ -123,10 +123,10 @@ def test_a_standard_library_that_is_here_is_used(rust: FakeRust, ws: Workspace) 
 
 
 def test_an_up_to_date_call_starts_no_program(rust: FakeRust, ws: Workspace) -> None:
-    first = toolchain.prepare(TARGETS, replace(ws, start=rust.run))
+    first = toolchain.prepare(WINDOWS, replace(ws, start=rust.run))
     rust.calls.clear()
     started = time.perf_counter()
-    assert toolchain.prepare(TARGETS, replace(ws, start=rust.run)) == first
+    assert toolchain.prepare(WINDOWS, replace(ws, start=rust.run)) == first
     assert rust.calls == []
     assert time.perf_counter() - started < 0.2
 
@@ -134,7 +134,7 @@ def test_an_up_to_date_call_starts_no_program(rust: FakeRust, ws: Workspace) -> 
 def test_rustup_comes_before_building(rust: FakeRust, ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     with_rustup(monkeypatch)
     rust.rustup_status = 0
-    found = toolchain.prepare(TARGETS, replace(ws, start=rust.run))
+    found = toolchain.prepare(WINDOWS, replace(ws, start=rust.run))
     assert rust.started("rustup") == [["/bin/rustup", "target", "add", AMD64.triple, WIN32.triple]]
     assert {item.provider for item in found.values()} == {"standard library added by rustup"}
     assert rust.started("cargo") == []
@@ -162,7 +162,7 @@ def test_rustup_is_not_asked_when_offline_or_when_the_caller_chose_a_compiler(
 
 
 def test_both_targets_are_built_in_one_cargo_call_without_network(rust: FakeRust, ws: Workspace) -> None:
-    found = toolchain.prepare(TARGETS, replace(ws, start=rust.run))
+    found = toolchain.prepare(WINDOWS, replace(ws, start=rust.run))
     [call] = rust.started("cargo")
     assert call.count("--target") == 2
     assert "--offline" in call
@@ -172,7 +172,7 @@ def test_both_targets_are_built_in_one_cargo_call_without_network(rust: FakeRust
     assert env["RUSTC_BOOTSTRAP"] == "1"
     assert "-Cembed-bitcode=yes" in env["CARGO_ENCODED_RUSTFLAGS"].split("\x1f")
     assert str(ws.root) not in json.dumps([call, env.get("CARGO_ENCODED_RUSTFLAGS")])
-    for target in TARGETS:
+    for target in WINDOWS:
         sysroot = found[target.triple].sysroot
         assert sysroot is not None and sysroot.parent == ws.cache / "sysroots"
         names = {file.name for file in (sysroot / "lib" / "rustlib" / target.triple / "lib").iterdir()}
@@ -280,7 +280,7 @@ def test_a_compiler_that_does_not_work_is_passed_over(
 def test_each_target_is_known_by_its_own_stamp(rust: FakeRust, ws: Workspace) -> None:
     toolchain.rust_for(AMD64, replace(ws, start=rust.run))
     rust.calls.clear()
-    toolchain.prepare(TARGETS, replace(ws, start=rust.run))
+    toolchain.prepare(WINDOWS, replace(ws, start=rust.run))
     [call] = rust.started("cargo")
     assert call[-2:] == ["--target", WIN32.triple]
 
@@ -306,7 +306,7 @@ def test_a_std_build_that_is_killed_leaves_nothing_behind_for_the_next_run(ws: W
         "from glean_steps import targets, toolchain, workspace\n"
         "ws = workspace.Workspace(Path(sys.argv[2]), Path(sys.argv[3]))\n"
         "machine = toolchain._Machine(ws, toolchain.runner.run, [], []); machine.look_again()\n"
-        "toolchain._built([targets.TARGETS[0]], machine)\n"
+        "toolchain._built([targets.WINDOWS[0]], machine)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(checkout), str(ws.root), str(ws.cache)])
     sysroots = ws.cache / "sysroots"

@@ -18,7 +18,7 @@ from typing import Any, Callable
 
 import pytest
 
-from glean_steps import runner, system, targets, toolchain, wheel
+from glean_steps import runner, targets, wheel
 from glean_steps.errors import AuditError, CommandFailedError, MissingArtifactError
 from glean_steps.workspace import Workspace
 
@@ -45,8 +45,8 @@ class Build(build_py):
     def run(self):
         super().run()
         library = os.environ.get("GLEAN_CORE_LIBRARY")
-        asked = [name for name in ("X86_64", "I686") if os.environ.get(f"GLEAN_PYTHON_MINGW_{name}_BUILD") == "1"]
-        if library and len(asked) != 1:
+        asked = [name for name in os.environ if name.startswith("GLEAN_PYTHON_")]
+        if asked not in ([], ["GLEAN_PYTHON_TARGET"]):
             raise SystemExit(f"asked for {asked}")
         target = os.path.join(self.build_lib, "glean_py", "glean_core.dll")
         if library:
@@ -82,13 +82,47 @@ packages = ["glean_py"]
 """
 
 
+MANIFEST = """\
+[package]
+name = "glean_core"
+version = "1.5.0"
+edition = "2021"
+[workspace]
+members = ["cdylib"]
+"""
+CDYLIB = """\
+[package]
+name = "glean_core_cdylib"
+version = "0.0.0"
+edition = "2021"
+[dependencies]
+glean_core = { path = ".." }
+"""
+LOCK = """\
+version = 4
+
+[[package]]
+name = "glean_core"
+version = "1.5.0"
+
+[[package]]
+name = "glean_core_cdylib"
+version = "0.0.0"
+dependencies = ["glean_core"]
+"""
+
+
 @pytest.fixture
 def checkout_of_its_own(ws: Workspace) -> Workspace:
     (ws.root / "glean_py").mkdir()
     (ws.root / "glean_py/__init__.py").write_text("x = 1\n")
     (ws.root / "setup.py").write_text(SETUP)
     (ws.root / "pyproject.toml").write_text(PYPROJECT)
-    (ws.root / "glean_core").mkdir()
+    for folder, text in ((".", MANIFEST), ("cdylib", CDYLIB)):
+        (ws.crate / folder / "src").mkdir(parents=True)
+        (ws.crate / folder / "src" / "lib.rs").write_text("")
+        (ws.crate / folder / "Cargo.toml").write_text(text)
+    (ws.crate / "Cargo.lock").write_text(LOCK)
     return ws
 
 
@@ -130,7 +164,7 @@ def test_packing_leaves_nothing_in_the_checkout_but_its_state(checkout_of_its_ow
     assert left == ["small-1.5-py3-none-win_amd64.whl"]
 
 
-@pytest.mark.parametrize("target", targets.TARGETS, ids=lambda target: target.platform_tag)
+@pytest.mark.parametrize("target", targets.WINDOWS, ids=lambda target: target.platform_tag)
 def test_a_retagged_wheel_has_its_tag_in_name_and_metadata(
     checkout_of_its_own: Workspace, library: Path, target: targets.Target
 ) -> None:
@@ -217,7 +251,7 @@ def test_repacking_makes_a_wheel_smaller_and_changes_no_content(tmp_path: Path) 
         out.writestr("b.dll", data)
         out.writestr("a.py", "")
     before = path.stat().st_size
-    wheel.repack(path)
+    wheel.repack(path, {})
     assert path.stat().st_size < before
     archive = zipfile.ZipFile(path)
     assert archive.namelist() == ["a.py", "b.dll", "small-1.5.dist-info/RECORD"]
@@ -227,7 +261,7 @@ def test_repacking_makes_a_wheel_smaller_and_changes_no_content(tmp_path: Path) 
 def test_only_the_asked_targets_variable_reaches_the_build(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(X64.build_variable, "1")
     env = wheel.build_env(library, X86)
-    assert env[X86.build_variable] == "1" and X64.build_variable not in env
+    assert env["GLEAN_PYTHON_TARGET"] == X86.triple and X64.build_variable not in env
     assert env["GLEAN_CORE_LIBRARY"] == str(library)
     assert os.path.isabs(env["GLEAN_CORE_LIBRARY"])
 
@@ -312,52 +346,52 @@ def test_what_is_no_wheels_name_cannot_be_tagged(name: str) -> None:
         wheel.tagged_name(name, X64)
 
 
-@pytest.fixture(autouse=True)
-def a_compiler_that_needs_no_looking_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the call of pip is recorded here; finding a compiler is test_toolchain.py's."""
-    cargo, rustc, rustdoc = (Path("/rust/bin") / name for name in ("cargo", "rustc", "rustdoc"))
-    rust = toolchain.Rust(cargo, rustc, rustdoc, None, "test", "1.90")
-    monkeypatch.setattr(toolchain, "host_rust", lambda *_, **__: rust)
-    monkeypatch.setattr(system, "require", lambda *_, **__: None)
+def test_native_wheel_is_made_by_the_same_steps_once_until_something_changes(
+    checkout_of_its_own: Workspace, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[list[targets.Target]] = []
 
+    def build(wanted: Sequence[targets.Target], *, ws: Workspace) -> dict[str, Path]:
+        built.append(list(wanted))
+        return {target.triple: library for target in wanted}
 
-def test_a_native_wheel_is_built_once_until_something_changes(checkout_of_its_own: Workspace) -> None:
-    built: list[Sequence[str]] = []
-
-    def act(argv: Sequence[str]) -> str:
-        built.append(argv)
-        with zipfile.ZipFile(Path(argv[-1]) / "small-1.5-py3-none-linux_x86_64.whl", "w") as out:
-            out.writestr("a", "")
-        return ""
-
-    recorder = Recorder(act)
-    first = wheel.native_wheel(replace(checkout_of_its_own, start=recorder))
-    assert first.is_file() and first == wheel.native_wheel(replace(checkout_of_its_own, start=recorder))
-    assert len(built) == 1
+    monkeypatch.setenv(X64.build_variable, "1")
+    monkeypatch.setenv("GLEAN_CORE_LIBRARY", "/nowhere.dll")
+    monkeypatch.setattr(wheel.cargo, "build_libraries", build)
+    first = wheel.native_wheel(checkout_of_its_own)
+    assert built == [[targets.HOST]] and first.name == f"small-1.5-py3-none-{targets.HOST.platform_tag}.whl"
+    assert {member.date_time for member in zipfile.ZipFile(first).infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    assert first == wheel.native_wheel(checkout_of_its_own) and len(built) == 1
     (checkout_of_its_own.root / "glean_py/__init__.py").write_text("x = 2\n")
-    wheel.native_wheel(replace(checkout_of_its_own, start=recorder))
+    wheel.native_wheel(checkout_of_its_own)
     assert len(built) == 2
     first.unlink()
-    wheel.native_wheel(replace(checkout_of_its_own, start=recorder))
+    wheel.native_wheel(checkout_of_its_own)
     assert len(built) == 3
 
 
-def test_a_native_wheel_for_one_python_only_is_refused(checkout_of_its_own: Workspace) -> None:
-    def act(argv: Sequence[str]) -> str:
-        (Path(argv[-1]) / "small-1.5-cp311-cp311-linux_x86_64.whl").write_bytes(b"")
-        return ""
+def test_source_distribution_has_the_same_bytes_for_everybody(checkout_of_its_own: Workspace) -> None:
+    first = wheel.sdist(checkout_of_its_own).read_bytes()
+    for path in checkout_of_its_own.root.rglob("*.py"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        path.chmod(0o600)
+    umask = os.umask(0o077)
+    try:
+        again = wheel.sdist(checkout_of_its_own)
+    finally:
+        os.umask(umask)
+    assert again.read_bytes() == first
+    assert "small-1.5/setup.py" in wheel.sdist_files(again)
 
-    with pytest.raises(AuditError, match="for one Python only"):
-        wheel.native_wheel(replace(checkout_of_its_own, start=Recorder(act)))
-    assert not (checkout_of_its_own.state / "wheels/native").exists()
 
-
-def test_a_native_build_is_not_asked_for_a_windows_library(
-    checkout_of_its_own: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(X64.build_variable, "1")
-    monkeypatch.setenv("GLEAN_CORE_LIBRARY", "/nowhere.dll")
-    recorder = Recorder()
-    with pytest.raises(MissingArtifactError):
-        wheel.native_wheel(replace(checkout_of_its_own, start=recorder))
-    assert not {X64.build_variable, "GLEAN_CORE_LIBRARY"} & recorder.calls[0][1].keys()
+def test_added_files_are_in_record_and_licences_in_the_metadata(tmp_path: Path) -> None:
+    path = tmp_path / "small-1.5-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as out:
+        out.writestr("small-1.5.dist-info/METADATA", "Name: small\nLicense-File: LICENSE\n\nText.\n")
+        out.writestr("small-1.5.dist-info/RECORD", "")
+    wheel.repack(path, {"licenses/MORE.txt": b"more", "sboms/a.json": b"{}"})
+    opened = zipfile.ZipFile(path)
+    metadata = opened.read("small-1.5.dist-info/METADATA").decode()
+    assert metadata == "Name: small\nLicense-File: LICENSE\nLicense-File: MORE.txt\n\nText.\n"
+    record = opened.read("small-1.5.dist-info/RECORD").decode()
+    assert sorted(line.split(",")[0] for line in record.splitlines()) == sorted(opened.namelist())

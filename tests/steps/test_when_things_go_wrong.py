@@ -16,11 +16,11 @@ import pytest
 import windows
 
 from glean_steps import pipelines, wine, workspace
-from glean_steps.targets import TARGETS
+from glean_steps.targets import WINDOWS
 from glean_steps.workspace import Workspace
 
 pytestmark = [pytest.mark.wine, pytest.mark.slow]
-AMD64, WIN32 = TARGETS[:2]
+AMD64, WIN32 = WINDOWS[:2]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def hashes(ws: Workspace) -> dict[str, str]:
 def every_file_in_dist_is_a_whole_wheel(ws: Workspace) -> bool:
     """Audit everything in dist/, hidden and unfinished files included."""
     for path in ws.dist.iterdir():
-        (target,) = [each for each in TARGETS if path.name.endswith(f"-{each.platform_tag}.whl")]
+        (target,) = [each for each in WINDOWS if path.name.endswith(f"-{each.platform_tag}.whl")]
         pipelines.audit_wheel(path, target, ws)
     return True
 
@@ -68,7 +68,7 @@ def test_a_path_with_spaces_and_letters_outside_ascii_builds_and_proves_both_whe
     ws = built.checkout.ws
     assert " " in ws.root.name and not ws.root.name.isascii()
     assert len(hashes(ws)) == 2 and every_file_in_dist_is_a_whole_wheel(ws)
-    for target in TARGETS:
+    for target in WINDOWS:
         assert f"Python {windows.PYTHON.version} {target.arch}" in built.first.out
     assert built.first.out.count("by this run") == 2
     assert all(digest in built.first.out for digest in hashes(ws).values())

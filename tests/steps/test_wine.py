@@ -25,12 +25,12 @@ from glean_steps.errors import (
     StepError,
 )
 from glean_steps.runner import Completed
-from glean_steps.targets import TARGETS, Target
+from glean_steps.targets import WINDOWS, Target
 from glean_steps.wine import Provider, Wine
 from glean_steps.workspace import Workspace
 
-AMD64, WIN32 = TARGETS[:2]
-BOTH = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.arch)
+AMD64, WIN32 = WINDOWS[:2]
+BOTH = pytest.mark.parametrize("target", WINDOWS, ids=lambda target: target.arch)
 
 
 class Recorder:
@@ -454,7 +454,7 @@ def rust_programs(real: Workspace, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("rust")
     (folder / "main.rs").write_text(RUST)
     made = {}
-    for target in TARGETS:
+    for target in WINDOWS:
         rust = toolchain.rust_for(target, real)
         program = folder / f"rust-{target.arch}.exe"
         runner.run(

@@ -25,11 +25,11 @@ import pytest
 
 from glean_steps import pins, settings, system, windows_python, wine
 from glean_steps.errors import NotProvableError
-from glean_steps.targets import TARGETS, Target
+from glean_steps.targets import WINDOWS, Target
 from glean_steps.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
-AMD64, WIN32 = TARGETS[:2]
+AMD64, WIN32 = WINDOWS[:2]
 
 # The user's own cache; taken before a fixture hides it.
 CACHE = settings.cache()
