@@ -220,7 +220,7 @@ def _build_env(target: Target, rust: Rust, ws: Workspace) -> Dict[str, str]:
     kept = {name: value for name, value in changes.items() if not os.environ.get(name)}
     ours = [*_sysroot_flags(rust), *linking.flags, *target.flags]
     for_target = f"CARGO_TARGET_{target.env_name}_RUSTFLAGS"
-    kept.update(_flags("RUSTFLAGS", [*ours, *_path_flags(rust, ws)], ws, for_target))
+    kept.update(_flags("RUSTFLAGS", [*ours, *project.RUST_FLAGS, *_path_flags(rust, ws)], ws, for_target))
     if ours:
         kept.update(_flags("RUSTDOCFLAGS", ours, ws))  # rustdoc replaces no paths outside nightly.
     return kept
