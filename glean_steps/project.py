@@ -56,7 +56,7 @@ SUITE = "tests/bindings"
 # What a suite reads beside its own folder.
 SUITE_FILES = ("tests/vectors.json",)
 SUITE_REQUIREMENTS = "requirements/tests.txt"
-# The tests that kill processes or damage files and look for what got lost: a sample everywhere, many once in a run, more at night.
+# Tests that kill processes or damage files, and count: a sample everywhere, many once in a run, more at night.
 HUNT = "test_kill or test_hunt or test_crash_consistency"
 HUNT_ONCE: Mapping[str, str] = {"GLEAN_KILLS": "240", "GLEAN_OPENINGS": "512"}
 HUNT_AT_NIGHT: Mapping[str, str] = {"GLEAN_KILLS": "2400", "GLEAN_OPENINGS": "4096", "GLEAN_HUNT_SECONDS": "3600"}
@@ -89,7 +89,7 @@ VARIABLES: Mapping[str, Tuple[str, str]] = {
     "GLEAN_KILLS": ("tests", "how many processes `tests/bindings/test_kill.py` kills"),
     "GLEAN_PYTHON_TARGET": ("setup.py", "target triple or platform tag of the library that setup.py cross-builds"),
     "GLEAN_LOG_PINGS": (PACKAGE, "`true` asks programs with glean_py to log the pings they hand out"),
-    "GLEAN_OPENINGS": ("tests", "how many damaged directories `tests/bindings/test_crash_consistency.py` opens, per test"),
+    "GLEAN_OPENINGS": ("tests", "how many damaged directories a test of `test_crash_consistency.py` opens"),
     "GLEAN_SOURCE_TAGS": (PACKAGE, "tags that programs with glean_py send with each ping, as `X-Source-Tags`"),
 }
 # Of the variables above, the one that setup.py takes a finished library from.

@@ -1,7 +1,8 @@
 """Data directories after power loss: files that end early, single wrong bits, files that are gone or full of nonsense.
 
-Each is opened (GLEAN_OPENINGS says how many of them at most, per test): what a journal held before the damage is there and nothing else, what is missing is said in telemetry,
+Each is opened: what a journal held before the damage is there and nothing else, what is missing is said in telemetry,
 the client id stays, and recording goes on. The directories are made by processes that died (kill_child.py).
+GLEAN_OPENINGS says how many a test opens at most.
 """
 
 import json

@@ -34,7 +34,7 @@ def obedient(data_dir, code=OBEDIENT):
 
 
 def tidy_up(data_dir, what):
-    """Remove what a tidy-up takes for useless. Windows keeps files that are open, and a thread may make one meanwhile."""
+    """Remove what a tidy-up takes for useless. Windows keeps open files, and a thread may make one meanwhile."""
     db = data_dir / "db"
     if what == "folder":
         shutil.rmtree(str(db), ignore_errors=True)
