@@ -149,7 +149,7 @@ class Store:
             self._database.close()
 
     def add(self, ping: Submission, violations: Optional[List[Dict[str, str]]]) -> int:
-        """Keep a ping and return its number; one whose document id is here already is counted once more.
+        """Keep a ping and return its number; one whose document id is here is counted once more, unless it is a copy.
 
         Raises:
             StoreError: the disk is full, or fails.
@@ -176,7 +176,10 @@ class Store:
         with self._lock:
             try:
                 self._database.execute("BEGIN")
-                self._database.execute("UPDATE ping SET times = times + 1 WHERE document_id = ?", [ping.document_id])
+                if not ping.is_copy:
+                    self._database.execute(
+                        "UPDATE ping SET times = times + 1 WHERE document_id = ?", [ping.document_id]
+                    )
                 found = self._database.execute("SELECT number FROM ping WHERE document_id = ?", [ping.document_id])
                 row = found.fetchone()
                 if row is None:

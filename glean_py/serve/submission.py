@@ -43,7 +43,10 @@ class Metric(NamedTuple):
 
 
 class Submission(NamedTuple):
-    """A ping that was submitted; texts that it should have and hasn't are empty, `seq` is `None`."""
+    """A ping that was submitted; texts that it should have and hasn't are empty, `seq` is `None`.
+
+    A copy is one that `GLEAN_DEBUG_COLLECTOR` asked for.
+    """
 
     path: str
     document_id: str
@@ -57,6 +60,7 @@ class Submission(NamedTuple):
     reason: str
     seq: Optional[int]
     metrics: List[Metric]
+    is_copy: bool
 
 
 def read(path: str, headers: Headers, data: bytes) -> Submission:
@@ -91,6 +95,7 @@ def read(path: str, headers: Headers, data: bytes) -> Submission:
         reason=_text(info.get("reason")),
         seq=seq if isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < 2**63 else None,
         metrics=[metric for metric, _ in zip(_metrics(body), range(_MAX_INDEXED))],
+        is_copy=headers.get("X-Debug-Copy") is not None,
     )
 
 

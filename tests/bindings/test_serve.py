@@ -12,6 +12,7 @@ import time
 import uuid
 import zlib
 from pathlib import Path
+from typing import Any, Dict
 
 import pytest
 from upload_programs import environment
@@ -20,7 +21,7 @@ from glean_py import __main__ as command_line
 from glean_py.serve import Collector, command, server
 from glean_py.serve.store import Store, StoreError
 
-BODY = {
+BODY: Dict[str, Any] = {
     "ping_info": {
         "seq": 3,
         "start_time": "2026-01-31T10:00+01:00",
