@@ -25,6 +25,7 @@ from glean_steps import (
     prove,
     runner,
     suites,
+    system,
     windows_python,
     wine,
 )
@@ -248,6 +249,35 @@ def differential(count: int, seed: int, zone: str) -> Suite:
     return Suite(f"differential, {zone}", run, (HostRust(), NativeWheel(), *both))
 
 
+# --- the page of the collector ----------------------------------------------------------------------------------------
+
+
+def collector_page() -> Suite:
+    """The page of `python -m glean_py serve` in the system's Chromium, and the tutorial, with the wheel."""
+    chromium = system.tools("chromium")
+
+    def run(ws: Workspace, browser: None, rust: Rust, packed: Path, program: Path) -> Result:
+        folder = ws.root / project.COLLECTOR
+        # So that the checkout cannot be imported.
+        with tempfile.TemporaryDirectory(prefix="glean-collector-") as empty:
+            return suites.pytest(
+                [program],
+                folder,
+                lambda argv: ws.run(
+                    argv, timeout_s=CHECK_S, cwd=Path(empty), check=False, env=environments.clean_env()
+                ),
+                arguments=["--rootdir", folder, "--chromium", system.find(chromium[0])],
+            )
+
+    needs = (
+        system.Programs(chromium),
+        HostRust(),
+        NativeWheel(),
+        Environment("collector", project.COLLECTOR_REQUIREMENTS),
+    )
+    return Suite("collector page", run, needs)
+
+
 # --- checks of the sources --------------------------------------------------------------------------------------------
 
 
@@ -361,6 +391,7 @@ def tests(ws: Workspace) -> List[Suite]:
         *[python_native(minor) for minor in native_pythons(ws)],
         hunt(ws, "kill hunt", project.HUNT_ONCE),
         differential(FIXED_COUNT, FIXED_SEED, "UTC"),
+        collector_page(),
         miri(),
     ]
 

@@ -54,6 +54,8 @@ HUNT_ONCE: Mapping[str, str] = {"GLEAN_KILLS": "240"}
 HUNT_AT_NIGHT: Mapping[str, str] = {"GLEAN_KILLS": "2400", "GLEAN_HUNT_SECONDS": "3600"}
 DIFFERENTIAL = "tests/differential"
 DIFFERENTIAL_REQUIREMENTS = "requirements/differential.txt"
+COLLECTOR = "tests/collector"
+COLLECTOR_REQUIREMENTS = "requirements/collector.txt"
 # How mypy is called: name of the check, arguments, where it looks for modules as well.
 TYPE_CHECKS: Tuple[Tuple[str, Tuple[str, ...], str], ...] = (
     ("mypy", (), ""),

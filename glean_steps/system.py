@@ -130,6 +130,12 @@ GIT = Tool(
     packages=(("git",),),
     programs=("git",),
 )
+CHROMIUM = Tool(
+    name="chromium",
+    why="shows the page of the collector to its tests",
+    packages=(("chromium",),),
+    programs=("chromium",),
+)
 
 
 def mingw(target: Target) -> Tool:
@@ -152,6 +158,7 @@ TOOLS: Tuple[Tool, ...] = (
     WINE,
     DEBOOTSTRAP,
     UNSHARE,
+    CHROMIUM,
 )
 
 

@@ -1,7 +1,7 @@
 """Copies of pings for a collector of the developer, where `GLEAN_DEBUG_COLLECTOR` asks for them.
 
 The thread that sends pings sends the copies as well. What a collector does or doesn't do changes nothing for the pings
-themselves: a copy has half a second, and after failures there are none for a while.
+themselves: a copy has two seconds, and after failures there are none for a while.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _VARIABLE = "GLEAN_DEBUG_COLLECTOR"
 # Where `python -m glean_py serve` listens.
 _DEFAULT = "http://127.0.0.1:8125"
-_COPY_S = 0.5
+_COPY_S = 2.0
 _MOST_PAUSE_S = 60.0
 # How many document ids are remembered, so that what waits is copied once.
 _MOST_REMEMBERED = 10_000

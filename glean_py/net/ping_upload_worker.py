@@ -188,8 +188,10 @@ def send_waiting(
         data_dir: where pings wait, if Glean doesn't run in this process.
     """
     try:
-        pause_ms = _send_copies(configuration, data_dir)
+        # First, as a server may be slow; and once more, for what came meanwhile and has no server.
+        _send_copies(configuration, data_dir)
         task = _send_until_done(configuration, is_stopped)
+        pause_ms = 0 if is_stopped() else _send_copies(configuration, data_dir)
         return _Done(0, pause_ms) if pause_ms and task.is_done() else task
     finally:
         http_client.rest()

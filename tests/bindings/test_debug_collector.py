@@ -9,11 +9,13 @@ from conftest import make_ping
 from fault_server import FaultServer, answer, never_answer
 from upload_programs import run_program, waiting_ids
 
-from glean_py import Configuration, testing
+from glean_py import Configuration, _ffi, testing
 from glean_py.net import debug_collector
+from glean_py.net.ping_upload_worker import get_upload_task
 from glean_py.serve import Collector
 
-SUBMIT = "start()\nfor _ in range(3):\n    custom.submit()\n"
+# A busy machine gets all the time it needs.
+SUBMIT = "start(shutdown_timeout_s=60)\nfor _ in range(3):\n    custom.submit()\n"
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def test_a_program_without_a_server_is_seen(tmp_path, collector):
     file = next(file for file in (tmp_path / "pending_pings").iterdir() if file.name == ping["document_id"])
     assert ping["body"] == json.loads(file.read_text(encoding="utf-8").splitlines()[1])
     # What the next start finds is copied again, and is the same ping there.
-    run_program(tmp_path, "", "start()", **copying(collector))
+    run_program(tmp_path, "", "start(shutdown_timeout_s=60)", **copying(collector))
     assert [ping["times"] for ping in collector.pings()] == [1, 1, 1]
 
 
@@ -80,7 +82,10 @@ def test_a_collector_that_fails_changes_nothing_and_is_left_alone(tmp_path, faul
             nobody.bind(("127.0.0.1", 0))
             address = other.endpoint if fault else f"http://127.0.0.1:{nobody.getsockname()[1]}"
             run_program(
-                tmp_path, server.endpoint, "start()\nfor _ in range(9):\n    custom.submit()", **copying(address)
+                tmp_path,
+                server.endpoint,
+                "start(shutdown_timeout_s=60)\nfor _ in range(9):\n    custom.submit()",
+                **copying(address),
             )
             assert len(server.wait_for_accepted(9)) == 9
         # After a failure there is a pause, in each of the two processes that send.
@@ -103,7 +108,7 @@ def test_nothing_is_copied_of_who_does_not_want_to_be_tracked(tmp_path, collecto
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_forked_processes_send_their_own(tmp_path, collector):
     code = """
-start()
+start(shutdown_timeout_s=60)
 custom.submit()
 child = os.fork()
 custom.submit()
@@ -120,6 +125,14 @@ def test_the_collector_may_be_the_server(tmp_path, collector):
     run_program(tmp_path, collector.endpoint, SUBMIT, **copying(collector))
     collector.wait_for_pings("custom", 3, timeout_s=60)
     assert [ping["times"] for ping in collector.pings()] == [1, 1, 1]
+
+
+def test_without_a_server_the_thread_sleeps_after_a_ping(ping):
+    ping.submit(0)
+    assert get_upload_task("").is_done()
+    is_woken = _ffi.ffi.new("uint8_t *", 1)
+    _ffi.lib.glean_upload_wait(1, is_woken)
+    assert is_woken[0] == 0
 
 
 def test_only_this_machine_and_https(monkeypatch, caplog):
@@ -171,6 +184,11 @@ def test_the_fixture_sees_what_a_test_submits(glean_collector, stopped):
     glean_collector.fail(status=503, times=1)
     custom.submit(1)
     assert len(glean_collector.wait_for_pings("custom")) == 1 and glean_collector.faults.status == 0
+
+
+def test_the_fixture_is_seen_by_a_glean_that_runs(ping, glean_collector):
+    ping.submit(0)
+    assert glean_collector.wait_for_pings("custom")[0]["reason"] == "first"
 
 
 def test_a_free_port_each(glean_collector):

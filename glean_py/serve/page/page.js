@@ -73,7 +73,7 @@ function render() {
   if (focused !== null) list.querySelector(`[data-number="${focused}"]`)?.focus({ preventScroll: true });
   const isFiltered = wanted.length < pings.size;
   find("count").textContent = isFiltered ? `${wanted.length} of ${plural(pings.size, "ping")}` : plural(pings.size, "ping");
-  find("reset").hidden = !isFiltering();
+  find("show-all").hidden = !isFiltering();
   document.body.classList.toggle("empty-list", pings.size === 0);
   document.title = pings.size ? `(${pings.size}) Glean collector` : "Glean collector";
   if (view === "start") showStart();
@@ -379,7 +379,7 @@ find("metric").addEventListener("focus", async () => {
   const { metrics } = await ask("api/metrics");
   find("metric-names").replaceChildren(...metrics.slice(0, 1000).map(({ name }) => h("option", { value: name })));
 });
-find("reset").addEventListener("click", reset);
+find("show-all").addEventListener("click", reset);
 find("clear").addEventListener("click", () => ask("api/pings", "DELETE"));
 find("open-faults").addEventListener("click", openFaults);
 find("faults-form").addEventListener("submit", applyFaults);
