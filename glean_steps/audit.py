@@ -66,7 +66,7 @@ OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
 )
 
 REQUIRED_METADATA = ("METADATA", "RECORD", "WHEEL")
-OPTIONAL_METADATA = ("top_level.txt", "licenses/*")
+OPTIONAL_METADATA = ("top_level.txt", "entry_points.txt", "licenses/*")
 
 # Folders that only a developer's or CI machine has; a path below one in a wheel tells strangers about it.
 PRIVATE_FOLDERS = ("/home/", "/root/", "/Users/", "/tmp/", "C:\\Users\\")

@@ -253,7 +253,7 @@ def differential(count: int, seed: int, zone: str) -> Suite:
 
 
 def collector_page() -> Suite:
-    """The page of `python -m glean_py serve` in the system's Chromium, and the tutorial, with the wheel."""
+    """The page of the collector in the system's Chromium, and the tutorial, with the installed wheel."""
     chromium = system.tools("chromium")
 
     def run(ws: Workspace, browser: None, rust: Rust, packed: Path, program: Path) -> Result:

@@ -5,11 +5,12 @@ import os
 import socket
 
 import pytest
-from conftest import make_ping
+from conftest import describe, make_ping
 from fault_server import FaultServer, answer, never_answer
 from upload_programs import run_program, waiting_ids
 
 from glean_py import Configuration, _ffi, testing
+from glean_py.metrics import CounterMetricType
 from glean_py.net import debug_collector
 from glean_py.net.ping_upload_worker import get_upload_task
 from glean_py.serve import Collector
@@ -128,6 +129,7 @@ def test_the_collector_may_be_the_server(tmp_path, collector):
 
 
 def test_without_a_server_the_thread_sleeps_after_a_ping(ping):
+    CounterMetricType(describe("test.counter")).add()
     ping.submit(0)
     assert get_upload_task("").is_done()
     is_woken = _ffi.ffi.new("uint8_t *", 1)
@@ -187,6 +189,7 @@ def test_the_fixture_sees_what_a_test_submits(glean_collector, stopped):
 
 
 def test_the_fixture_is_seen_by_a_glean_that_runs(ping, glean_collector):
+    CounterMetricType(describe("test.counter")).add()
     ping.submit(0)
     assert glean_collector.wait_for_pings("custom")[0]["reason"] == "first"
 
