@@ -19,7 +19,10 @@ NAVIGATION = {
     "Start": ["tutorial"],
     "How to": [
         "metrics-from-yaml",
+        "collector",
         "testing-your-application",
+        "frozen-programs",
+        "web-workers",
         "building",
         "platforms",
         "testing-any-wheel",

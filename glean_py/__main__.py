@@ -1,4 +1,4 @@
-"""The command line of glean_py: `compile` for YAML, and what shows and sends the pings of a data directory."""
+"""The command line of glean_py: `compile` for YAML, what shows and sends the pings of a data directory, a collector."""
 
 from __future__ import annotations
 
@@ -62,6 +62,16 @@ def _run_on_directory(given: argparse.Namespace) -> int:
         return 1
 
 
+def _run_collector(given: argparse.Namespace) -> int:
+    from glean_py.serve import command
+
+    try:
+        return {"serve": command.serve, "tail": command.tail}[given.command](given)
+    except command.CommandError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m glean_py", description="Telemetry for Python applications.")
     commands = parser.add_subparsers(dest="command", metavar="command")
@@ -98,7 +108,56 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("directory", type=Path, metavar="DIR", help="the data_dir of the program")
         if name == "send":
             command.add_argument("--endpoint", required=True, metavar="URL", help="the server: https://host")
+    _add_collector(commands)
     return parser
+
+
+def _add_collector(commands: Any) -> None:
+    """Add `serve` and `tail`."""
+    serve = commands.add_parser("serve", help=_SERVE[0], description=f"{_SERVE[0]}. {_SERVE[1]}", epilog=_SERVE[2])
+    serve.set_defaults(run=_run_collector)
+    serve.add_argument("--port", type=_port, default=_PORT, help=f"the port of this machine, {_PORT}; 0 for a free one")
+    serve.add_argument("--open", action="store_true", help="open the page in the browser")
+    serve.add_argument("--keep", type=_positive, default=500, metavar="COUNT", help="how many pings are kept, 500")
+    serve.add_argument(
+        "--store", type=Path, metavar="FILE", help="keep them in this file of SQLite, for the next start"
+    )
+    serve.add_argument(
+        "--registry",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="show what metrics.yaml, pings.yaml or a compiled module says of each metric; may be given more than once",
+    )
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on; any but 127.0.0.1 lets others read every ping"
+    )
+    tail = commands.add_parser("tail", help=_TAIL, description=f"{_TAIL}: those it has, then those that come.")
+    tail.set_defaults(run=_run_collector)
+    tail.add_argument("--url", default=f"http://127.0.0.1:{_PORT}", help="the collector, %(default)s")
+    tail.add_argument("--name", metavar="PING", help="only pings of this name")
+    tail.add_argument("--json", action="store_true", help="print each as a line of JSON")
+
+
+_PORT = 8125
+_SERVE = (
+    "collect the pings of programs on this machine, and show them on a page",
+    "Programs send a copy of each ping when GLEAN_DEBUG_COLLECTOR=1 is in their environment.",
+    "Ctrl-C ends it. Exit status: 0 after that, 1 when it cannot begin, which it explains, 2 for a wrong command line.",
+)
+_TAIL = "print the pings of a running collector as lines"
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port: a number from 0 to 65535")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 to 100000")
+    return int(text)
 
 
 _ON_DIRECTORIES = {

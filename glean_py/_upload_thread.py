@@ -72,9 +72,9 @@ class _UploadThread:
     def _stop(self) -> bool:
         self._is_stopped = True
         # While the thread still imports it, there is a module, but nothing in it.
-        current = getattr(sys.modules.get("glean_py.net.http_client"), "current", None)
-        if current is not None:
-            current().stop()
+        stop = getattr(sys.modules.get("glean_py.net.http_client"), "stop", None)
+        if stop is not None:
+            stop()
         _ffi.lib.glean_upload_wake()
         return bool(self._running.acquire(True, _JOIN_S))
 
@@ -82,7 +82,7 @@ class _UploadThread:
         try:
             from glean_py.net import http_client, ping_upload_worker
 
-            http_client.current().start()
+            http_client.start()
             is_woken = _ffi.ffi.new("uint8_t *")
             while not self._is_stopped:
                 task = ping_upload_worker.send_waiting(self.configuration, lambda: self._is_stopped)
@@ -134,13 +134,13 @@ def end(data_dir: str, application_id: str, deadline: float, may_hand_over: bool
         _UploadThread.copies.append(thread)
         return
     configuration = thread.configuration
-    may_hand_over = may_hand_over and _is_default_uploader(configuration)
+    may_hand_over = may_hand_over and bool(configuration.server_endpoint) and _is_default_uploader(configuration)
     if may_hand_over:
         from glean_py import _process_dispatcher
 
         may_hand_over = _process_dispatcher.find_python() is not None
     has_ended = thread.finish(min(deadline, monotonic() + _MOMENT_S) if may_hand_over else deadline)
-    if not may_hand_over or not configuration.server_endpoint:
+    if not may_hand_over:
         return
     import json
 

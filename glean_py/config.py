@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 
 from glean_py import _ffi
 
@@ -192,8 +193,9 @@ class Configuration:
         return self._schedule_metrics_ping
 
     def _has_destination(self) -> bool:
-        """Return whether pings have somewhere to go: a server, or an uploader that may know one."""
-        return bool(self._server_endpoint) or self._ping_uploader is not None
+        """Return whether pings have somewhere to go: a server, an uploader that may know one, a collector."""
+        is_elsewhere = self._ping_uploader is not None or "GLEAN_DEBUG_COLLECTOR" in os.environ
+        return bool(self._server_endpoint) or is_elsewhere
 
     def _tell_uploads(self) -> None:
         """Let a Glean that runs with this configuration begin to send, if it was waiting for where to."""

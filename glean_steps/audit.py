@@ -38,7 +38,7 @@ LINKER_EXPORTS: Mapping[str, tuple[str, ...]] = {
 }
 
 REQUIRED_METADATA = ("METADATA", "RECORD", "WHEEL")
-OPTIONAL_METADATA = ("top_level.txt", "licenses/*", components.LIST)
+OPTIONAL_METADATA = ("top_level.txt", "entry_points.txt", "licenses/*", components.LIST)
 
 # Folders that only a developer's or CI machine has; a path below one in a wheel tells strangers about it.
 PRIVATE_FOLDERS = ("/home/", "/root/", "/Users/", "/tmp/", "C:\\Users\\")

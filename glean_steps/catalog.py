@@ -26,6 +26,7 @@ from glean_steps import (
     roots,
     runner,
     suites,
+    system,
     windows_python,
     wine,
 )
@@ -293,6 +294,35 @@ def differential(count: int, seed: int, zone: str) -> Suite:
     return Suite(f"differential, {zone}", run, (HostRust(), NativeWheel(), *both))
 
 
+# --- the page of the collector ----------------------------------------------------------------------------------------
+
+
+def collector_page() -> Suite:
+    """The page of the collector in the system's Chromium, and the tutorial, with the installed wheel."""
+    chromium = system.tools("chromium")
+
+    def run(ws: Workspace, browser: None, rust: Rust, packed: Path, program: Path) -> Result:
+        folder = ws.root / project.COLLECTOR
+        # So that the checkout cannot be imported.
+        with tempfile.TemporaryDirectory(prefix="glean-collector-") as empty:
+            return suites.pytest(
+                [program],
+                folder,
+                lambda argv: ws.run(
+                    argv, timeout_s=CHECK_S, cwd=Path(empty), check=False, env=environments.clean_env()
+                ),
+                arguments=["--rootdir", folder, "--chromium", system.find(chromium[0])],
+            )
+
+    needs = (
+        system.Programs(chromium),
+        HostRust(),
+        NativeWheel(),
+        Environment("collector", project.COLLECTOR_REQUIREMENTS),
+    )
+    return Suite("collector page", run, needs)
+
+
 # --- checks of the sources --------------------------------------------------------------------------------------------
 
 
@@ -406,6 +436,7 @@ def tests(ws: Workspace) -> List[Suite]:
         *[python_native(minor) for minor in native_pythons(ws)],
         hunt(ws, "kill hunt", project.HUNT_ONCE),
         differential(FIXED_COUNT, FIXED_SEED, "UTC"),
+        collector_page(),
         miri(),
     ]
 

@@ -17,7 +17,7 @@ REQUIRES = ("cffi",)
 # Modules that only a build needs, and the one that it writes.
 BUILD_ONLY = frozenset({"ffi_build.py"})
 WRITTEN_MODULE = "_glean_ffi.py"
-PACKAGED_SUFFIXES = (".py", ".pyi", ".yaml")
+PACKAGED_SUFFIXES = (".css", ".html", ".js", ".json", ".py", ".pyi", ".svg", ".yaml")
 
 # --- the Rust crate ---------------------------------------------------------------------------------------------------
 
@@ -62,6 +62,8 @@ HUNT_ONCE: Mapping[str, str] = {"GLEAN_KILLS": "240", "GLEAN_OPENINGS": "512"}
 HUNT_AT_NIGHT: Mapping[str, str] = {"GLEAN_KILLS": "2400", "GLEAN_OPENINGS": "4096", "GLEAN_HUNT_SECONDS": "3600"}
 DIFFERENTIAL = "tests/differential"
 DIFFERENTIAL_REQUIREMENTS = "requirements/differential.txt"
+COLLECTOR = "tests/collector"
+COLLECTOR_REQUIREMENTS = "requirements/collector.txt"
 # How mypy is called: name of the check, arguments, where it looks for modules as well.
 TYPE_CHECKS: Tuple[Tuple[str, Tuple[str, ...], str], ...] = (
     ("mypy", (), ""),
@@ -83,6 +85,7 @@ TYPE_CHECKS: Tuple[Tuple[str, Tuple[str, ...], str], ...] = (
 
 VARIABLES: Mapping[str, Tuple[str, str]] = {
     "GLEAN_CORE_LIBRARY": ("setup.py", "a core library that was built before, for setup.py to pack"),
+    "GLEAN_DEBUG_COLLECTOR": (PACKAGE, "`1` or a URL: where programs with glean_py send a copy of each ping"),
     "GLEAN_DEBUG_VIEW_TAG": (PACKAGE, "tag that programs with glean_py send with each ping, as `X-Debug-ID`"),
     "GLEAN_HUNT_SECONDS": ("tests", "how long the hunt for lost records runs in `tests/bindings`"),
     "GLEAN_HUNT_SEED": ("tests", "the seed of that hunt; another each time when unset"),

@@ -142,6 +142,12 @@ GIT = Tool(
     packages=(("git",),),
     programs=("git",),
 )
+CHROMIUM = Tool(
+    name="chromium",
+    why="shows the page of the collector to its tests",
+    packages=(("chromium",),),
+    programs=("chromium",),
+)
 
 
 def linkers(target: Target) -> Tuple[Tool, ...]:
@@ -169,6 +175,7 @@ TOOLS: Tuple[Tool, ...] = (
     UNSHARE,
     MMDEBSTRAP,
     QEMU,
+    CHROMIUM,
 )
 
 

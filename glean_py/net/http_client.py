@@ -82,7 +82,8 @@ class _Transport:
     `stop` may be called from any thread. What a fork copies is dropped unused: see `after_fork`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, uses_proxies: bool = True) -> None:
+        self._uses_proxies = uses_proxies
         # Held for moments only, never while something waits for the network.
         self._lock = native_thread("allocate_lock")()
         self._sockets: Set[_DeadlineSocket] = set()
@@ -94,7 +95,7 @@ class _Transport:
         self.pid = os.getpid()
 
     def post(self, request: PingUploadRequest, phase_s: float, total_s: float) -> UploadResult:
-        """Send a request and return the answer; `phase_s` and `total_s` limit it.
+        """Send a request and return the answer, an `HTTP_STATUS`; `phase_s` and `total_s` limit it.
 
         Raises:
             _UnusableAddress: it cannot be sent to such an address.
@@ -111,7 +112,7 @@ class _Transport:
             raise OSError("no server endpoint is set")
         if scheme not in _PORTS or not host:
             raise _UnusableAddress(f"the server endpoint has to begin with https:// or http://, not {scheme}://")
-        proxy = self._find_proxy(scheme, host, port)
+        proxy = self._find_proxy(scheme, host, port) if self._uses_proxies else None
         deadline = _Deadline(phase_s, monotonic() + total_s)
         target = (address.path or "/") + (f"?{address.query}" if address.query else "")
         headers = dict(request.headers)
@@ -443,33 +444,59 @@ def _retry_after_s(response: HTTPResponse) -> Optional[float]:
 
 
 class _OfProcess:
-    """The transport of this process."""
+    """The transports of this process: one for pings, one for copies of them."""
 
     current = _Transport()
-    # What forks copied. It is kept: a thread of the parent may have been in the middle of it, and a descriptor that is
+    copies = _Transport(uses_proxies=False)
+    # What forks left. It is kept: a thread of the parent may have been in the middle of it, and a descriptor that is
     # closed when it is collected may be somebody else's by then.
-    copies: List[_Transport] = []
+    left: List[_Transport] = []
 
     @classmethod
     def renew(cls) -> None:
-        """Make one for a process that was forked."""
-        cls.copies.append(cls.current)
-        cls.current = _Transport()
-        cls.current.is_forked = True
+        """Make them for a process that was forked."""
+        cls.left += [cls.current, cls.copies]
+        cls.current, cls.copies = _Transport(), _Transport(uses_proxies=False)
+        cls.current.is_forked = cls.copies.is_forked = True
 
     @classmethod
     def after_fork(cls) -> None:
-        """Leave the connection to the parent."""
-        cls.current.close_copies()
+        """Leave the connections to the parent."""
+        for transport in (cls.current, cls.copies):
+            transport.close_copies()
         cls.renew()
 
 
 def current() -> _Transport:
-    """Return the transport of this process."""
+    """Return the transport of this process for pings."""
     if _OfProcess.current.pid != os.getpid():
         # A fork in C, without Python's hooks.
         _OfProcess.renew()
     return _OfProcess.current
+
+
+def copies() -> _Transport:
+    """Return the transport of this process for copies of pings."""
+    current()
+    return _OfProcess.copies
+
+
+def start() -> None:
+    """Allow connections."""
+    current().start()
+    copies().start()
+
+
+def stop() -> None:
+    """Cut every connection, see `_Transport.stop`."""
+    current().stop()
+    copies().stop()
+
+
+def rest() -> None:
+    """Close connections that are kept open, see `_Transport.rest`."""
+    current().rest()
+    copies().rest()
 
 
 if hasattr(os, "register_at_fork"):

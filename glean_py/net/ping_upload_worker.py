@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 
 from glean_py import _ffi
 from glean_py._bases import Value
@@ -13,7 +14,6 @@ from glean_py.net.ping_uploader import CapablePingUploadRequest, PingUploadReque
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
     from typing import Any, Callable, Dict, List, Optional, Tuple, Type, Union
 
     from glean_py._process_dispatcher import _SyncWorkWrapper
@@ -175,7 +175,9 @@ def find_endpoint(configuration: Configuration) -> str:
     return "" if isinstance(configuration.ping_uploader, HttpClientUploader) else NO_ENDPOINT
 
 
-def send_waiting(configuration: Configuration, is_stopped: Callable[[], bool]) -> Union[_Wait, _Done]:
+def send_waiting(
+    configuration: Configuration, is_stopped: Callable[[], bool], data_dir: str = ""
+) -> Union[_Wait, _Done]:
     """Send one ping after the other and return the first task that isn't an upload.
 
     Endpoint and uploader are read anew for each ping.
@@ -183,11 +185,16 @@ def send_waiting(configuration: Configuration, is_stopped: Callable[[], bool]) -
     Args:
         configuration: says where to, and by which uploader.
         is_stopped: asked before each ping; if true, `DONE` is returned.
+        data_dir: where pings wait, if Glean doesn't run in this process.
     """
     try:
-        return _send_until_done(configuration, is_stopped)
+        # First, as a server may be slow; and once more, for what came meanwhile and has no server.
+        _send_copies(configuration, data_dir)
+        task = _send_until_done(configuration, is_stopped)
+        pause_ms = 0 if is_stopped() else _send_copies(configuration, data_dir)
+        return _Done(0, pause_ms) if pause_ms and task.is_done() else task
     finally:
-        http_client.current().rest()
+        http_client.rest()
 
 
 def _send_until_done(configuration: Configuration, is_stopped: Callable[[], bool]) -> Union[_Wait, _Done]:
@@ -198,6 +205,9 @@ def _send_until_done(configuration: Configuration, is_stopped: Callable[[], bool
             if isinstance(task, _Wait) and task.time == 0:
                 continue
             return task
+        collector = _find_collector(configuration)
+        if collector is not None:
+            collector.send_copy(task.request)
         request = PingUploadRequest(task.request, "" if endpoint is NO_ENDPOINT else endpoint)
         result = _upload(configuration.ping_uploader, CapablePingUploadRequest(request))
         if is_stopped() and isinstance(result, UploadResult.RECOVERABLE_FAILURE):
@@ -206,6 +216,28 @@ def _send_until_done(configuration: Configuration, is_stopped: Callable[[], bool
         if process_ping_upload_response(request.doc_id, result) is UploadTaskAction.END:
             return _Done(0, _AFTER_A_BREAK_MS)
     return _Done(0, FOREVER_MS)
+
+
+def _find_collector(configuration: Configuration) -> Any:
+    """Return the module that sends copies, where they are asked for and the pings themselves go elsewhere."""
+    if "GLEAN_DEBUG_COLLECTOR" not in os.environ:
+        return None
+    from glean_py.net import debug_collector
+
+    address = debug_collector.find_collector()
+    return debug_collector if address and address != str(configuration.server_endpoint).rstrip("/") else None
+
+
+def _send_copies(configuration: Configuration, data_dir: str) -> int:
+    """Send copies of what waits, where that is asked for; return the milliseconds of a pause after a failure."""
+    collector = _find_collector(configuration)
+    if collector is None:
+        return 0
+    from glean_py.glean import Glean
+
+    # Makes files of the pings that were submitted.
+    get_upload_task("")
+    return int(collector.send_copies(data_dir or Glean._data_path))
 
 
 def _upload(uploader: Any, request: CapablePingUploadRequest) -> UploadResult:
@@ -254,8 +286,6 @@ def open_directory(
     data_dir: Union[str, os.PathLike[str]], application_id: str, limits: Dict[str, Optional[int]], *, is_exclusive: bool
 ) -> int:
     """Get ready to send what waits in a directory, in a process where Glean doesn't run; return the status."""
-    import os
-
     settings = to_object(
         {
             "data_dir": quote(os.path.abspath(os.fsdecode(data_dir))),
@@ -294,7 +324,7 @@ def _process(data_dir: str, application_id: str, configuration: Dict[str, Any]) 
     woken = _ffi.ffi.new("uint8_t *")
     try:
         while True:
-            task = send_waiting(sending, lambda: monotonic() > end)
+            task = send_waiting(sending, lambda: monotonic() > end, data_dir)
             if not isinstance(task, _Wait) or monotonic() + task.time / 1000 > end:
                 return task.is_done()
             _ffi.lib.glean_upload_wait(task.time, woken)

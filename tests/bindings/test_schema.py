@@ -1,4 +1,4 @@
-"""Every ping, whatever was recorded, is valid: schema/ping.json says how a ping has to look."""
+"""Every ping, whatever was recorded, is valid: ping.json of the package says how a ping has to look."""
 
 import copy
 import datetime

@@ -187,19 +187,17 @@ pub fn next(endpoint: &str) -> Task {
     // What was called before this is done first: a ping may have been submitted, or collection switched off. If it fails,
     // the thread of the folds says so.
     let _ = process::fold();
+    // Also without an endpoint: else each `wait` would end at once from here on.
+    if std::mem::take(&mut lock(&running().signal).has_published) {
+        step(|uploader, _| uploader.refresh());
+    }
     if endpoint.is_empty() {
         if attached().is_some() && !IS_TOLD.swap(true, Ordering::Relaxed) {
             log_at!(Info, "no server endpoint is set, so no ping leaves this machine");
         }
         return Task::Done(None);
     }
-    let has_published = std::mem::take(&mut lock(&running().signal).has_published);
-    let task = step(|uploader, step| {
-        if has_published {
-            uploader.refresh();
-        }
-        uploader.next(endpoint, step)
-    });
+    let task = step(|uploader, step| uploader.next(endpoint, step));
     if let Some(Task::Send(request)) = &task {
         if process::shared().log_pings == Some(true) {
             let body = serde_json::from_str::<Json>(&request.payload).ok();

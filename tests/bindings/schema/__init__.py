@@ -1,15 +1,19 @@
-"""Checks the body of a ping against `ping.json`, a JSON Schema (draft-07).
+"""Checks the body of a ping against `ping.json` of the package, a JSON Schema (draft-07).
 
 The checker knows the keywords that `ping.json` uses and no others, so that these tests need no package that some Python
 or some platform lacks; tests/differential compares it with jsonschema.
 """
 
+import importlib.util
 import json
 import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
-SCHEMA_FILE = Path(__file__).resolve().parent / "ping.json"
+_INSTALLED = importlib.util.find_spec("glean_py")
+# tests/differential run in an environment that has the other package.
+_CHECKOUT = Path(__file__).resolve().parents[3] / "glean_py" / "__init__.py"
+SCHEMA_FILE = Path((_INSTALLED and _INSTALLED.origin) or _CHECKOUT).with_name("serve") / "ping.json"
 
 _TYPES: Dict[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),

@@ -1,0 +1,201 @@
+"""GLEAN_DEBUG_COLLECTOR: a collector gets a copy of each ping, whatever becomes of the ping itself."""
+
+import json
+import os
+import socket
+
+import pytest
+from conftest import describe, make_ping
+from fault_server import FaultServer, answer, never_answer
+from upload_programs import run_program, waiting_ids
+
+from glean_py import Configuration, _ffi, testing
+from glean_py.metrics import CounterMetricType
+from glean_py.net import debug_collector
+from glean_py.net.ping_upload_worker import get_upload_task
+from glean_py.serve import Collector
+
+# A busy machine gets all the time it needs.
+SUBMIT = "start(shutdown_timeout_s=60)\nfor _ in range(3):\n    custom.submit()\n"
+
+
+@pytest.fixture
+def collector():
+    with Collector() as running:
+        yield running
+
+
+def copying(collector, **more):
+    return {"env": dict(more, GLEAN_DEBUG_COLLECTOR=collector if isinstance(collector, str) else collector.endpoint)}
+
+
+def ids(collector):
+    return sorted(ping["document_id"] for ping in collector.pings())
+
+
+def test_a_program_without_a_server_is_seen(tmp_path, collector):
+    run_program(tmp_path, "", SUBMIT, **copying(collector))
+    assert len(ids(collector)) == 3 and ids(collector) == waiting_ids(tmp_path)
+    ping = collector.pings()[0]
+    assert (ping["application"], ping["name"], ping["times"]) == ("glean-tests", "custom", 1)
+    file = next(file for file in (tmp_path / "pending_pings").iterdir() if file.name == ping["document_id"])
+    assert ping["body"] == json.loads(file.read_text(encoding="utf-8").splitlines()[1])
+    # What the next start finds is copied again, and is the same ping there.
+    run_program(tmp_path, "", "start(shutdown_timeout_s=60)", **copying(collector))
+    assert [ping["times"] for ping in collector.pings()] == [1, 1, 1]
+
+
+def test_while_it_runs_too(tmp_path, collector):
+    code = "start()\ncustom.submit()\nprint('submitted', flush=True)\nsys.stdin.read()"
+    from upload_programs import finish_program, start_program
+
+    program = start_program(tmp_path, "", code, **copying(collector))
+    try:
+        collector.wait_for_pings("custom", timeout_s=60)
+    finally:
+        finish_program(program)
+
+
+def test_server_and_collector_get_the_same(tmp_path, collector):
+    with FaultServer() as server:
+        run_program(tmp_path, server.endpoint, SUBMIT, **copying(collector, GLEAN_DEBUG_VIEW_TAG="my-tag"))
+        accepted = server.wait_for_accepted(3)
+        collector.wait_for_pings("custom", 3, timeout_s=60)
+    assert sorted(request.document_id for request in accepted) == ids(collector)
+    bodies = {request.document_id: request.body for request in accepted}
+    for ping in collector.pings():
+        assert (ping["body"], ping["times"], ping["tag"]) == (bodies[ping["document_id"]], 1, "my-tag")
+
+
+@pytest.mark.parametrize("fault", [answer(503), never_answer], ids=["failing", "silent"])
+def test_a_server_that_fails_hides_nothing(tmp_path, collector, fault):
+    with FaultServer(fault) as server:
+        run_program(tmp_path, server.endpoint, SUBMIT, **copying(collector))
+        # Also when the program ends before: then another process sends.
+        collector.wait_for_pings("custom", 3, timeout_s=60)
+        assert ids(collector) == waiting_ids(tmp_path) and len(ids(collector)) == 3
+
+
+@pytest.mark.parametrize("fault", [answer(503), never_answer, None], ids=["failing", "silent", "nobody"])
+def test_a_collector_that_fails_changes_nothing_and_is_left_alone(tmp_path, fault):
+    with FaultServer() as server, FaultServer(fault or answer(200)) as other:
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            address = other.endpoint if fault else f"http://127.0.0.1:{nobody.getsockname()[1]}"
+            run_program(
+                tmp_path,
+                server.endpoint,
+                "start(shutdown_timeout_s=60)\nfor _ in range(9):\n    custom.submit()",
+                **copying(address),
+            )
+            assert len(server.wait_for_accepted(9)) == 9
+        # After a failure there is a pause, in each of the two processes that send.
+        assert len(other.requests) <= 4
+
+
+def test_a_proxy_is_no_way_to_this_machine(tmp_path, collector):
+    with FaultServer() as proxy:
+        proxies = {"http_proxy": proxy.endpoint, "HTTP_PROXY": proxy.endpoint, "no_proxy": ""}
+        run_program(tmp_path, "", SUBMIT, **copying(collector, **proxies))
+        assert len(ids(collector)) == 3 and proxy.connections == 0
+
+
+def test_nothing_is_copied_of_who_does_not_want_to_be_tracked(tmp_path, collector):
+    run_program(tmp_path, "", SUBMIT)
+    run_program(tmp_path, "", SUBMIT, **copying(collector, DO_NOT_TRACK="1"))
+    assert len(waiting_ids(tmp_path)) == 3 and ids(collector) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_forked_processes_send_their_own(tmp_path, collector):
+    code = """
+start(shutdown_timeout_s=60)
+custom.submit()
+child = os.fork()
+custom.submit()
+if child == 0:
+    Glean.shutdown()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    run_program(tmp_path, "", code, **copying(collector))
+    assert len(ids(collector)) == 3 and ids(collector) == waiting_ids(tmp_path)
+
+
+def test_the_collector_may_be_the_server(tmp_path, collector):
+    run_program(tmp_path, collector.endpoint, SUBMIT, **copying(collector))
+    collector.wait_for_pings("custom", 3, timeout_s=60)
+    assert [ping["times"] for ping in collector.pings()] == [1, 1, 1]
+
+
+def test_without_a_server_the_thread_sleeps_after_a_ping(ping):
+    CounterMetricType(describe("test.counter")).add()
+    ping.submit(0)
+    assert get_upload_task("").is_done()
+    is_woken = _ffi.ffi.new("uint8_t *", 1)
+    _ffi.lib.glean_upload_wait(1, is_woken)
+    assert is_woken[0] == 0
+
+
+def test_only_this_machine_and_https(monkeypatch, caplog):
+    for text, address in (
+        ("1", "http://127.0.0.1:8125"),
+        ("true", "http://127.0.0.1:8125"),
+        ("http://localhost:9000/", "http://localhost:9000"),
+        ("http://[::1]:9000", "http://[::1]:9000"),
+        ("https://collector.example", "https://collector.example"),
+        ("", ""),
+        ("0", ""),
+        ("off", ""),
+    ):
+        monkeypatch.setenv("GLEAN_DEBUG_COLLECTOR", text)
+        assert debug_collector.find_collector() == address, text
+    assert caplog.records == []
+    for text in (
+        "http://192.0.2.1",
+        "http://collector.example",
+        "http://127.0.0.1.example",
+        "ftp://127.0.0.1",
+        "https://",
+        "x",
+        "http://[",
+        "http://127.0.0.1:x",
+    ):
+        monkeypatch.setattr(debug_collector._Copies, "is_told", False)
+        monkeypatch.setenv("GLEAN_DEBUG_COLLECTOR", text)
+        assert debug_collector.find_collector() == debug_collector.find_collector() == "", text
+        (record,) = caplog.records
+        assert record.levelname == "WARNING" and "no pings are copied" in record.getMessage()
+        caplog.clear()
+
+
+def test_the_fixture_sees_what_a_test_submits(glean_collector, stopped):
+    custom = make_ping(send_if_empty=True)
+    testing.reset_glean(application_id="glean-tests", application_version="1.0")
+    custom.submit(0)
+    (ping,) = glean_collector.wait_for_pings("custom")
+    assert ping["reason"] == "first" and ping["body"]["ping_info"]["reason"] == "first"
+    glean_collector.clear()
+    assert glean_collector.pings() == []
+    # As the server of a program, it can fail; Glean tries again.
+    testing.reset_glean(
+        application_id="glean-tests",
+        application_version="1.0",
+        configuration=Configuration(server_endpoint=glean_collector.endpoint, enable_internal_pings=False),
+    )
+    glean_collector.fail(status=503, times=1)
+    custom.submit(1)
+    assert len(glean_collector.wait_for_pings("custom")) == 1 and glean_collector.faults.status == 0
+
+
+def test_the_fixture_is_seen_by_a_glean_that_runs(ping, glean_collector):
+    CounterMetricType(describe("test.counter")).add()
+    ping.submit(0)
+    assert glean_collector.wait_for_pings("custom")[0]["reason"] == "first"
+
+
+def test_a_free_port_each(glean_collector):
+    with Collector() as other:
+        assert other.endpoint != glean_collector.endpoint
+        with socket.create_connection(("127.0.0.1", int(other.endpoint.rpartition(":")[2])), 60):
+            pass
