@@ -34,7 +34,10 @@ REFUSED_IMPORTS: tuple[tuple[str, str], ...] = (
 )
 # What a linker exports beside the functions of the header; nobody calls them, and they are listed.
 LINKER_EXPORTS: Mapping[str, tuple[str, ...]] = {
-    "zig": ("_mh_dylib_header", "__dso_handle", "rust_eh_personality"),
+    "zig": (
+        *("_mh_dylib_header", "__dso_handle", "rust_eh_personality", "_RN*EMPTY_PANIC"),
+        *("_CRT_INIT", "__mingw_module_is_dll", "atexit", "DllMain*", "unw_*", "__unw_*", "__libunwind_*"),
+    ),
 }
 
 REQUIRED_METADATA = ("METADATA", "RECORD", "WHEEL")
@@ -428,7 +431,8 @@ def _who_asks(symbol: str) -> str:
 
 def _check_exports(case: _Case, name: str, found: library.Library, declared: frozenset[str]) -> list[str]:
     exports = set(found.exports)
-    extras = sorted(exports & set(LINKER_EXPORTS.get(case.target.linking, ())))
+    known = LINKER_EXPORTS.get(case.target.linking, ())
+    extras = sorted(name for name in exports - declared if any(fnmatch.fnmatchcase(name, each) for each in known))
     missing, extra = sorted(declared - exports), sorted(exports - declared - set(extras))
     if not declared:
         case.find("header", "it declares no function")

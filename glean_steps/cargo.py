@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from glean_steps import project, report, runner, settings, system, toolchain, zig
+from glean_steps import library, project, report, runner, settings, system, toolchain, zig
 from glean_steps.errors import MissingArtifactError, MissingToolError
 from glean_steps.runner import Completed
 from glean_steps.targets import HOST, TARGETS, Target
@@ -117,7 +117,10 @@ def build_libraries(targets: Iterable[Target], *, ws: Workspace) -> Dict[str, Pa
         argv = [*linking.build, "--package", project.LIBRARY_PACKAGE, "--release", *_common_arguments(target, ws)]
         argv += ["--target", linking.triple] if linking.triple else []
         ws.run(argv, timeout_s=BUILD_S, cwd=ws.crate, env=runner.child_env(_build_env(target, rust, ws)))
-        return _artifact(target_dir(target, ws=ws) / target.triple / "release" / target.library, target)
+        built = _artifact(target_dir(target, ws=ws) / target.triple / "release" / target.library, target)
+        for step in _AFTER_LINKING.get(target.library_format, ()):
+            step(built)
+        return built
 
     with report.step(f"build the core library for {', '.join(target.platform_tag for target in wanted)}"):
         for rust in list(rusts.values())[:1]:
@@ -197,14 +200,24 @@ def _common_arguments(target: Target, ws: Workspace) -> List[object]:
     return ["--locked", *offline, "--manifest-path", ws.crate / "Cargo.toml", "--target-dir", target_dir(target, ws=ws)]
 
 
-def _artifact(library: Path, target: Target) -> Path:
-    if not library.is_file():
+def _clear_times(path: Path) -> None:
+    data = path.read_bytes()
+    if library.clear_times(data) != data:
+        path.write_bytes(library.clear_times(data))
+
+
+# By container format: what is done to a library that is linked. zig takes no option that leaves out the time.
+_AFTER_LINKING: Mapping[str, Tuple[Callable[[Path], None], ...]] = {"pe": (_clear_times,)}
+
+
+def _artifact(path: Path, target: Target) -> Path:
+    if not path.is_file():
         raise MissingArtifactError(
-            f"no {library.name} after building for {target.triple or 'this machine'}",
-            why=f"cargo succeeded but {library} does not exist",
+            f"no {path.name} after building for {target.triple or 'this machine'}",
+            why=f"cargo succeeded but {path} does not exist",
             fix=f'check that the crate {project.LIBRARY_PACKAGE} has crate-type = ["cdylib"]',
         )
-    return library
+    return path
 
 
 def _build_env(target: Target, rust: Rust, ws: Workspace) -> Dict[str, str]:

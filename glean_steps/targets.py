@@ -157,6 +157,8 @@ def _macos(machine: str, oldest: str, triple: str) -> Target:
             f"-Clink-arg=-Wl,-install_name,@rpath/{project.MACOS_LIBRARY}",
             # Else what std names, but does not use, is linked: libiconv and libcharset.
             "-Clink-arg=-Wl,-dead_strip_dylibs",
+            # zig strips before it signs; a program that strips afterwards would break the signature.
+            *("-Cstrip=none", "-Clink-arg=-s"),
         ),
         environment=(("MACOSX_DEPLOYMENT_TARGET", oldest),),
     )

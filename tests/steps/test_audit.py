@@ -637,6 +637,15 @@ def test_everything_wrong_is_reported_at_once(build: Build, header: Path, tmp_pa
         assert part in found
 
 
+@needs_mingw
+def test_time_of_linking_is_found_and_can_be_removed(build: Build, header: Path, tmp_path: Path) -> None:
+    data = build(options=("-Wl,--insert-timestamp",))
+    assert "it holds the time when it was linked" in only(findings(Wheel(data).write(tmp_path), header))
+    cleared = library.clear_times(data)
+    assert len(cleared) == len(data) and findings(Wheel(cleared).write(tmp_path), header) == []
+    assert library.clear_times(cleared) == cleared and library.clear_times(b"no library") == b"no library"
+
+
 # --- Linux and macOS --------------------------------------------------------------------------------------------------
 
 CHECKOUT = Workspace(Path(__file__).resolve().parents[2], settings.cache())
