@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from children import wait_until
 from conftest import describe, make_ping
 from fault_server import FaultServer
 from upload_programs import environment, run_program, waiting_ids
@@ -54,7 +55,7 @@ def test_do_not_track_freezes_everything(tmp_path):
 def test_what_means_no_is_no_wish(stopped, tmp_path, monkeypatch, wish):
     monkeypatch.setenv("DO_NOT_TRACK", wish)
     Glean.initialize("glean-tests", "1.0", True, Configuration(), tmp_path / "data")
-    assert (tmp_path / "data").exists()
+    wait_until((tmp_path / "data").exists, "the data directory")
 
 
 @pytest.mark.parametrize("wish", ["1", "true", "yes", "on", "2", "please"])
