@@ -165,6 +165,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # Of each wait for the client.
     timeout = _REQUEST_S
+    # Header and body are two writes, and the second would wait for the client to confirm the first.
+    disable_nagle_algorithm = True
 
     def handle_one_request(self) -> None:
         """Read one request, within a deadline, and answer it."""

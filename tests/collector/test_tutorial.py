@@ -97,7 +97,7 @@ def test_the_tutorial_can_be_walked(walk, open_page, pytestconfig):
     walk.save()
     # A server that is gone is part of the tutorial.
     page = open_page(walk, is_quiet=False)
-    page.set_viewport_size({"width": 1040, "height": 720})
+    page.set_viewport_size({"width": 1160, "height": 900})
     expect(page.get_by_role("heading", name="Waiting for the first ping")).to_be_visible()
     picture("waiting")
     walk.run("python count.py")
