@@ -19,17 +19,25 @@ os.environ.pop("DO_NOT_TRACK", None)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Keep one test a file of those that read YAML where no parser can be had; it is skipped and says why."""
-    if importlib.util.find_spec("glean_parser") is not None:
-        return
+    """Of the tests of a file that can't run here for the same reason, keep one, which is skipped and says why."""
     kept: List[Any] = []
     left: List[Any] = []
+    seen = set()
     for item in items:
-        reads = "parser" in getattr(item, "fixturenames", ())
-        again = reads and any(other.fspath == item.fspath and "parser" in other.fixturenames for other in kept)
-        (left if again else kept).append(item)
+        reason = _why_not(item)
+        (left if (item.fspath, reason) in seen else kept).append(item)
+        if reason:
+            seen.add((item.fspath, reason))
     config.hook.pytest_deselected(items=left)
     items[:] = kept
+
+
+def _why_not(item):
+    """Return why a test will be skipped, as far as that is known before it runs."""
+    reasons = [mark.kwargs.get("reason") for mark in item.iter_markers("skipif") if mark.args and mark.args[0]]
+    if "parser" in getattr(item, "fixturenames", ()) and importlib.util.find_spec("glean_parser") is None:
+        reasons.append("no parser")
+    return reasons[0] if reasons else None
 
 
 class Sent:
