@@ -16,6 +16,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 from glean_steps import (
     cargo,
     environments,
+    foreign,
     fuzz,
     header,
     interpreters,
@@ -185,9 +186,9 @@ def python_qemu(target: Target) -> Suite:
     """The Python suite in a CPython of another architecture, against the finished wheel."""
 
     def run(ws: Workspace, packed: Path) -> Result:
-        python = roots.python_for(target, ws)
+        python = foreign.python_for(target, ws)
         with tempfile.TemporaryDirectory(prefix="glean-") as folder:
-            program = roots.environment(packed, target, python, Path(folder, "environment"), ws)
+            program = foreign.environment(packed, target, python, Path(folder, "environment"), ws)
             result = python_suite(program, ws, changes=python.env)
         result.suite = f"Python, {python.how} {python.version} {target.machine}"
         return result
@@ -199,7 +200,7 @@ def rust_qemu(target: Target) -> Suite:
     """The crate's tests for another architecture."""
 
     def run(ws: Workspace, *_: object) -> Result:
-        python = roots.python_for(target, ws)
+        python = foreign.python_for(target, ws)
         roots.know_qemu(target, ws)
         emulator = python.argv[:-1]
         done = cargo.test_crate(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Sequence, Tuple
 
-from glean_steps import interpreters, report, runner, settings, workspace
+from glean_steps import interpreters, report, roots, runner, settings, workspace
 from glean_steps.errors import MissingToolError, OfflineError
 from glean_steps.prerequisites import Probe
 from glean_steps.suites import one_line
@@ -63,6 +63,8 @@ class Environment:
     def probe(self, ws: Workspace) -> Probe:
         """Say whether it is set up, or what would make it."""
         found = interpreters.find_all(ws).get(self.minor) if self.minor else None
+        if self.minor and found is None and self.minor in roots.PYTHONS:
+            return roots.PYTHONS[self.minor].probe(ws)
         if self.minor and found is None:
             fix = f"put python{self.minor} on PATH (pyenv, uv or the distribution's package)"
             return Probe(self.minor, why=f"no CPython {self.minor} on this machine", fix=fix)
@@ -84,6 +86,8 @@ class Environment:
             OfflineError: packages would have to be fetched.
         """
         python, version = Path(sys.executable), sys.version
+        if self.minor in roots.PYTHONS and self.minor not in interpreters.find_all(ws):
+            roots.PYTHONS[self.minor].ensure(ws)
         if self.minor:
             probe = self.probe(ws)
             if probe.why:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from glean_steps import roots
 from glean_steps.errors import StepError
 from glean_steps.workspace import Workspace
 
@@ -48,7 +49,7 @@ class CPython:
 def find_all(ws: Workspace) -> Dict[str, CPython]:
     """Return one CPython per minor version from 3.7 to 3.14, by minor version; free-threaded builds count apart."""
     found: Dict[str, CPython] = {}
-    for program in _candidates():
+    for program in _candidates(ws):
         python = _ask(program, ws)
         if python is None or python.minor in found:
             continue
@@ -63,7 +64,7 @@ def order(minor: str) -> tuple[int, str]:
     return (int(minor.split(".")[1].rstrip("t")), minor)
 
 
-def _candidates() -> List[Path]:
+def _candidates(ws: Workspace) -> List[Path]:
     """Return the programs that may be a CPython, those on PATH first, each real file once."""
     minors = [f"3.{minor}{suffix}" for minor in range(OLDEST[1], NEWEST[1] + 1) for suffix in ("", "t")]
     homes = [
@@ -76,6 +77,8 @@ def _candidates() -> List[Path]:
         "/usr/local/bin",
         "/usr/bin",
     ]
+    made = [root.made(ws) for root in roots.PYTHONS.values()]
+    patterns += [glob.escape(str(folder / "root" / "usr" / "bin")) for folder in made if folder]
     programs: List[Path] = []
     for minor in minors:
         name = f"python{minor}"

@@ -37,6 +37,7 @@ T = TypeVar("T")
 # The modules whose change can change a wheel, or what its audit and proof say.
 _MODULES = (
     *("audit.py", "cargo.py", "components.py", "library.py", "pins.toml", "project.py", "prove.py", "roots.py"),
+    "foreign.py",
     *("targets.py", "toolchain.py", "wheel.py", "windows_python.py", "wine.py", "zig.py"),
 )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
 
-from glean_steps import library, project, roots, runner, settings, system, windows_python, wine, workspace
+from glean_steps import foreign, library, project, runner, settings, system, windows_python, wine, workspace
 from glean_steps.errors import ProofError
 from glean_steps.targets import Target
 from glean_steps.windows_python import WindowsPython
@@ -126,13 +126,13 @@ def prove(wheel: Path, target: Target, python: WindowsPython, warm: Wine, ws: Wo
 @dataclass(frozen=True)
 class _OnLinux:
     target: Target
-    python: roots.Python
+    python: foreign.Python
 
     def prove(self, wheel: Path, ws: Workspace) -> Proof:
         python = self.python
         with tempfile.TemporaryDirectory(prefix="glean-proof-") as folder:
             packages = Path(folder, "site-packages")
-            roots.install(wheel, self.target, python, packages, ws)
+            foreign.install(wheel, self.target, python, packages, ws)
 
             def run(script: Path) -> runner.Completed:
                 env = {**python.env, "PYTHONPATH": str(packages)}
@@ -152,7 +152,7 @@ class _OnLinux:
 
 
 def _prepare_linux(targets: Sequence[Target], python: Optional[str], ws: Workspace) -> Dict[Target, Prover]:
-    return {target: _OnLinux(target, roots.python_for(target, ws)) for target in targets}
+    return {target: _OnLinux(target, foreign.python_for(target, ws)) for target in targets}
 
 
 # --- nowhere ----------------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ WAYS: Mapping[str, Way] = {
     "wine": Way(
         (system.WINE,), lambda python: [wine.identity(), python or settings.WINDOWS_PYTHON.value()], _prepare_wine
     ),
-    "linux": Way((), lambda python: roots.SUITES, _prepare_linux),
+    "linux": Way((), lambda python: None, _prepare_linux),
     "static": Way((), lambda python: None, _prepare_nothing),
 }
 

@@ -1,23 +1,21 @@
-"""Small Debian systems of other architectures in the cache, and CPythons in them that qemu runs.
+"""Small Debian systems in the cache: of other architectures, and with a Python that this machine's distribution lacks.
 
 A root is unpacked, not configured: nothing of another architecture runs while it is made, and root is not needed.
-mmdebstrap checks the signatures of the archive. qemu looks for the libraries of a program below QEMU_LD_PREFIX first,
-so a Python runs from where it lies, with this machine's files around it.
+mmdebstrap checks the signatures of the archive.
 """
 
 from __future__ import annotations
 
-import json
+import importlib
 import os
 import platform
 import re
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Tuple
 
-from glean_steps import environments, project, report, settings, system, workspace
+from glean_steps import report, settings, system, workspace
 from glean_steps.errors import CommandFailedError, MissingToolError, NotProvableError, OfflineError
 from glean_steps.prerequisites import Probe
 from glean_steps.targets import Target
@@ -25,70 +23,51 @@ from glean_steps.workspace import Workspace
 
 MAKE_S = 900.0
 ASK_S = 120.0
-_RECIPE = 2  # Raise it when what this module does to a root changes.
-# The releases that they are of, the first that has an architecture's packages. riscv64 came with the second one.
-SUITES = ("bookworm", "trixie")
-_PACKAGES = ("base-files", "python3", "python3-cffi-backend", "libc-bin", "libgcc-s1")
-_ASK = "import json, platform; print(json.dumps([platform.python_version(), platform.machine()]))"
-
-
-@dataclass(frozen=True)
-class Python:
-    """A CPython of an architecture that this machine runs, by itself or under qemu.
-
-    Attributes:
-        argv: what starts it.
-        env: variables that it needs.
-        version: such as `3.13.5`.
-        how: `native` or `qemu`.
-        where: what runs it, for tables.
-    """
-
-    argv: Tuple[str, ...]
-    env: Dict[str, str]
-    version: str
-    how: str
-    where: str
+_RECIPE = 5  # Raise it when what this module does to a root changes.
 
 
 @dataclass(frozen=True)
 class Root:
-    """The system of an architecture, as a prerequisite.
+    """A system, as a prerequisite.
 
     Attributes:
-        target: the architecture's entry.
+        name: what it is, for tables.
+        packages: what is unpacked, with what that needs.
+        suites: the releases of Debian to take it from, the first that has the packages.
+        arch: Debian's name of its architecture; this machine's own when empty.
+        python: the minor version of a Python in it that is to run by itself; see `_settle`.
+        options: more options of mmdebstrap.
     """
 
-    target: Target
-
-    @property
-    def name(self) -> str:
-        """The architecture."""
-        return f"Debian for {self.target.arch}"
+    name: str
+    packages: Tuple[str, ...]
+    suites: Tuple[str, ...]
+    arch: str = ""
+    python: str = ""
+    options: Tuple[str, ...] = ()
 
     def folder(self, suite: str, ws: Workspace) -> Path:
-        """Return where the cache keeps it, made of a release of Debian."""
-        key = workspace.fingerprint(_RECIPE, suite, self.target.arch, _PACKAGES)[:12]
-        return ws.cache / "roots" / f"{suite}-{self.target.arch}-{key}"
+        """Return where the cache keeps it, made of a release."""
+        key = workspace.fingerprint(_RECIPE, suite, self.arch, self.packages, self.python, self.options)[:12]
+        return ws.cache / "roots" / f"{suite}-{self.arch or self.python}-{key}"
 
     def made(self, ws: Workspace) -> Optional[Path]:
         """Return the folder that is made already."""
-        folders = [self.folder(suite, ws) for suite in SUITES]
+        folders = [self.folder(suite, ws) for suite in self.suites]
         return next((folder for folder in folders if (folder / ".complete").exists()), None)
 
     def probe(self, ws: Workspace) -> Probe:
         """Say whether it is made, or what would make it."""
-        lacks = tuple(tool.name for tool in system.missing([system.QEMU]))
         made = self.made(ws)
         if made is not None:
-            return Probe(f"{made}", lacks)
-        lacks += tuple(tool.name for tool in system.missing([system.MMDEBSTRAP]))
+            return Probe(f"{made}")
+        lacks = tuple(tool.name for tool in system.missing([system.MMDEBSTRAP]))
         if settings.OFFLINE.value():
             return Probe("missing", lacks, why=f"GLEAN_OFFLINE forbids making {self.name}", fix="run once without it")
         if system.os_release().get("ID") != "debian":
-            why = "this machine's archive is not Debian's, which has the other architectures"
-            return Probe("missing", lacks, why=why, fix="prove it on Debian, or on a machine of that architecture")
-        return Probe("unpacked from Debian's packages", lacks, f"makes {self.name} (15 s, 110 MB)")
+            why = f"{self.name} is made of Debian's packages, and this machine's archive is another one"
+            return Probe("missing", lacks, why=why, fix="use Debian, or a machine that has it by itself")
+        return Probe("unpacked from Debian's packages", lacks, f"makes {self.name} (half a minute, 110 MB)")
 
     def ensure(self, ws: Workspace) -> Path:
         """Return its folder, making it if need be.
@@ -109,7 +88,7 @@ class Root:
             raise NotProvableError(f"no {self.name}", why=probe.why, fix=probe.fix)
         system.require([system.MMDEBSTRAP], ws)
         said: List[str] = []
-        for suite in SUITES:
+        for suite in self.suites:
             folder = self.folder(suite, ws)
             with workspace.lock(folder.with_name(folder.name + ".lock"), f"making {self.name}"):
                 if (folder / ".complete").exists():
@@ -123,15 +102,56 @@ class Root:
         raise NotProvableError(f"no {self.name}", why="; ".join(said), fix=_fix("\n".join(said)))
 
     def _make(self, suite: str, folder: Path, ws: Workspace) -> None:
-        argv: List[object] = ["mmdebstrap", f"--arch={self.target.arch}", "--variant=extract", "--quiet"]
-        argv += [f"--include={','.join(_PACKAGES)}", suite]
+        argv: List[object] = ["mmdebstrap", "--variant=extract", "--quiet", *self.options]
+        argv += [f"--arch={self.arch}"] if self.arch else []
+        argv += [f"--include={','.join(self.packages)}", suite]
         with workspace.new_folder(folder) as new:
             ws.run([*argv, new / "root", mirror(ws)], timeout_s=MAKE_S, quiet=True)
             _keep_links_inside(new / "root")
+            if self.python:
+                _settle(new / "root" / "usr" / "bin" / f"python{self.python}", new / "root", folder / "root")
             # Device files and folders that only their owner may read would keep users from removing it.
             for name in ("dev", "var", "boot"):
                 shutil.rmtree(new / "root" / name, ignore_errors=True)
             (new / ".complete").write_text(suite)
+
+
+# The CPythons that Debian has and no machine of ours: unpacked from its unstable release, whose index may be old where
+# a mirror rests; the signatures are checked all the same.
+_PYTHON_PACKAGES = ("libc-bin", "libgcc-s1")
+PYTHONS: Mapping[str, Root] = {
+    minor: Root(
+        f"CPython {minor} of Debian",
+        (f"python{minor}", f"python{minor}-venv", *_PYTHON_PACKAGES),
+        ("sid",),
+        python=minor,
+        options=('--aptopt=Acquire::Check-Valid-Until "false"',),
+    )
+    for minor in ("3.14",)
+}
+
+
+def for_target(target: Target) -> Root:
+    """Return the system of a target's architecture. riscv64 came with the second release."""
+    packages = ("base-files", "python3", "python3-cffi-backend", *_PYTHON_PACKAGES)
+    return Root(f"Debian for {target.arch}", packages, ("bookworm", "trixie"), arch=target.arch)
+
+
+def _settle(program: Path, root: Path, final: Path) -> None:
+    """Let a Python of a root find its own C library, so that it runs from `final` like any other program."""
+    lief: Any = importlib.import_module("lief")
+    binary = lief.parse(str(program))
+    loader = root / "usr" / binary.interpreter.lstrip("/")
+    libraries = loader.resolve().parent.relative_to(root.resolve())
+    binary.interpreter = str(final / "usr" / binary.interpreter.lstrip("/"))
+    binary.add(lief.ELF.DynamicEntryRpath(str(final / libraries)))
+    binary.write(str(program))
+    program.chmod(0o755)
+    # Where ensurepip looks for pip: its own folder, else this one, which the machine may have for another Python.
+    wheels, modules = "/usr/share/python-wheels", root / "usr" / "lib" / program.name
+    (modules / "ensurepip" / "_bundled").symlink_to("../../../share/python-wheels")
+    for file in modules.glob("_sysconfig*"):
+        file.write_text(file.read_text().replace(wheels, f"{final}{wheels}"))
 
 
 def _keep_links_inside(root: Path) -> None:
@@ -172,53 +192,6 @@ def mirror(ws: Workspace) -> str:
     )
 
 
-def python_for(target: Target, ws: Workspace) -> Python:
-    """Return a CPython of a target's architecture: this machine's newest where it is of it, else one under qemu.
-
-    Raises:
-        NotProvableError: neither can be had here.
-    """
-    if target.machine == platform.machine():
-        newest = environments.newest_python(ws)
-        environment = environments.Environment("proof", project.SUITE_REQUIREMENTS, newest.minor, packed=False)
-        program = environment.ensure(ws)
-        return Python((str(program),), environments.clean_env(), newest.version, "native", "this machine")
-    system.require([system.QEMU], ws)
-    root = Root(target).ensure(ws) / "root"
-    emulator = system.find_program(f"qemu-{target.qemu}-static") or system.find_program(f"qemu-{target.qemu}")
-    if emulator is None:
-        raise NotProvableError(
-            f"nothing runs {target.machine} here", why=f"there is no qemu-{target.qemu}", fix="install qemu-user-static"
-        )
-    (program,) = sorted((root / "usr" / "bin").glob("python3.*[0-9]"))[:1]
-    env = {**environments.clean_env(), "QEMU_LD_PREFIX": str(root)}
-    argv = (str(emulator), str(program))
-    done = ws.run([*argv, "-I", "-c", _ASK], timeout_s=ASK_S, env=env, quiet=True, split_stderr=True)
-    version, machine = json.loads(done.stdout)
-    if machine != target.machine:
-        raise NotProvableError(f"qemu-{target.qemu} says that it is {machine}, not {target.machine}")
-    return Python(argv, env, version, "qemu", system.program_version(emulator, ws).split(" (")[0])
-
-
-def install(wheel: Path, target: Target, python: Python, folder: Path, ws: Workspace) -> None:
-    """Install a wheel for a foreign Python with this machine's pip, which checks its tags; dependencies are there."""
-    _pip(["--no-deps", "--no-index", wheel], target, python, folder, ws)
-
-
-def environment(wheel: Path, target: Target, python: Python, folder: Path, ws: Workspace) -> Path:
-    """Make an environment of a foreign Python with a wheel and what the Python suite needs; return its Python.
-
-    Programs that the suite starts are of the other architecture too, so the kernel has to know qemu.
-    """
-    system.require([system.QEMU], ws)
-    know_qemu(target, ws)
-    ws.run([*python.argv, "-m", "venv", "--without-pip", folder], timeout_s=MAKE_S, env=python.env, quiet=True)
-    (packages,) = folder.glob("lib/python3*/site-packages")
-    _pip(["--require-hashes", "-r", ws.root / project.SUITE_REQUIREMENTS], target, python, packages, ws)
-    install(wheel, target, python, packages, ws)
-    return folder / "bin" / "python"
-
-
 # Where the kernel lists what runs programs of other formats, and where qemu's package says it in the kernel's words.
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 _BINFMT_RULES = Path("/usr/lib/binfmt.d")
@@ -248,13 +221,3 @@ def know_qemu(target: Target, ws: Workspace) -> None:
             why=f"the kernel does not know qemu; {reason}",
             fix=f"as root, where containers may: {' '.join(mount)}; cat {rule} > {_BINFMT}/register",
         )
-
-
-def _pip(words: Sequence[object], target: Target, python: Python, folder: Path, ws: Workspace) -> None:
-    minor = ".".join(python.version.split(".")[:2])
-    argv: List[object] = [sys.executable, "-m", "pip", "install", "-q", "--target", folder, "--no-compile"]
-    argv += ["--disable-pip-version-check", "--only-binary=:all:", "--implementation", "cp", "--python-version", minor]
-    # Beside the tag of the wheel those of newer systems, which the packages of others may have.
-    for tag in (target.platform_tag, f"manylinux2014_{target.machine}", f"manylinux_2_28_{target.machine}"):
-        argv += ["--platform", tag]
-    ws.run([*argv, *words], timeout_s=environments.PIP_S, env=environments.clean_env(), quiet=True)

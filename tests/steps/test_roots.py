@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import windows
 
-from glean_steps import environments, interpreters, prove, roots, runner, system, targets, zig
+from glean_steps import environments, foreign, interpreters, prove, roots, runner, system, targets, zig
 from glean_steps.errors import (
     CommandFailedError,
     DeadlineError,
@@ -71,8 +71,8 @@ def debian(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tupl
 
 def test_root_is_made_once_and_its_links_stay_inside(debian: Callable[..., tuple[Workspace, Debian]]) -> None:
     ws, start = debian()
-    folder = roots.Root(S390X).ensure(ws)
-    assert folder == roots.Root(S390X).ensure(ws) and folder.parent == ws.cache / "roots"
+    folder = roots.for_target(S390X).ensure(ws)
+    assert folder == roots.for_target(S390X).ensure(ws) and folder.parent == ws.cache / "roots"
     (made,) = (call for call in start.calls if call[0] == "mmdebstrap")
     assert {"--arch=s390x", "--variant=extract"} < set(made) and made[-1] == "http://archive.example/debian"
     assert os.readlink(folder / "root" / "lib64" / "ld64.so.2") == "../lib/there/ld64.so.2"
@@ -83,14 +83,14 @@ def test_release_without_the_architecture_gives_way_to_the_next_one(
     debian: Callable[..., tuple[Workspace, Debian]],
 ) -> None:
     ws, _ = debian(bookworm="no packages for s390x")
-    assert "trixie" in roots.Root(S390X).ensure(ws).name
+    assert "trixie" in roots.for_target(S390X).ensure(ws).name
 
 
 def test_half_made_root_is_no_root(debian: Callable[..., tuple[Workspace, Debian]]) -> None:
     ws, start = debian()
-    folder = roots.Root(S390X).ensure(ws)
+    folder = roots.for_target(S390X).ensure(ws)
     (folder / ".complete").unlink()
-    assert roots.Root(S390X).ensure(ws) == folder and (folder / ".complete").exists()
+    assert roots.for_target(S390X).ensure(ws) == folder and (folder / ".complete").exists()
     assert sum(call[0] == "mmdebstrap" for call in start.calls) == 2
 
 
@@ -107,7 +107,7 @@ def test_root_that_cannot_be_made_says_why_for_each_release(
 ) -> None:
     ws, _ = debian(bookworm=said, trixie=said)
     with pytest.raises(NotProvableError, match="no Debian for s390x") as caught:
-        roots.Root(S390X).ensure(ws)
+        roots.for_target(S390X).ensure(ws)
     assert caught.value.exit_code == 28 and fix in caught.value.fix
     assert caught.value.why == f"bookworm: E: {said}; trixie: E: {said}"
     assert [path.name for path in (ws.cache / "roots").iterdir() if path.is_dir()] == []
@@ -119,13 +119,13 @@ def test_offline_no_root_is_made(
     ws, _ = debian()
     monkeypatch.setenv("GLEAN_OFFLINE", "1")
     with pytest.raises(OfflineError, match="Debian for s390x is not in the cache"):
-        roots.Root(S390X).ensure(ws)
-    assert "forbids" in roots.Root(S390X).probe(ws).why
+        roots.for_target(S390X).ensure(ws)
+    assert "forbids" in roots.for_target(S390X).probe(ws).why
 
 
 def test_python_of_another_architecture_runs_under_qemu(debian: Callable[..., tuple[Workspace, Debian]]) -> None:
     ws, _ = debian()
-    python = roots.python_for(S390X, ws)
+    python = foreign.python_for(S390X, ws)
     assert (python.how, python.version, python.where) == ("qemu", "3.11.2", "qemu-s390x version 7.2")
     assert python.argv[0] == "/usr/bin/qemu-s390x-static" and python.env["QEMU_LD_PREFIX"].endswith("/root")
 
@@ -135,7 +135,7 @@ def test_machine_of_an_architecture_uses_itself(ws: Workspace, monkeypatch: pyte
     newest = interpreters.CPython("3.13.1", False, Path("/usr/bin/python3.13"), Path("/usr/lib"))
     monkeypatch.setattr(environments, "newest_python", lambda ws: newest)
     monkeypatch.setattr(environments.Environment, "ensure", lambda self, ws: Path("/venv/bin/python"))
-    python = roots.python_for(own, ws)
+    python = foreign.python_for(own, ws)
     assert (python.how, python.argv, python.version) == ("native", ("/venv/bin/python",), "3.13.1")
 
 
@@ -205,10 +205,10 @@ def test_missing_or_other_zig_is_named_with_what_to_remove(
 def test_proof_that_hands_back_nothing_says_how_to_run_it_again(ws: Workspace) -> None:
     (ws.root / "tests" / "bindings").mkdir(parents=True)
     (ws.root / "tests" / "bindings" / "prove_wheel.py").write_text("")
-    python = roots.Python((sys.executable,), dict(os.environ), platform.python_version(), "native", "here")
+    python = foreign.Python((sys.executable,), dict(os.environ), platform.python_version(), "native", "here")
     place = prove._OnLinux(S390X, python)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(roots, "install", lambda *_: None)
+        patch.setattr(foreign, "install", lambda *_: None)
         with pytest.raises(ProofError, match="handed back no ping") as caught:
             place.prove(Path("glean_py-1.whl"), ws)
     assert "it printed nothing" in caught.value.why

@@ -54,7 +54,7 @@ def test_added_entry_is_listed_built_audited_and_breaks_no_test_module(
     windows.copy_sources(root)
     table = root / "glean_steps" / "targets.py"
     text = table.read_text(encoding="utf-8")
-    head, mark, tail = text.partition("\n\ndef find_target")
+    head, mark, tail = text.partition("\n# Those with a Windows Python")
     table.write_text(head.rstrip() + ENTRY + mark + tail, encoding="utf-8")
     checkout = windows.Checkout(Workspace(root, windows.CACHE), tmp_path / "target")
     assert "build_windows(win_madeup)" in checkout.run("nox", "-l").out
