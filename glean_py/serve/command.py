@@ -18,7 +18,7 @@ from glean_py.serve import DEFAULT_PORT
 if TYPE_CHECKING:
     import argparse
 
-_ASK_S = 2.0
+_ASK_S = 5.0
 # The collector sends something every 15 s.
 _SILENCE_S = 60.0
 

@@ -107,7 +107,7 @@ def make_body(**changes) -> Dict[str, Any]:
 
 def submit(collector, body=None, name="usage", application="my-app", **headers):
     """Submit a ping as Glean does."""
-    data = json.dumps(make_body() if body is None else body).encode("utf-8")
+    data = json.dumps(make_body() if body is None else body, separators=(",", ":")).encode("utf-8")
     request = urllib.request.Request(
         f"{collector.endpoint}/submit/{application}/{name}/1/{uuid.uuid4()}",
         gzip.compress(data, 1),

@@ -324,9 +324,8 @@ def test_shapes_that_no_ping_has_are_shown(collector, open_page, body):
 
 
 def test_a_million_events_leave_the_page_usable(collector, open_page):
-    event = {"timestamp": 1, "category": "a", "name": "b"}
-    text = json.dumps(event, separators=(",", ":"))
-    body = json.loads(f'{{"events": [{",".join([text] * 300_000)}], "metrics": {{"counter": {{}}}}}}')
+    # As many as fit into a body.
+    body = {"events": [{"name": "b"}] * 1_000_000, "metrics": {}}
     body["metrics"]["counter"] = {f"a.b{number}": number for number in range(50_000)}
     body["metrics"]["labeled_counter"] = {"a.labels": {f"l{number}": 1 for number in range(20_000)}}
     body["metrics"]["custom_distribution"] = {
