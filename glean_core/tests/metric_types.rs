@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where the type `quantity` is declared.
-const PLACES: [&str; 6] = [
+const PLACES: [&str; 7] = [
     "glean_core/src/metrics/mod.rs",
     "glean_core/src/metrics/quantity.rs",
     "glean_core/src/store/value.rs",
     "glean_py/metrics/__init__.py",
     "glean_py/metrics/labeled.py",
     "glean_py/metrics/quantity.py",
+    "glean_py/serve/ping.json",
 ];
 /// Where the word means something else: a type of extras of events, or a metric of Glean itself.
 const OTHER_MEANINGS: [&str; 5] = [

@@ -212,8 +212,9 @@ async function showTrend(name) {
   const select = h("select", { "aria-label": "Metric of the trend", change: () => { location.hash = `#/trend/${encodeURIComponent(select.value)}`; } },
     h("option", { value: "" }, "Choose a metric"),
     numbers.map((metric) => h("option", { value: metric.name, selected: metric.name === name }, `${metric.name} (${metric.type}, ${plural(metric.pings, "ping")})`)));
-  const what = { counter: "Its value", quantity: "Its value", event: "How often it happened", rate: "Numerator by denominator", boolean: "1 for true" }[points[0]?.type]
-    ?? (points[0]?.type.includes("distribution") ? "The mean of its samples" : "Its value, labels together");
+  const type = points[0]?.type ?? "";
+  const what = { event: "How often it happened", rate: "Numerator by denominator", boolean: "1 for true" }[type]
+    ?? (type.includes("distribution") ? "The mean of its samples" : type.includes("labeled") ? "Its value, labels together" : "Its value");
   return [
     h("div.head", {}, h("a.button.back", { href: "#/" }, "← All pings"), h("h2", {}, "Trend over pings")),
     h("section.card", {}, select,
