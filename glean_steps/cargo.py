@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from glean_steps import library, project, report, runner, settings, system, toolchain, zig
+from glean_steps import library, project, report, runner, settings, system, toolchain, workspace, zig
 from glean_steps.errors import MissingArtifactError, MissingToolError
 from glean_steps.runner import Completed
 from glean_steps.targets import HOST, TARGETS, Target
@@ -95,6 +95,9 @@ def target_dir(target: Target = HOST, *, ws: Workspace) -> Path:
     """
     chosen = os.environ.get("CARGO_TARGET_DIR")
     base = Path(chosen).absolute() if chosen else ws.crate / "target"
+    if " " in str(base):
+        # mingw's dlltool starts the assembler with a temporary file whose path it does not quote.
+        base = ws.cache / "targets" / workspace.fingerprint(str(base))[:12]
     return base / "cross" / target.triple if target.triple else base
 
 

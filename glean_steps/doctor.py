@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Dict, Mapping, Sequence, Tuple
 
-from glean_steps import catalog, report, settings, system, windows_python
+from glean_steps import catalog, prove, report, settings, system, windows_python
 from glean_steps.errors import MissingToolError, StepError
 from glean_steps.prerequisites import Prerequisite, Probe
 from glean_steps.suites import Suite
-from glean_steps.targets import WINDOWS
+from glean_steps.targets import TARGETS, WINDOWS
 from glean_steps.toolchain import TargetRust
 from glean_steps.wine import Prefix, Wines
 from glean_steps.workspace import Workspace
@@ -48,6 +48,7 @@ def run(ws: Workspace) -> int:
     table = report.Table("Suites of `nox -s tests`", ("suite", "verdict"))
     table.rows = [[suite.name, verdict([probes[need] for need in suite.needs if need in probes])] for suite in suites]
     table.print()
+    _proof_table(ws).print()
     _space_table(dict(zip(folders, sizes)), ws).print()
     _settings_table().print()
     if missing:
@@ -83,6 +84,14 @@ def verdict(probes: Sequence[Probe]) -> str:
     later = list(dict.fromkeys(probe.later for probe in probes if probe.later))
     first = f"; it first {', '.join(later)}" if later else ""
     return f"will run after installing {absent} (done automatically as root){first}" if absent else f"will run{first}"
+
+
+def _proof_table(ws: Workspace) -> report.Table:
+    table = report.Table("Proofs of `nox -s build`", ("wheel", "proven by", "verdict"))
+    for target in TARGETS:
+        probe = prove.WAYS[target.proof].probe(target, ws)
+        table.rows.append([target.platform_tag, probe.text, verdict([probe])])
+    return table
 
 
 def _tool_table(found: Sequence[Tuple[str, str]], missing: Sequence[str]) -> report.Table:

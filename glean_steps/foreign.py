@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 from glean_steps import environments, project, roots, system
 from glean_steps.errors import NotProvableError
+from glean_steps.prerequisites import Probe
 from glean_steps.targets import Target
 from glean_steps.workspace import Workspace
 
@@ -68,6 +69,15 @@ def python_for(target: Target, ws: Workspace) -> Python:
     if machine != target.machine:
         raise NotProvableError(f"qemu-{target.qemu} says that it is {machine}, not {target.machine}")
     return Python(argv, env, version, "qemu", system.program_version(emulator, ws).split(" (")[0])
+
+
+def probe(target: Target, ws: Workspace) -> Probe:
+    """Say what would run a target's wheel: this machine, or qemu and a system of that architecture."""
+    if target.machine == platform.machine():
+        return Probe("native, on this machine")
+    root = roots.for_target(target).probe(ws)
+    lacks = tuple(tool.name for tool in system.missing([system.QEMU]))
+    return replace(root, text=f"qemu-{target.qemu}, {root.text}", missing=(*lacks, *root.missing))
 
 
 def install(wheel: Path, target: Target, python: Python, folder: Path, ws: Workspace) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Seque
 
 from glean_steps import foreign, library, project, runner, settings, system, windows_python, wine, workspace
 from glean_steps.errors import ProofError
+from glean_steps.prerequisites import Probe
 from glean_steps.targets import Target
 from glean_steps.windows_python import WindowsPython
 from glean_steps.wine import Wine
@@ -59,11 +60,13 @@ class Way:
         tools: system tools that it needs.
         identity: what tells one machine's proof from another's, beside the target; changes make a new proof necessary.
         prepare: makes the places for targets, given the Windows Python that was asked for.
+        probe: says where a target would be proven, and changes nothing.
     """
 
     tools: Tuple[system.Tool, ...]
     identity: Callable[[Optional[str]], object]
     prepare: Callable[[Sequence[Target], Optional[str], Workspace], Dict[Target, Prover]]
+    probe: Callable[[Target, Workspace], Probe]
 
 
 # --- Windows ----------------------------------------------------------------------------------------------------------
@@ -170,12 +173,19 @@ def _prepare_nothing(targets: Sequence[Target], python: Optional[str], ws: Works
     return {target: _Nowhere(target) for target in targets}
 
 
+def _nowhere(target: Target) -> Probe:
+    return Probe("static only", why=target.unproven, fix="prove it on a machine that does")
+
+
 WAYS: Mapping[str, Way] = {
     "wine": Way(
-        (system.WINE,), lambda python: [wine.identity(), python or settings.WINDOWS_PYTHON.value()], _prepare_wine
+        (system.WINE,),
+        lambda python: [wine.identity(), python or settings.WINDOWS_PYTHON.value()],
+        _prepare_wine,
+        lambda target, ws: wine.Prefix(target).probe(ws),
     ),
-    "linux": Way((), lambda python: None, _prepare_linux),
-    "static": Way((), lambda python: None, _prepare_nothing),
+    "linux": Way((), lambda python: None, _prepare_linux, foreign.probe),
+    "static": Way((), lambda python: None, _prepare_nothing, lambda target, ws: _nowhere(target)),
 }
 
 

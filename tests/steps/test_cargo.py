@@ -182,6 +182,13 @@ def test_a_target_folder_of_the_caller_is_used(ws: Workspace, monkeypatch: pytes
     assert tmp_path / "elsewhere" in cargo.build_libraries([AMD64], ws=replace(ws, start=Cargo()))[AMD64.triple].parents
 
 
+def test_checkout_with_a_space_in_its_path_is_built_in_the_cache(ws: Workspace, tmp_path: Path) -> None:
+    spaced = replace(ws, root=tmp_path / "a check out", cache=tmp_path / "cache")
+    folder = cargo.target_dir(AMD64, ws=spaced)
+    assert spaced.cache in folder.parents and " " not in str(folder)
+    assert folder != cargo.target_dir(AMD64, ws=replace(spaced, root=tmp_path / "another one"))
+
+
 def test_a_machine_without_crates_fetches_before_it_builds(ws: Workspace) -> None:
     (Path(os.environ["CARGO_HOME"]) / "registry" / "src" / "a-registry").rmdir()
     run = Cargo()

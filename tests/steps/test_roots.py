@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import windows
 
-from glean_steps import environments, foreign, interpreters, prove, roots, runner, system, targets, zig
+from glean_steps import doctor, environments, foreign, interpreters, prove, roots, runner, system, targets, zig
 from glean_steps.errors import (
     CommandFailedError,
     DeadlineError,
@@ -169,6 +169,19 @@ def test_wheel_of_a_target_that_nothing_runs_is_never_called_proven(ws: Workspac
     (place,) = prove.WAYS[MAC.proof].prepare([MAC], None, ws).values()
     proof = place.prove(Path("a.whl"), ws)
     assert (proof.how, proof.python) == ("static only: nothing here runs macOS", "")
+
+
+def test_each_proof_is_listed_with_what_it_needs(
+    debian: Callable[..., tuple[Workspace, Debian]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, _ = debian()
+    monkeypatch.setattr(system, "missing", list)
+    monkeypatch.setattr(system, "why_not_installed", lambda: "installing packages needs root")
+    table = {tag: (text, verdict) for tag, text, verdict in doctor._proof_table(ws).rows}
+    assert set(table) == {target.platform_tag for target in targets.TARGETS}
+    text, verdict = table["macosx_11_0_arm64"]
+    assert text == "static only" and "will not run: nothing here runs macOS" in verdict
+    assert "will not run: missing qemu, mmdebstrap" in table["manylinux_2_17_s390x"][1]
 
 
 def test_proof_of_another_processor_than_the_tags_is_refused() -> None:
