@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import pytest
-from children import IS_WINDOWS, Child, wait_until
+from children import IS_WINDOWS, Child, has_journal, wait_until
 
 HERE = Path(__file__).resolve().parent
 # A process costs seconds under Wine.
@@ -320,6 +320,8 @@ def test_calls_from_before_the_start_survive_a_kill_right_after_it(tmp_path, nur
     request = {"work": "early", "data_dir": str(tmp_path / "data"), "calls": 1000, "acknowledged": str(acknowledged)}
     kill, wait = nursery.start(request)
     wait_until(acknowledged.exists, "the start")
+    # On a busy machine the start returns before the file is there.
+    wait_until(lambda: has_journal(tmp_path / "data"), "the journal")
     kill()
     wait()
     counts = read_counts(tmp_path / "data", nursery)
