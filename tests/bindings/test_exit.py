@@ -157,7 +157,9 @@ def test_an_end_that_runs_no_exit_handlers_loses_nothing(tmp_path, how):
 def test_the_middle_of_an_upload_is_a_safe_moment_to_end(tmp_path):
     # TLS in a thread while the interpreter goes is what crashes others.
     ends = int(os.environ.get("GLEAN_TEST_EXITS", "2" if sys.platform == "win32" else "8"))
-    code = "start(shutdown_timeout_s={}, allow_multiprocessing=False)\n" + "custom.submit()\n" * 5 + "time.sleep({})"
+    # What waits may become more than is usually kept.
+    options = "allow_multiprocessing=False, max_pending_pings_count=1_000_000"
+    code = f"start(shutdown_timeout_s={{}}, {options})\n" + "custom.submit()\n" * 5 + "time.sleep({})"
     with FaultServer(answer_late(0.05), tls=True) as server:
         for number in range(ends):
             run_program(tmp_path, server.endpoint, code.format(number % 5 * 0.02, number % 7 * 0.02))

@@ -168,8 +168,9 @@ def test_generations_of_forks_inherit_nothing_but_the_last_one(tmp_path):
             os._exit(status >> 8)
     """
     third, last = [[int(word) for word in line.split()] for line in run(data_dir, code)]
-    assert last[0] <= third[0] + 1
-    assert last[1] <= third[1] + 1
+    # Over 26 generations one each would be 26; on a busy machine a thread may have a few open for all of the looks.
+    assert last[0] <= third[0] + 5
+    assert last[1] <= third[1] + 5
     assert count(data_dir) == 30
 
 
