@@ -71,6 +71,7 @@ pub fn initialize(settings: Settings, uploads: UploadSettings) -> Result<()> {
     drop(shared_now);
     EVENTS_TO_FOLD.store(0, Ordering::Relaxed);
     FILES.wake();
+    // If that is too short, the first call waits, for longer: what returned has to survive a kill.
     wait_for_file(Instant::now() + if is_test_mode() { TEST_PATIENCE } else { START_PATIENCE });
     if let Some(error) = shared().start_error.take() {
         return Err(error);

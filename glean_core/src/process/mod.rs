@@ -196,24 +196,28 @@ fn settle(appended: Appended) -> Result<()> {
         }
         Appended::Delayed => {
             FILES.wake();
-            wait_for_file(Instant::now() + if is_test_mode() { TEST_PATIENCE } else { FILE_PATIENCE });
+            if !wait_for_file(Instant::now() + if is_test_mode() { TEST_PATIENCE } else { FILE_PATIENCE }) {
+                // Where the disk takes none, nobody waits any more.
+                let mut shared = shared();
+                shared.is_stalled = shared.log.has_delayed();
+            }
             Ok(())
         }
         Appended::No => Err(Error::NotInitialized),
     }
 }
 
-/// Waits until no call is in memory alone. Where the disk takes none, nobody waits any more.
+/// Waits until no call is in memory alone, or nobody waits for that; `false` at the deadline.
 #[cold]
-fn wait_for_file(deadline: Instant) {
+fn wait_for_file(deadline: Instant) -> bool {
     let mut shared = shared();
     while shared.log.has_delayed() && !shared.is_stalled && !shared.log.is_unmapped() {
         let Some(rest) = deadline.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero()) else {
-            shared.is_stalled = true;
-            return;
+            return false;
         };
         shared = MOVED.wait_timeout(shared, rest).unwrap_or_else(PoisonError::into_inner).0;
     }
+    true
 }
 
 /// Sees to it that there is a fold soon; in test mode, before this returns.
