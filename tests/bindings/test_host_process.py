@@ -158,9 +158,16 @@ def test_generations_of_forks_inherit_nothing_but_the_last_one(tmp_path):
         if generation % 5 == 0:
             counter.test_get_value()
         if generation in (3, 29):
-            # Some are Glean's own and come and go.
-            looks = [(time.sleep(0.01), inherited())[1] for _ in range(100)]
-            say(min(look[0] for look in looks), min(look[1] for look in looks))
+            # Some are Glean's own and come and go; on a busy machine they go late. What was inherited stays.
+            fewest, deadline = inherited(), time.monotonic() + 60
+            for look in range(10_000):
+                fewest = tuple(map(min, fewest, inherited()))
+                is_enough = generation == 3 or all(now <= then + 1 for now, then in zip(fewest, third))
+                if look >= 100 and is_enough or time.monotonic() > deadline:
+                    break
+                time.sleep(0.01)
+            third = fewest
+            say(*fewest)
         child = os.fork()
         if child:
             status = os.waitpid(child, 0)[1]
@@ -168,9 +175,8 @@ def test_generations_of_forks_inherit_nothing_but_the_last_one(tmp_path):
             os._exit(status >> 8)
     """
     third, last = [[int(word) for word in line.split()] for line in run(data_dir, code)]
-    # Over 26 generations one each would be 26; on a busy machine a thread may have a few open for all of the looks.
-    assert last[0] <= third[0] + 5
-    assert last[1] <= third[1] + 5
+    assert last[0] <= third[0] + 1
+    assert last[1] <= third[1] + 1
     assert count(data_dir) == 30
 
 
