@@ -100,6 +100,38 @@ class Target:
         return self.triple.upper().replace("-", "_").replace(".", "_")
 
 
+def _mingw(
+    processor: str,
+    tag: str,
+    machine: str,
+    arch: str,
+    wine_arch: Literal["win64", "win32"],
+    *,
+    bits: Literal[32, 64] = 64,
+    startup_objects: Tuple[str, ...] = (),
+) -> Target:
+    """Return an entry for a Windows that Wine can play."""
+    return Target(
+        triple=f"{processor}-pc-windows-gnu",
+        platform_tag=tag,
+        machine=machine,
+        arch=arch,
+        pointer_bits=bits,
+        library=project.WINDOWS_LIBRARY,
+        library_format="pe",
+        linking="mingw",
+        proof="wine",
+        imports=WINDOWS_IMPORTS,
+        linker=f"{processor}-w64-mingw32-gcc",
+        dlltool=f"{processor}-w64-mingw32-dlltool",
+        strip=f"{processor}-w64-mingw32-strip",
+        packages=(f"gcc-mingw-w64-{processor.replace('_', '-')}",),
+        build_variable=f"GLEAN_PYTHON_MINGW_{processor.upper()}_BUILD",
+        wine_arch=wine_arch,
+        startup_objects=startup_objects,
+    )
+
+
 def _linux(
     machine: str, arch: str, glibc: str, *, triple: str = "", bits: Literal[32, 64] = 64, qemu: str = ""
 ) -> Target:
@@ -165,44 +197,9 @@ def _macos(machine: str, oldest: str, triple: str) -> Target:
 
 
 TARGETS: Tuple[Target, ...] = (
-    Target(
-        triple="x86_64-pc-windows-gnu",
-        platform_tag="win_amd64",
-        machine="AMD64",
-        arch="amd64",
-        pointer_bits=64,
-        library=project.WINDOWS_LIBRARY,
-        library_format="pe",
-        linking="mingw",
-        proof="wine",
-        imports=WINDOWS_IMPORTS,
-        linker="x86_64-w64-mingw32-gcc",
-        dlltool="x86_64-w64-mingw32-dlltool",
-        strip="x86_64-w64-mingw32-strip",
-        packages=("gcc-mingw-w64-x86-64",),
-        build_variable="GLEAN_PYTHON_MINGW_X86_64_BUILD",
-        wine_arch="win64",
-    ),
-    Target(
-        triple="i686-pc-windows-gnu",
-        platform_tag="win32",
-        machine="x86",
-        arch="win32",
-        pointer_bits=32,
-        library=project.WINDOWS_LIBRARY,
-        library_format="pe",
-        linking="mingw",
-        proof="wine",
-        imports=WINDOWS_IMPORTS,
-        linker="i686-w64-mingw32-gcc",
-        dlltool="i686-w64-mingw32-dlltool",
-        strip="i686-w64-mingw32-strip",
-        packages=("gcc-mingw-w64-i686",),
-        build_variable="GLEAN_PYTHON_MINGW_I686_BUILD",
-        wine_arch="win32",
-        # Debian's i686 mingw does not carry Rust's own unwinding frame objects.
-        startup_objects=("rsbegin", "rsend"),
-    ),
+    _mingw("x86_64", "win_amd64", "AMD64", "amd64", "win64"),
+    # Debian's i686 mingw does not carry Rust's own unwinding frame objects.
+    _mingw("i686", "win32", "x86", "win32", "win32", bits=32, startup_objects=("rsbegin", "rsend")),
     Target(
         triple="aarch64-pc-windows-gnullvm",
         platform_tag="win_arm64",
