@@ -5,9 +5,10 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{PENDING, Process, TempDir, copy_folder, metric, sent};
+use common::{PENDING, Process, TempDir, copy_folder, metric, sent, sum_sent};
 use glean_core::Lifetime;
 use glean_core::journal::frame::{self, Found};
+use glean_core::journal::segment::FRAMES;
 use glean_core::metrics::{Kind, Recording};
 use glean_core::store::base::{self, Effect, Header};
 
@@ -94,7 +95,7 @@ fn boundaries(bytes: &[u8]) -> Vec<usize> {
 
 /// Returns the frames of a segment with their places; what is behind the last one comes last.
 fn frames(bytes: &[u8]) -> impl Iterator<Item = (usize, Found)> + use<'_> {
-    let mut next = Some((8, 0));
+    let mut next = Some((FRAMES, 0));
     std::iter::from_fn(move || {
         let (place, previous) = next?;
         let mut source = bytes;
@@ -130,10 +131,14 @@ fn a_journal_cut_anywhere_gives_the_calls_before_the_cut() {
 }
 
 fn is_in_padding(bytes: &[u8], length: usize) -> bool {
-    frames(bytes).any(|(place, found)| match found {
-        Found::Payload(length_of_payload) => (place + 8 + length_of_payload..place + found.size()).contains(&length),
-        _ => false,
-    })
+    // The last word in front of the frames is zero as long as no base has any of them.
+    (FRAMES - 7..FRAMES).contains(&length)
+        || frames(bytes).any(|(place, found)| match found {
+            Found::Payload(length_of_payload) => {
+                (place + 8 + length_of_payload..place + found.size()).contains(&length)
+            }
+            _ => false,
+        })
 }
 
 #[test]
@@ -197,7 +202,8 @@ fn a_process_killed_in_the_middle_of_a_call_leaves_all_calls_before_it_and_no_da
 #[test]
 fn a_process_killed_before_its_first_call_leaves_no_damage() {
     let recorded = Recorded::new();
-    for bytes in [&b""[..], &[0; 4096], &[0; 32 << 10], b"GLEANL03", b"GLEANL03\0\0\0\0\0\0\0\0"] {
+    let header = [&b"GLEANL04"[..], &[0; FRAMES - 8]].concat();
+    for bytes in [&b""[..], &[0; 4096], &[0; 32 << 10], &header, &[&header[..], &[0; 8]].concat()] {
         let (_copy, mut process) = recorded.open_with(&recorded.log, bytes);
         assert_eq!(process.load_error(), None, "{} bytes", bytes.len());
         assert_eq!(process.client_id(), recorded.client_id);
@@ -210,8 +216,8 @@ fn files_that_are_no_journal_are_given_up_and_told() {
     for bytes in [
         &b"not a journal at all"[..],
         &[0xff; 5000],
-        b"GLEANB03aaaaaaaabbbbbbbb",
-        b"GLEANL03\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"GLEANB04aaaaaaaabbbbbbbb",
+        b"GLEANL04\xff\xff\xff\xff\xff\xff\xff\xff",
     ] {
         let (copy, mut process) = recorded.open_with(&recorded.log, bytes);
         assert!(process.load_error().is_some(), "{bytes:?}");
@@ -394,7 +400,7 @@ fn damage_to_the_newer_half_does_not_bring_back_what_was_sent() {
 #[test]
 fn a_base_that_is_none_at_all_doubles_nothing_and_keeps_the_client_id() {
     let (directory, client_id) = half_folded();
-    for bytes in [&b"\0"[..], b"not a base", b"GLEANB02", &[0; 4096], &[0xff; 100], b"GLEANL03GLEANL03GLEANL03GLEANL03"]
+    for bytes in [&b"\0"[..], b"not a base", b"GLEANB02", &[0; 4096], &[0xff; 100], b"GLEANL04GLEANL04GLEANL04GLEANL04"]
     {
         open_with_base(&directory, &client_id, bytes, &format!("{} bytes", bytes.len()));
     }
@@ -558,4 +564,59 @@ fn a_base_of_somebody_else_leads_no_file_out_of_the_directory_and_stops_nothing(
     next.fold();
     assert_eq!(sent(&data_dir, PENDING).len(), 1);
     assert_eq!(fs::read_dir(around.path()).unwrap().count(), 1);
+}
+
+/// Removes the base and nothing else, as a tidy-up does, or Windows where the journals are open.
+fn remove_base(directory: &TempDir) {
+    fs::remove_file(directory.path().join("db").join("base")).unwrap();
+}
+
+#[test]
+fn what_was_sent_is_not_sent_again_without_the_base() {
+    let directory = TempDir::new();
+    let mut process = Process::start(directory.path());
+    process.add("test.total", 5);
+    process.submit("custom", None);
+    process.fold();
+    process.add("test.total", 3);
+    process.kill();
+    remove_base(&directory);
+    let mut next = Process::start(directory.path());
+    assert_eq!(next.count("test.total"), 3);
+    next.submit("custom", None);
+    next.fold();
+    assert_eq!(sum_sent(directory.path(), "custom", "test.total"), 8);
+}
+
+#[test]
+fn a_living_process_whose_calls_another_one_sent_goes_on_behind_them_without_the_base() {
+    for is_folded_by_its_writer in [true, false] {
+        let directory = TempDir::new();
+        let mut writer = Process::start(directory.path());
+        writer.add("test.total", 5);
+        let mut other = Process::start(directory.path());
+        other.submit("custom", None);
+        other.fold();
+        writer.add("test.total", 3);
+        remove_base(&directory);
+        let mut next = Process::start(directory.path());
+        if is_folded_by_its_writer {
+            writer.fold();
+        }
+        assert_eq!(next.count("test.total"), 3);
+        writer.add("test.total", 2);
+        next.submit("custom", None);
+        next.fold();
+        assert_eq!(sum_sent(directory.path(), "custom", "test.total"), 10);
+    }
+}
+
+#[test]
+fn a_segment_that_says_what_no_program_wrote_is_given_up_and_told() {
+    let recorded = Recorded::new();
+    let mut bytes = fs::read(&recorded.log).unwrap();
+    bytes[FRAMES - 3] = 1;
+    let (_copy, mut process) = recorded.open_with(&recorded.log, &bytes);
+    assert_eq!(process.count("test.total"), 0);
+    assert!(process.load_error().is_some());
 }

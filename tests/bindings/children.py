@@ -221,11 +221,11 @@ def wait_until(is_true, what, child=None, within_s=PATIENCE_S):
         time.sleep(0.001)
 
 
-def has_journal(data_dir, process="*"):
-    """Tell whether a process has a journal with calls in it: until then they are in memory, which a kill takes."""
-    magic_bytes = 8
-    files = (Path(data_dir) / "db").glob(f"{process}.*.log")
-    return any(file.read_bytes()[magic_bytes : magic_bytes + 8].strip(b"\0") for file in files)
+def has_journal(data_dir):
+    """Tell whether there is a journal with calls in it: until then they are in memory, which a kill takes."""
+    header_bytes = 48
+    files = (Path(data_dir) / "db").glob("*.log")
+    return any(file.read_bytes()[header_bytes : header_bytes + 8].strip(b"\0") for file in files)
 
 
 class Held:

@@ -17,12 +17,14 @@ use std::time::{Duration, Instant};
 
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::journal::segment::{self, Segment};
+use crate::journal::file::SegmentFile;
+use crate::journal::folded::{Note, Position};
+use crate::journal::segment::Segment;
 use crate::logging::log_at;
 use crate::machine::context::Context;
 use crate::machine::{Machine, client_id};
 use crate::ping::files::{self, Attempt};
-use crate::store::base::{BaseFile, Effect, Header, Position, mark};
+use crate::store::base::{BaseFile, Effect, Header, mark};
 use crate::store::directory::{Directory, Listing, LogFile};
 use crate::store::lock::FileLock;
 use crate::store::{CLIENT_INFO_STORE, State, Value};
@@ -40,10 +42,6 @@ const STEP_PING_BYTES: usize = 1 << 20;
 const MAX_UNSAVED_BYTES: u64 = 4 << 20;
 /// How many segments whose files are gone the base remembers. To forget them costs a wait for the disk.
 const MAX_GONE: usize = 16;
-/// Marks a segment whose rest was given up.
-const GIVEN_UP: Position = Position { offset: u64::MAX, counted: 0, previous: 0 };
-/// Where a segment begins.
-const START: Position = Position { offset: segment::MAGIC.len() as u64, counted: 0, previous: 0 };
 
 /// The context of one process, valid at one point of one of its segments.
 #[derive(Debug)]
@@ -408,12 +406,34 @@ impl Engine {
                 return Err(error);
             }
         }
-        self.saved.clone_from(&header.folded);
+        let saved = std::mem::replace(&mut self.saved, header.folded.clone());
         self.unsaved_bytes = 0;
         self.header = header;
         self.wish = Wish::None;
+        self.note_folded(&saved, own);
         self.stored = Stored::Unfinished(Attempt::Again);
         self.carry_out(Attempt::First)
+    }
+
+    /// Writes into each segment how far the base has it now, if that is news. What keeps it from being written costs nothing
+    /// as long as nobody removes the base.
+    fn note_folded(&self, before: &BTreeMap<String, Position>, own: Option<&Arc<Segment>>) {
+        let lineage = self.header.lineage;
+        for (name, &position) in self.saved.iter().filter(|(name, position)| before.get(*name) != Some(*position)) {
+            let note = Note { lineage, position };
+            if let Some(own) = own.filter(|own| own.name() == name) {
+                own.note(note);
+                continue;
+            }
+            match SegmentFile::open(&self.directory.file(name)) {
+                Ok(mut file) => {
+                    if let Err(error) = file.note(note) {
+                        log_at!(Debug, "{name}: {error}");
+                    }
+                }
+                Err(error) => log_at!(Debug, "{error}"),
+            }
+        }
     }
 
     /// Carries out the effects of the base. Pings are visible before the first wait for the disk: the base has them, too.

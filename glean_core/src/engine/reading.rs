@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{Budget, Engine, GIVEN_UP, Reader, START, Step};
+use super::{Budget, Engine, Reader, Step};
 use crate::error::Result;
 use crate::journal::file::{Kind, SegmentFile};
+use crate::journal::folded::{Note, Position};
 use crate::journal::frame::{self, Found, SEAL, SEALED_COUNT, Source};
 use crate::journal::segment::Segment;
 use crate::logging::log_at;
 use crate::machine::Machine;
 use crate::machine::context::{Context, Settings};
 use crate::machine::op::{Moment, Op};
-use crate::store::base::Position;
 use crate::store::directory::{Listing, LogFile};
 use crate::store::lock::FileLock;
 
@@ -64,16 +64,12 @@ impl Engine {
         budget: &mut Budget,
         step: &mut Step,
     ) -> Outcome {
-        if !is_listed && !self.header.folded.contains_key(&log.name) {
-            // The file is gone, and nobody knows how much of it others folded before: counting none twice comes first.
-            self.header.folded.insert(log.name.clone(), GIVEN_UP);
-        }
         let mut source = own;
         let stop = self.fold_frames(log, &mut source, budget);
         match stop {
             Stop::Budget => return Outcome::More,
             Stop::Damage => {
-                if self.header.folded.get(&log.name) != Some(&GIVEN_UP) {
+                if self.header.folded.get(&log.name) != Some(&Position::GIVEN_UP) {
                     self.give_up(log, own.size_bytes() as u64);
                 }
                 step.lost_segment = Some(log.name.clone());
@@ -100,7 +96,7 @@ impl Engine {
         if log.process == self.process && own.and_then(|own| LogFile::named(own.name())).is_some_and(|own| own > *log) {
             file.set_final();
         }
-        let is_given_up = self.header.folded.get(&log.name) == Some(&GIVEN_UP);
+        let is_given_up = self.header.folded.get(&log.name) == Some(&Position::GIVEN_UP);
         match file.kind() {
             Kind::Segment => (),
             Kind::OtherVersion => {
@@ -128,7 +124,7 @@ impl Engine {
                 Stop::Budget => return Ok(Outcome::More),
                 Stop::Sealed => return Ok(Outcome::Finished),
                 Stop::Damage => {
-                    if self.header.folded.get(&log.name) != Some(&GIVEN_UP) {
+                    if self.header.folded.get(&log.name) != Some(&Position::GIVEN_UP) {
                         let end = self.header.folded.get(&log.name).map_or(0, |position| position.offset);
                         self.give_up(log, file.length().saturating_sub(end));
                     }
@@ -175,7 +171,7 @@ impl Engine {
 
     fn give_up(&mut self, log: &LogFile, bytes: u64) {
         self.note_damage(log, format!("a journal was damaged: {bytes} bytes of calls are lost"));
-        self.header.folded.insert(log.name.clone(), GIVEN_UP);
+        self.header.folded.insert(log.name.clone(), Position::GIVEN_UP);
     }
 
     /// Applies the frames behind the position of a segment, and moves it behind them.
@@ -194,13 +190,15 @@ impl Engine {
 
     /// Returns where to go on in a segment, with the context of its process as of there; `None` if it was given up.
     fn position(&mut self, log: &LogFile, source: &mut impl Source) -> Option<Position> {
-        let position = self.header.folded.get(&log.name).copied().unwrap_or(START);
-        if position == GIVEN_UP {
+        let lineage = self.header.lineage;
+        let noted = |source: &mut _| Note::read(source).for_base(lineage);
+        let position = self.header.folded.get(&log.name).copied().unwrap_or_else(|| noted(source));
+        if position == Position::GIVEN_UP {
             return None;
         }
         match self.readers.get_mut(&log.process) {
             Some(reader) if reader.segment == log.name && reader.position == position => return Some(position),
-            Some(reader) if position == START => {
+            Some(reader) if position == Position::START => {
                 // The context of the former segment goes on; the first frame of this one repeats it.
                 log.name.clone_into(&mut reader.segment);
                 reader.position = position;
@@ -220,7 +218,7 @@ impl Engine {
                     context.submissions = former.context.submissions;
                     context.is_client_active = former.context.is_client_active;
                 }
-                (context, START.offset as usize, 0)
+                (context, Position::START.offset as usize, 0)
             }
         };
         while offset < position.offset as usize {
@@ -246,7 +244,7 @@ impl Engine {
     pub(super) fn give_up_what_may_be_folded(&mut self) -> Result<()> {
         for log in self.directory.list()?.logs().into_iter().filter(|log| log.process != self.process) {
             let Ok(mut file) = SegmentFile::open(&self.directory.file(&log.name)) else { continue };
-            let mut position = START;
+            let mut position = Position::START;
             loop {
                 let found = find(&mut file, position.offset as usize, position.previous);
                 let (size, count) = (found.size(), found.count());

@@ -6,6 +6,7 @@
 use std::fs::OpenOptions;
 use std::path::Path;
 
+use super::folded::Note;
 use super::frame::{self, Source};
 use super::segment::{self, MAGIC};
 use crate::disk::OwnFile;
@@ -71,6 +72,19 @@ impl SegmentFile {
         } else {
             Kind::Unknown
         }
+    }
+
+    /// Writes how far it is folded, if it is a segment of this format. Only who holds the lock of the directory does.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn note(&mut self, note: Note) -> std::io::Result<()> {
+        if self.kind() != Kind::Segment || self.length < segment::FRAMES as u64 {
+            return self.take_error().map_or(Ok(()), Err);
+        }
+        let bytes: Vec<u8> = note.to_words().into_iter().flat_map(u64::to_le_bytes).collect();
+        self.file.write_at(MAGIC.len() as u64, &bytes)
     }
 
     /// Seals it behind its last frame, at `offset`, whose count is at `count`. `false` if there is another frame now.

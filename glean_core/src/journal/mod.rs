@@ -3,6 +3,7 @@
 //! What the bytes mean is not known here.
 
 pub mod file;
+pub mod folded;
 pub mod frame;
 pub mod log;
 pub mod map;

@@ -15,13 +15,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
+use super::folded::{NOTE_WORDS, Note};
 use super::frame::{self, Source};
 use super::map::Map;
 use crate::disk::OwnFile;
 use crate::error::{Error, Result};
 
 /// The first bytes of a segment; the last two are the version of the format.
-pub const MAGIC: &[u8; 8] = b"GLEANL03";
+pub const MAGIC: &[u8; 8] = b"GLEANL04";
+
+/// Where the frames begin, behind the magic bytes and a [`Note`].
+pub const FRAMES: usize = MAGIC.len() + NOTE_WORDS * frame::HEADER_BYTES;
 
 /// The extension of a file that is no segment yet.
 pub const UNFINISHED: &str = "new";
@@ -89,7 +93,7 @@ impl Segment {
         if let Some(first) = segment.map.word(0) {
             first.store(u64::from_ne_bytes(*MAGIC), Ordering::Release);
         }
-        (segment, Tail { offset: MAGIC.len(), count: None })
+        (segment, Tail { offset: FRAMES, count: None })
     }
 
     /// Returns the file.
@@ -105,6 +109,15 @@ impl Segment {
     /// Returns the size of the file.
     pub fn size_bytes(&self) -> usize {
         self.map.size_bytes()
+    }
+
+    /// Writes how far it is folded. Only who holds the lock of the directory does.
+    pub fn note(&self, note: Note) {
+        for (index, value) in note.to_words().into_iter().enumerate() {
+            if let Some(word) = self.map.word(MAGIC.len() + index * frame::HEADER_BYTES) {
+                word.store(value.to_le(), Ordering::Relaxed);
+            }
+        }
     }
 
     /// Where frames end: behind them there is always room for a seal.
@@ -254,6 +267,7 @@ pub fn seal_file(file: &OwnFile, length: u64, offset: usize, count: Option<usize
 /// Returns the bytes of a whole segment with these frames, sealed: for a file that is written at once.
 pub fn sealed_bytes(frames: &[u8]) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
+    bytes.resize(FRAMES, 0);
     frame::scan(frames, 0, |payload| frame::push(&mut bytes, payload));
     bytes.extend_from_slice(&frame::SEAL.to_le_bytes());
     bytes
@@ -321,7 +335,7 @@ mod tests {
     /// Reads all frames: the sum of their counts, and how many others there are.
     fn read_all(segment: &Segment) -> (u64, u64, bool) {
         let mut source = segment;
-        let (mut offset, mut previous, mut counted, mut others) = (MAGIC.len(), 0, 0, 0);
+        let (mut offset, mut previous, mut counted, mut others) = (FRAMES, 0, 0, 0);
         loop {
             let found = frame::find(&mut source, offset, previous);
             match found {
@@ -394,9 +408,9 @@ mod tests {
         while segment.append_payload(&mut tail, b"xxxxxxxx") == Pushed::Done {
             frames += 1;
         }
-        assert_eq!(frames, 15);
+        assert_eq!(frames, 12);
         assert_eq!(segment.append_count(&mut tail, b"", 1), Pushed::Full);
         segment.seal(&tail);
-        assert_eq!(read_all(&segment), (0, 15, true));
+        assert_eq!(read_all(&segment), (0, 12, true));
     }
 }

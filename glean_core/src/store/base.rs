@@ -22,9 +22,10 @@ use super::{StoredEvent, is_pseudo_store};
 use crate::common_metric_data::Lifetime;
 use crate::disk::{self, OwnFile};
 use crate::error::{Error, Result};
+use crate::journal::folded::Position;
 use crate::journal::frame;
 
-const MAGIC: &[u8; 8] = b"GLEANB03";
+const MAGIC: &[u8; 8] = b"GLEANB04";
 /// Where the head begins, behind the magic bytes and the mark.
 const HEAD: usize = 16;
 /// Generation, sequence, capacity, length and checksum, 8 bytes each.
@@ -59,21 +60,12 @@ pub struct Header {
     pub generation: u64,
     /// Grows with each base: tells which half is the newer one.
     pub sequence: u64,
+    /// The same for all bases that were made from each other; 0 before the first one is saved.
+    pub lineage: u64,
     /// How far each segment is folded in, by file name.
     pub folded: BTreeMap<String, Position>,
     /// What is to be done in other folders once this base is in place; doing it again is harmless.
     pub effects: Vec<Effect>,
-}
-
-/// How far a segment is folded in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
-    /// The offset of the first frame that isn't.
-    pub offset: u64,
-    /// If that one counts, how much of it is.
-    pub counted: u64,
-    /// If the one before counts, how far.
-    pub previous: u64,
 }
 
 /// A change outside of the base that belongs to it.
@@ -302,6 +294,9 @@ impl BaseFile {
         }
         header.sequence += 1;
         header.generation = uuid::Uuid::new_v4().as_u64_pair().0 | 1;
+        if header.lineage == 0 {
+            header.lineage = header.generation;
+        }
         encode(header, state)
     }
 
