@@ -10,7 +10,7 @@ from glean_py import _ffi
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+    from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 # In the environment of a child, which starts none itself.
 _GUARD = "_GLEAN_PY_CHILD"
@@ -72,14 +72,14 @@ class ProcessDispatcher:
         """
         if cls._last_process is not None and cls._last_process.poll() is None:
             return cls._last_process
-        process = cls.start(func, args, cwd=cwd)
+        process = cls.start((func.__module__, func.__name__), args, cwd=cwd)
         return _SyncWorkWrapper(func, args) if process is None else process
 
     @classmethod
     def start(
-        cls, func: Callable[..., Any], args: Sequence[Any], *, cwd: Optional[str] = None
+        cls, function: Tuple[str, str], args: Sequence[Any], *, cwd: Optional[str] = None
     ) -> Optional[subprocess.Popen[bytes]]:
-        """Start a function in a process of its own and return that; `None` where none can be started."""
+        """Start a function, by module and name, in a process of its own and return that; `None` where none can be."""
         python = find_python()
         if python is None:
             return None
@@ -88,8 +88,8 @@ class ProcessDispatcher:
         order = {
             "version": list(sys.version_info[:3]),
             "path": _import_path(),
-            "module": func.__module__,
-            "function": func.__name__,
+            "module": function[0],
+            "function": function[1],
             "arguments": list(args),
             "deadline_s": _DEADLINE_S,
         }

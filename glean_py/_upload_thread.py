@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import get_ident
 from time import monotonic
 
 from glean_py import _ffi
@@ -22,6 +23,65 @@ _JOIN_S = 0.05
 _LOOK_MS = 600_000
 # How long the end of a program waits for a server that is quick, before a process of its own sends what is left.
 _MOMENT_S = 0.03
+# How long a fork waits for the thread to import what it needs, which takes some 30 ms.
+_IMPORT_S = 2.0
+
+
+class _Imports:
+    """What the thread imports, before anything else: a fork waits for that, and never for the network.
+
+    A module that a thread is importing while its process forks can be imported by nobody in the child: the lock of the
+    module has no owner there. Such a child sends nothing, and its end waits for nothing.
+    """
+
+    lock = native_thread("allocate_lock")()
+    holder = 0
+    is_running = False
+    is_stuck = False
+    is_broken = False
+
+    @classmethod
+    def run(cls) -> None:
+        """Import everything that the thread needs."""
+        with cls.lock:
+            cls.is_running = True
+            try:
+                from glean_py.net import http_client, ping_upload_worker  # noqa: F401
+
+                http_client.load()
+            finally:
+                cls.is_running = cls.is_stuck = False
+
+    @classmethod
+    def before_fork(cls) -> None:
+        """Wait for the thread, once."""
+        if cls.lock.acquire(True, 0 if cls.is_stuck else _IMPORT_S):
+            cls.holder = get_ident()
+        else:
+            cls.is_stuck = cls.is_running
+
+    @classmethod
+    def after_in_parent(cls) -> None:
+        """Let the thread go on."""
+        if cls.holder == get_ident():
+            cls.holder = 0
+            cls.lock.release()
+
+    @classmethod
+    def after_in_child(cls) -> None:
+        """Begin anew, unless modules are missing for good."""
+        cls.is_broken = cls.is_broken or cls.is_running
+        cls.is_running = cls.is_stuck = False
+        cls.holder = 0
+        cls.lock = native_thread("allocate_lock")()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_Imports.before_fork,
+        after_in_parent=_Imports.after_in_parent,
+        after_in_child=_Imports.after_in_child,
+    )
 
 
 class _UploadThread:
@@ -40,6 +100,8 @@ class _UploadThread:
 
     def start(self) -> bool:
         """Start it; `False` if this process gets no thread any more."""
+        if _Imports.is_broken:
+            return False
         # Whatever thread imports it first is the main one for it, and the new thread would be.
         import threading  # noqa: F401
 
@@ -80,6 +142,7 @@ class _UploadThread:
 
     def _run(self) -> None:
         try:
+            _Imports.run()
             from glean_py.net import http_client, ping_upload_worker
 
             http_client.start()
@@ -153,14 +216,14 @@ def end(data_dir: str, application_id: str, deadline: float, may_hand_over: bool
     if found["is_exclusive_taken"] or not (found["waiting"] or not has_ended):
         return
     _ffi.finish(_ffi.lib.glean_upload_close())
-    from glean_py.net.ping_upload_worker import _process
-
     settings = {
         "server_endpoint": configuration.server_endpoint,
         "max_pending_pings_count": configuration.max_pending_pings_count,
         "max_pending_pings_directory_size": configuration.max_pending_pings_directory_size,
     }
-    _process_dispatcher.ProcessDispatcher.start(_process, (data_dir, application_id, settings), cwd=data_dir)
+    # By its name: the thread may be importing it.
+    function = ("glean_py.net.ping_upload_worker", "_process")
+    _process_dispatcher.ProcessDispatcher.start(function, (data_dir, application_id, settings), cwd=data_dir)
 
 
 def _is_default_uploader(configuration: Configuration) -> bool:

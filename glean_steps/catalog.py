@@ -303,17 +303,7 @@ def collector_page() -> Suite:
     chromium = system.tools("chromium")
 
     def run(ws: Workspace, browser: None, rust: Rust, packed: Path, program: Path) -> Result:
-        folder = ws.root / project.COLLECTOR
-        # So that the checkout cannot be imported.
-        with tempfile.TemporaryDirectory(prefix="glean-collector-") as empty:
-            return suites.pytest(
-                [program],
-                folder,
-                lambda argv: ws.run(
-                    argv, timeout_s=CHECK_S, cwd=Path(empty), check=False, env=environments.clean_env()
-                ),
-                arguments=["--rootdir", folder, "--chromium", system.find(chromium[0])],
-            )
+        return _installed(program, project.COLLECTOR, ws, ["--chromium", system.find(chromium[0])])
 
     needs = (
         system.Programs(chromium),
@@ -322,6 +312,28 @@ def collector_page() -> Suite:
         Environment("collector", project.COLLECTOR_REQUIREMENTS),
     )
     return Suite("collector page", run, needs)
+
+
+def hosts() -> Suite:
+    """The installed wheel in servers and frozen programs as they come from PyPI."""
+
+    def run(ws: Workspace, rust: Rust, packed: Path, program: Path) -> Result:
+        return _installed(program, project.HOSTS, ws)
+
+    return Suite("hosts", run, (HostRust(), NativeWheel(), Environment("hosts", project.HOSTS_REQUIREMENTS)))
+
+
+def _installed(program: Path, tests: str, ws: Workspace, arguments: Sequence[object] = ()) -> Result:
+    """Run tests of the checkout where it cannot be imported, so that they see the wheel."""
+    folder = ws.root / tests
+    with tempfile.TemporaryDirectory(prefix="glean-") as empty:
+        env = {**environments.clean_env(), "TMPDIR": empty}
+        return suites.pytest(
+            [program],
+            folder,
+            lambda argv: ws.run(argv, timeout_s=CHECK_S, cwd=Path(empty), check=False, env=env),
+            arguments=["--rootdir", folder, *arguments],
+        )
 
 
 # --- checks of the sources --------------------------------------------------------------------------------------------
@@ -438,6 +450,7 @@ def tests(ws: Workspace) -> List[Suite]:
         hunt(ws, "kill hunt", project.HUNT_ONCE),
         differential(FIXED_COUNT, FIXED_SEED, "UTC"),
         collector_page(),
+        hosts(),
         miri(),
     ]
 

@@ -64,6 +64,8 @@ DIFFERENTIAL = "tests/differential"
 DIFFERENTIAL_REQUIREMENTS = "requirements/differential.txt"
 COLLECTOR = "tests/collector"
 COLLECTOR_REQUIREMENTS = "requirements/collector.txt"
+HOSTS = "tests/hosts"
+HOSTS_REQUIREMENTS = "requirements/hosts.txt"
 # How mypy is called: name of the check, arguments, where it looks for modules as well.
 TYPE_CHECKS: Tuple[Tuple[str, Tuple[str, ...], str], ...] = (
     ("mypy", (), ""),

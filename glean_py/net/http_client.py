@@ -33,6 +33,12 @@ _MOST_ANSWER_BYTES = 65536
 _TLS_ENDS = ("SSLEOFError", "SSLZeroReturnError")
 _DEBUG, _WARNING = 10, 30
 
+# What is imported where it is used, all of it.
+_NEEDED = (
+    *("base64", "email.utils", "encodings.idna", "http.client", "json", "logging", "socket", "ssl", "truststore"),
+    *("urllib.parse", "urllib.request"),
+)
+
 
 class HttpClientUploader(BaseUploader):
     """Sends a ping as one POST request.
@@ -485,6 +491,20 @@ def start() -> None:
     """Allow connections."""
     current().start()
     copies().start()
+
+
+def load() -> None:
+    """Import what a request may need, so that nothing is imported while one is on its way."""
+    for name in _NEEDED:
+        try:
+            __import__(name)
+        except Exception:
+            # Not installed, or not for this Python. Whoever cannot do without it says so.
+            pass
+    if "GLEAN_DEBUG_COLLECTOR" in os.environ:
+        from glean_py.net import debug_collector
+
+        debug_collector.find_collector()
 
 
 def stop() -> None:

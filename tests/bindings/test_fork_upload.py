@@ -3,7 +3,6 @@
 import os
 import sys
 
-import fault_server
 import pytest
 from fault_server import FaultServer, answer, answer_late
 from upload_programs import PREPARE, accepted_ids, environment, finish_program, run_program, start_program, waiting_ids
@@ -207,23 +206,65 @@ wait_until(is_sent)
         assert len(accepted_ids(server)) == len(set(accepted_ids(server))) == 2
 
 
-def test_under_gevent_the_upload_thread_is_a_thread(tmp_path):
-    pytest.importorskip("gevent", reason="gevent isn't installed")
-    code = """
-import gevent
-ticks = []
-def tick():
-    while True:
-        ticks.append(1)
-        gevent.sleep(0.01)
-gevent.spawn(tick)
-start(allow_multiprocessing=False, shutdown_timeout_s=0.2)
-custom.submit()
-gevent.sleep(0.5)
-print(len(ticks) > 5)
+# The upload thread does not get on with its imports before `go_on` is set.
+SLOW_IMPORT = """
+import threading
+begun, go_on = threading.Event(), threading.Event()
+class Slow:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "http.client":
+            begun.set()
+            go_on.wait(60)
+sys.meta_path.insert(0, Slow)
+start(allow_multiprocessing=False)
+assert begun.wait(60)
 """
-    before = "from gevent import monkey; monkey.patch_all()\n"
-    with FaultServer(answer_late(0.2), fault_server.never_answer) as server:
-        process = start_program(tmp_path, server.endpoint, FORK + before + code)
-        assert finish_program(process).split() == ["True"]
+
+
+def test_a_fork_waits_for_the_imports_of_the_upload_thread(tmp_path):
+    """A module that is half imported stays so in a child: the lock of the module has no owner there."""
+    code = """
+threading.Timer(0.2, go_on.set).start()
+wait_for(fork(send))
+"""
+    with FaultServer() as server:
+        run_forking(tmp_path, server, SLOW_IMPORT + code)
         assert len(accepted_ids(server)) == 1
+
+
+def test_a_child_without_imports_ends_and_leaves_its_ping_to_others(tmp_path):
+    """As when a disk stands still."""
+    code = """
+def submit_and_end():
+    custom.submit()
+    Glean.shutdown()
+    Glean._end_process()
+wait_for(fork(submit_and_end))
+# Others wait no more.
+wait_for(fork(submit_and_end))
+assert count_accepted() == 0
+go_on.set()
+send()
+wait_until(is_sent)
+"""
+    with FaultServer() as server:
+        run_forking(tmp_path, server, SLOW_IMPORT + code)
+        assert len(accepted_ids(server)) == len(set(accepted_ids(server))) == 3
+
+
+def test_a_request_imports_nothing(tmp_path):
+    """What the upload thread imports later could be half imported in a child."""
+    code = """
+import signal
+from glean_py import _upload_thread
+from glean_py.net import http_client, ping_upload_worker
+http_client.load()
+before = set(sys.modules)
+start(allow_multiprocessing=False)
+custom.submit()
+wait_until(lambda: (data_dir / "pending_pings").exists() and not files())
+print(*sorted(set(sys.modules) - before))
+"""
+    with FaultServer(answer(200), tls=True) as server:
+        assert run_program(tmp_path, server.endpoint, code).split() == []

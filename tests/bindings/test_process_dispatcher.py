@@ -81,7 +81,7 @@ def test_where_no_process_can_be_started_the_work_is_done_here(importable, tmp_p
 
 
 def test_a_process_that_cannot_be_started_is_no_error(importable, tmp_path):
-    assert ProcessDispatcher.start(importable, (), cwd=str(tmp_path / "missing")) is None
+    assert ProcessDispatcher.start(("math", "sqrt"), (), cwd=str(tmp_path / "missing")) is None
 
 
 def test_this_python_is_one():
