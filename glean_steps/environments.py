@@ -99,17 +99,19 @@ class Environment:
         program = self.home(ws) / "bin" / "python"
         stamp = ws.stamp(f"venv-{self.label}")
         base = workspace.fingerprint(_RECIPE, str(python), version, ws.root / self.requirements)
-        facts = stamp.facts()
-        if facts.get("base") != base or not stamp.is_current("made"):
-            with report.step(f"make the environment {self.label}"):
-                stamp.forget()
-                self._make(python, ws)
-                stamp.write("made", files=[program], facts={"base": base})
-        if packed is not None:
-            installed = workspace.file_sha256(packed)
-            if stamp.facts().get("wheel") != installed:
-                _pip(program, ["--no-deps", "--no-index", "--force-reinstall", packed], ws)
-                stamp.write("made", files=[program], facts={"base": base, "wheel": installed})
+        # A suite and the tests of the steps may want it at the same time.
+        home = self.home(ws)
+        with workspace.lock(home.with_name(f"{home.name}.lock"), f"make the environment {self.label}"):
+            if stamp.facts().get("base") != base or not stamp.is_current("made"):
+                with report.step(f"make the environment {self.label}"):
+                    stamp.forget()
+                    self._make(python, ws)
+                    stamp.write("made", files=[program], facts={"base": base})
+            if packed is not None:
+                installed = workspace.file_sha256(packed)
+                if stamp.facts().get("wheel") != installed:
+                    _pip(program, ["--no-deps", "--no-index", "--force-reinstall", packed], ws)
+                    stamp.write("made", files=[program], facts={"base": base, "wheel": installed})
         return program
 
     def _make(self, python: Path, ws: Workspace) -> None:

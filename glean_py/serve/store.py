@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 import zlib
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from glean_py.serve.submission import Submission
 
@@ -232,13 +233,14 @@ class Store:
         if wanted.metric:
             clauses.append("number IN (SELECT ping FROM metric WHERE name = ?)")
             values.append(wanted.metric)
-        sought = wanted.text.lower()
+        # Somebody may have copied it from the page, which shows JSON with spaces.
+        sought = {wanted.text.lower(), re.sub(r"(?<=[:,])\s+", "", wanted.text.lower())} - {""}
         columns = ", ".join((*_SUMMARY, *(("path", "body") if sought else ())))
         query = f"SELECT {columns} FROM ping WHERE {' AND '.join(clauses)} ORDER BY number"
         with self._lock:
             rows = self._database.execute(query, values).fetchall()
         if sought:
-            rows = [row for row in rows if sought in row[-2].lower() or sought in _inflate(row[-1]).lower()]
+            rows = [row for row in rows if _has_any(row[-2], sought) or _has_any(_inflate(row[-1]), sought)]
         return [_summary(row) for row in rows]
 
     def get(self, number: int) -> Optional[Dict[str, Any]]:
@@ -284,6 +286,11 @@ def _summary(row: Tuple[Any, ...]) -> Dict[str, Any]:
     if summary["violations"] is not None:
         summary["violations"] = json.loads(summary["violations"])
     return summary
+
+
+def _has_any(text: str, sought: Set[str]) -> bool:
+    text = text.lower()
+    return any(each in text for each in sought)
 
 
 def _inflate(body: bytes) -> str:
