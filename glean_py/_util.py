@@ -28,6 +28,7 @@ __all__ = [
     "get_architecture",
     "get_locale_tag",
     "get_os_version",
+    "get_debug_collector",
     "get_windows_build_number",
     "native_thread",
 ]
@@ -42,6 +43,14 @@ class classproperty(Generic[T]):
 
     def __get__(self, instance: object, owner: type) -> T:
         return self._getter(owner)
+
+
+def get_debug_collector() -> str:
+    """Return what `GLEAN_DEBUG_COLLECTOR` asks for: an address, `on`, or nothing."""
+    text = os.environ.get("GLEAN_DEBUG_COLLECTOR", "").strip()
+    if text.lower() in ("", "0", "false", "no", "off"):
+        return ""
+    return "on" if text.lower() in ("1", "true", "yes", "on") else text
 
 
 def native_thread(name: str) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-import os
 
 from glean_py import _ffi
+from glean_py._util import get_debug_collector
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class Configuration:
 
     def _has_destination(self) -> bool:
         """Return whether pings have somewhere to go: a server, an uploader that may know one, a collector."""
-        is_elsewhere = self._ping_uploader is not None or "GLEAN_DEBUG_COLLECTOR" in os.environ
+        is_elsewhere = self._ping_uploader is not None or bool(get_debug_collector())
         return bool(self._server_endpoint) or is_elsewhere
 
     def _tell_uploads(self) -> None:

@@ -6,10 +6,10 @@ themselves: a copy has two seconds, and after failures there are none for a whil
 
 from __future__ import annotations
 
-import os
 from time import monotonic
 
 from glean_py import _ffi
+from glean_py._util import get_debug_collector
 from glean_py.net import http_client
 from glean_py.net.ping_uploader import PingUploadRequest
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from glean_py.net.ping_upload_worker import PingRequest
 
-_VARIABLE = "GLEAN_DEBUG_COLLECTOR"
 # Where `python -m glean_py serve` listens.
 _DEFAULT = "http://127.0.0.1:8125"
 _COPY_S = 2.0
@@ -40,17 +39,15 @@ class _Copies:
 
 def find_collector() -> str:
     """Return where copies go; empty if nowhere. An address that is neither of this machine nor https is told once."""
-    text = os.environ.get(_VARIABLE, "").strip()
-    if text.lower() in ("", "0", "false", "no", "off"):
-        return ""
-    address = _DEFAULT if text.lower() in ("1", "true", "yes", "on") else text.rstrip("/")
-    if _is_safe(address):
+    wanted = get_debug_collector()
+    address = _DEFAULT if wanted == "on" else wanted.rstrip("/")
+    if not address or _is_safe(address):
         return address
     if not _Copies.is_told:
         _Copies.is_told = True
         _ffi.log(
             _WARNING,
-            f"{_VARIABLE} has to be 1, http:// with an address of this machine, or https://; no pings are copied",
+            "GLEAN_DEBUG_COLLECTOR has to be 1, http:// with an address of this machine or https://; nothing is copied",
         )
     return ""
 

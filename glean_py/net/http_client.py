@@ -11,7 +11,7 @@ from io import BufferedReader, RawIOBase
 from time import monotonic, time
 
 from glean_py import _ffi
-from glean_py._util import native_thread
+from glean_py._util import get_debug_collector, native_thread
 from glean_py.net.base_uploader import BaseUploader
 from glean_py.net.ping_uploader import UploadResult
 
@@ -501,7 +501,7 @@ def load() -> None:
         except Exception:
             # Not installed, or not for this Python. Whoever cannot do without it says so.
             pass
-    if "GLEAN_DEBUG_COLLECTOR" in os.environ:
+    if get_debug_collector():
         from glean_py.net import debug_collector
 
         debug_collector.find_collector()

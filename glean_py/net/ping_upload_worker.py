@@ -8,6 +8,7 @@ import os
 from glean_py import _ffi
 from glean_py._bases import Value
 from glean_py._json_text import flag, integer, optional, quote, to_object
+from glean_py._util import get_debug_collector
 from glean_py.net import http_client
 from glean_py.net.http_client import HttpClientUploader
 from glean_py.net.ping_uploader import CapablePingUploadRequest, PingUploadRequest, UploadResult
@@ -220,7 +221,7 @@ def _send_until_done(configuration: Configuration, is_stopped: Callable[[], bool
 
 def _find_collector(configuration: Configuration) -> Any:
     """Return the module that sends copies, where they are asked for and the pings themselves go elsewhere."""
-    if "GLEAN_DEBUG_COLLECTOR" not in os.environ:
+    if not get_debug_collector():
         return None
     from glean_py.net import debug_collector
 

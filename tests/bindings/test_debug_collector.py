@@ -170,7 +170,7 @@ def test_only_this_machine_and_https(monkeypatch, caplog):
         monkeypatch.setenv("GLEAN_DEBUG_COLLECTOR", text)
         assert debug_collector.find_collector() == debug_collector.find_collector() == "", text
         (record,) = caplog.records
-        assert record.levelname == "WARNING" and "no pings are copied" in record.getMessage()
+        assert record.levelname == "WARNING" and "nothing is copied" in record.getMessage()
         caplog.clear()
 
 
@@ -204,3 +204,8 @@ def test_a_free_port_each(glean_collector):
         assert other.endpoint != glean_collector.endpoint
         with socket.create_connection(("127.0.0.1", int(other.endpoint.rpartition(":")[2])), 60):
             pass
+
+
+def test_a_collector_that_is_switched_off_starts_no_thread(tmp_path):
+    code = "start()\ncustom.submit()\nprint('glean_py._upload_thread' in sys.modules)"
+    assert run_program(tmp_path, "", code, **copying("0")).split() == ["False"]
