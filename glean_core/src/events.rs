@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error_recording::ErrorType;
+use crate::sort;
 use crate::store::value::tree;
 use crate::store::{SessionMetadata, StoredEvent};
 use crate::time::parse_minute;
@@ -98,7 +99,8 @@ pub struct Normalized {
 /// * `core_start_ms`: when this run of the core began, the same way.
 pub fn normalize(mut events: Vec<StoredEvent>, ping_start_ms: i64, core_start_ms: i64) -> Normalized {
     // A missing counter sorts before every number, and `false` before `true`. The sort is stable.
-    events.sort_by_key(|event| (event.execution_counter, event.timestamp, !is_restarted(event)));
+    let order = |event: &StoredEvent| (event.execution_counter, event.timestamp, !is_restarted(event));
+    sort::by(&mut events, |a, b| order(a).cmp(&order(b)));
     drop_outer_restarts(&mut events);
     let Some(first) = events.first() else {
         return Normalized::default();

@@ -27,6 +27,7 @@ pub mod machine;
 pub mod metrics;
 pub mod ping;
 pub mod process;
+pub mod sort;
 pub mod store;
 pub mod text;
 pub mod time;

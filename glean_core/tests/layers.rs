@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src/`, from the top down.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "ffi",
     "process",
     "handles",
@@ -27,6 +27,7 @@ const ORDER: [&str; 21] = [
     "do_not_track",
     "time",
     "text",
+    "sort",
 ];
 
 #[test]

@@ -24,6 +24,7 @@ use crate::logging::log_at;
 use crate::machine::context::Context;
 use crate::machine::{Machine, client_id};
 use crate::ping::files::{self, Attempt};
+use crate::sort;
 use crate::store::base::{BaseFile, Effect, Header, mark};
 use crate::store::directory::{Directory, Listing, LogFile};
 use crate::store::lock::FileLock;
@@ -247,7 +248,7 @@ impl Engine {
             let mut logs = listing.logs();
             if let Some(log) = own.filter(|own| !listing.has(own.name())).and_then(|own| LogFile::named(own.name())) {
                 logs.push(log);
-                logs.sort();
+                sort::by(&mut logs, LogFile::cmp);
             }
             self.pass = logs.into();
         }

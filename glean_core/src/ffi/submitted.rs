@@ -8,6 +8,7 @@ use crate::common_metric_data::Lifetime;
 use crate::machine::op::Op;
 use crate::machine::submission::SUBMITTED;
 use crate::process;
+use crate::sort;
 use crate::store::{Entry, INTERNAL_STORE};
 
 /// Sets whether each submitted ping is listed.
@@ -73,7 +74,7 @@ fn list(out_pings: &mut GleanBuffer, is_wanted: impl Fn(&Json) -> bool) -> Outco
             })
             .filter(|ping| is_wanted(ping))
             .collect();
-        pings.sort_by(|a, b| a["submitted_date"].as_str().cmp(&b["submitted_date"].as_str()));
+        sort::by(&mut pings, |a, b| a["submitted_date"].as_str().cmp(&b["submitted_date"].as_str()));
         pings
     })?;
     *out_pings = GleanBuffer::from(Json::Array(pings).to_string());

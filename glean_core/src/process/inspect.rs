@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::machine::client_id;
 use crate::machine::submission::SUBMITTED;
 use crate::process;
+use crate::sort;
 use crate::store::base;
 use crate::store::directory::Directory;
 use crate::store::lock::FileLock;
@@ -98,7 +99,7 @@ fn pings(data_dir: &Path) -> Vec<Waiting> {
         .into_iter()
         .flat_map(|folder| queue::list(data_dir, folder).pings)
         .collect();
-    pings.sort_by(|a, b| a.order().cmp(&b.order()));
+    sort::by(&mut pings, |a, b| a.order().cmp(&b.order()));
     pings
 }
 

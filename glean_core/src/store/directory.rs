@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::error::{Error, Result};
 use crate::journal::segment::UNFINISHED;
+use crate::sort;
 
 /// Ends the names of segments.
 const LOG_SUFFIX: &str = ".log";
@@ -108,7 +109,7 @@ impl Listing {
     /// Returns the segments of all processes, the oldest process and segment first.
     pub fn logs(&self) -> Vec<LogFile> {
         let mut logs: Vec<LogFile> = self.0.iter().filter_map(|name| LogFile::named(name)).collect();
-        logs.sort();
+        sort::by(&mut logs, LogFile::cmp);
         logs
     }
 

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::logging::log_at;
+use crate::sort;
 use backoff::Backoff;
 use notes::{Notes, SentResult};
 use observation::{Failure, Observation};
@@ -433,7 +434,7 @@ impl Uploader {
                 || self.settled.contains(id))
         });
         let attempts = |ping: &Waiting| self.attempts.get(&ping.document_id).copied().unwrap_or(0);
-        found.pings.sort_by(|a, b| (attempts(b), b.order()).cmp(&(attempts(a), a.order())));
+        sort::by(&mut found.pings, |a, b| (attempts(b), b.order()).cmp(&(attempts(a), a.order())));
         self.queue = found.pings;
         self.remove_doomed(step);
     }

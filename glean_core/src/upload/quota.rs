@@ -1,5 +1,6 @@
 //! How much may wait: the newest pings that fit. Requests for deletion are never removed.
 
+use crate::sort;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -49,7 +50,7 @@ pub struct Applied {
 /// Takes out of a listing what is too much, and what is no ping. A ping that is being sent stays.
 pub fn apply(listing: &mut Listing, max_count: u64, max_bytes: u64, data_dir: &Path, now_ms: i64) -> Applied {
     let mut applied = Applied { found: listing.pings.len() as u64, ..Applied::default() };
-    listing.pings.sort_by(|a, b| b.order().cmp(&a.order()));
+    sort::by(&mut listing.pings, |a, b| b.order().cmp(&a.order()));
     let mut kept = 0;
     let mut why = None;
     listing.pings.retain(|ping| {
