@@ -95,8 +95,9 @@ def target_dir(target: Target = HOST, *, ws: Workspace) -> Path:
     """
     chosen = os.environ.get("CARGO_TARGET_DIR")
     base = Path(chosen).absolute() if chosen else ws.crate / "target"
-    if " " in str(base):
-        # mingw's dlltool starts the assembler with a temporary file whose path it does not quote.
+    # mingw's dlltool starts the assembler with a temporary file whose path it does not quote; and its linker sorts what
+    # is imported by the paths of files, of which some are in here and the others below /usr.
+    if " " in str(base) or (target.dlltool and not chosen and str(base) > "/usr"):
         base = ws.cache / "targets" / workspace.fingerprint(str(base))[:12]
     return base / "cross" / target.triple if target.triple else base
 

@@ -421,7 +421,8 @@ def clean(ws: Workspace, *, cache: bool = False) -> None:
         wine.end_all(ws)
         folders = [path for path in ws.state.glob("*") if path.name not in ("tools", "lock")]
         folders += [ws.root / "build", ws.crate / "target", *ws.root.glob("*.egg-info")]
-        folders += [folder for folder in [cargo.target_dir(ws=ws)] if ws.cache in folder.parents]
+        targets = {cargo.target_dir(target, ws=ws) for target in TARGETS}
+        folders += [folder for folder in sorted(targets) if ws.cache in folder.parents]
         folders += [ws.cache] if cache else []
         for folder in folders:
             if folder.exists():

@@ -620,3 +620,23 @@ fn a_segment_that_says_what_no_program_wrote_is_given_up_and_told() {
     assert_eq!(process.count("test.total"), 0);
     assert!(process.load_error().is_some());
 }
+
+#[test]
+fn a_process_that_was_taken_for_dead_counts_nothing_again_where_its_file_is_gone_and_forgotten() {
+    let directory = TempDir::new();
+    let mut writer = Process::start(directory.path());
+    writer.add("test.total", 5);
+    writer.life = None;
+    fs::remove_file(writer.directory.process_lock(&writer.name)).unwrap();
+    let mut other = Process::start(directory.path());
+    other.fold();
+    // The smallest base knows no files that are gone.
+    other.rest();
+    writer.fold();
+    assert_eq!(other.count("test.total"), 5);
+    writer.add("test.total", 3);
+    assert_eq!(writer.count("test.total"), 8);
+    other.submit("custom", None);
+    other.fold();
+    assert_eq!(sum_sent(directory.path(), "custom", "test.total"), 8);
+}

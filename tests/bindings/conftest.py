@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -16,6 +17,8 @@ _numbers = itertools.count()
 
 # The wish of whoever runs the tests is about their programs; with it, nothing here would record.
 os.environ.pop("DO_NOT_TRACK", None)
+# A shell that starts programs in the background lets them ignore Ctrl-C, and so would the programs of tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -217,7 +217,11 @@ custom.submit()
 wait_until(lambda: not files() and (data_dir / "pending_pings").exists())
 blocked = []
 for task in os.listdir("/proc/self/task"):
-    status = (Path("/proc/self/task") / task / "status").read_text()
+    try:
+        status = (Path("/proc/self/task") / task / "status").read_text()
+    except OSError:
+        # It ended meanwhile.
+        continue
     mask = int([line for line in status.splitlines() if line.startswith("SigBlk")][0].split()[1], 16)
     if int(task) != os.getpid():
         blocked.append(bool(mask & 1 << 14) and bool(mask & 1 << 1))

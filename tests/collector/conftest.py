@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import signal
 import urllib.request
 import uuid
 from pathlib import Path
@@ -15,6 +16,8 @@ from glean_py.serve import Collector
 
 WAIT_MS = 60_000
 expect.set_options(timeout=WAIT_MS)
+# A shell that starts programs in the background lets them ignore Ctrl-C, and so would the programs of tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 CLIENT = "0a1b2c3d-0000-4000-8000-0123456789ab"
 
 

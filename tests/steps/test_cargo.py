@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import pytest
 
@@ -189,6 +190,14 @@ def test_checkout_with_a_space_in_its_path_is_built_in_the_cache(ws: Workspace, 
     assert folder != cargo.target_dir(AMD64, ws=replace(spaced, root=tmp_path / "another one"))
 
 
+def test_checkout_whose_path_would_change_the_order_of_imports_is_built_in_the_cache(ws: Workspace) -> None:
+    late = replace(ws, root=Path("/work/checkout"), cache=Path("/home/user/cache"))
+    assert late.cache in cargo.target_dir(AMD64, ws=late).parents
+    early = replace(late, root=Path("/home/user/checkout"))
+    assert early.root in cargo.target_dir(AMD64, ws=early).parents
+    assert late.root in cargo.target_dir(ws=late).parents
+
+
 def test_a_machine_without_crates_fetches_before_it_builds(ws: Workspace) -> None:
     (Path(os.environ["CARGO_HOME"]) / "registry" / "src" / "a-registry").rmdir()
     run = Cargo()
@@ -271,12 +280,14 @@ dependencies = ["glean_core"]
 
 
 @pytest.fixture
-def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Workspace]:
+def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Workspace]]:
     """Make workspaces with a small crate; they share this user's cache, so that std is not built for a test."""
     monkeypatch.delenv("GLEAN_CACHE")
+    workspaces: List[Workspace] = []
 
     def make(name: str) -> Workspace:
         made = Workspace(root=tmp_path / name, cache=settings.cache())
+        workspaces.append(made)
         (made.crate / "src").mkdir(parents=True)
         (made.crate / "src" / "lib.rs").write_text(LIBRARY)
         (made.crate / "Cargo.toml").write_text(MANIFEST)
@@ -286,7 +297,12 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Wor
         (made.crate / "Cargo.lock").write_text(LOCK)
         return made
 
-    return make
+    yield make
+    for ws in workspaces:
+        for target in WINDOWS:
+            folder = cargo.target_dir(target, ws=ws)
+            if ws.cache in folder.parents:
+                shutil.rmtree(folder.parent.parent, ignore_errors=True)
 
 
 @pytest.mark.slow

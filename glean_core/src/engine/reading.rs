@@ -65,7 +65,7 @@ impl Engine {
         step: &mut Step,
     ) -> Outcome {
         let mut source = own;
-        let stop = self.fold_frames(log, &mut source, budget);
+        let stop = self.fold_frames(log, &mut source, is_listed, budget);
         match stop {
             Stop::Budget => return Outcome::More,
             Stop::Damage => {
@@ -116,7 +116,7 @@ impl Engine {
             }
         }
         loop {
-            let stop = self.fold_frames(log, &mut file, budget);
+            let stop = self.fold_frames(log, &mut file, true, budget);
             if let Some(error) = file.take_error() {
                 return Err(crate::Error::io("read", &path)(error));
             }
@@ -142,7 +142,8 @@ impl Engine {
                     file.refresh();
                     let length = usize::try_from(file.length()).unwrap_or(usize::MAX);
                     // The count has its last value now.
-                    let stop = if count.is_some() { self.fold_frames(log, &mut file, budget) } else { Stop::Sealed };
+                    let stop =
+                        if count.is_some() { self.fold_frames(log, &mut file, true, budget) } else { Stop::Sealed };
                     if stop == Stop::Budget {
                         return Ok(Outcome::More);
                     }
@@ -175,8 +176,8 @@ impl Engine {
     }
 
     /// Applies the frames behind the position of a segment, and moves it behind them.
-    fn fold_frames(&mut self, log: &LogFile, source: &mut impl Source, budget: &mut Budget) -> Stop {
-        let Some(mut position) = self.position(log, source) else { return Stop::Damage };
+    fn fold_frames(&mut self, log: &LogFile, source: &mut impl Source, is_there: bool, budget: &mut Budget) -> Stop {
+        let Some(mut position) = self.position(log, source, is_there) else { return Stop::Damage };
         let start = position.offset;
         let mut stop = Stop::Budget;
         self.with_machine(&log.process, |machine| stop = apply_frames(machine, source, &mut position, budget));
@@ -189,9 +190,9 @@ impl Engine {
     }
 
     /// Returns where to go on in a segment, with the context of its process as of there; `None` if it was given up.
-    fn position(&mut self, log: &LogFile, source: &mut impl Source) -> Option<Position> {
+    fn position(&mut self, log: &LogFile, source: &mut impl Source, is_there: bool) -> Option<Position> {
         let lineage = self.header.lineage;
-        let noted = |source: &mut _| Note::read(source).for_base(lineage);
+        let noted = |source: &mut _| Note::read(source).for_base(lineage, is_there);
         let position = self.header.folded.get(&log.name).copied().unwrap_or_else(|| noted(source));
         if position == Position::GIVEN_UP {
             return None;

@@ -9,7 +9,7 @@ use super::frame::{HEADER_BYTES, Source};
 use super::segment::{FRAMES, MAGIC};
 
 /// How many words a [`Note`] has.
-pub const NOTE_WORDS: usize = 5;
+pub(crate) const NOTE_WORDS: usize = 5;
 
 /// How far a segment is folded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,9 +24,9 @@ pub struct Position {
 
 impl Position {
     /// Nothing is.
-    pub const START: Position = Position { offset: FRAMES as u64, counted: 0, previous: 0 };
+    pub(crate) const START: Position = Position { offset: FRAMES as u64, counted: 0, previous: 0 };
     /// The rest was given up.
-    pub const GIVEN_UP: Position = Position { offset: u64::MAX, counted: 0, previous: 0 };
+    pub(crate) const GIVEN_UP: Position = Position { offset: u64::MAX, counted: 0, previous: 0 };
 }
 
 /// What a segment says of itself.
@@ -63,9 +63,9 @@ impl Note {
     }
 
     /// Returns how far the segment is folded, for a base that says nothing of it. One of the same lineage would say it if it
-    /// had any of it.
-    pub fn for_base(self, lineage: u64) -> Position {
-        if self.lineage == lineage { Position::START } else { self.position }
+    /// had any of it, as long as the file is there: it forgets files that are gone.
+    pub fn for_base(self, lineage: u64, is_there: bool) -> Position {
+        if self.lineage == lineage && is_there { Position::START } else { self.position }
     }
 }
 
