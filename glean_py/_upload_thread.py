@@ -212,8 +212,9 @@ def end(data_dir: str, application_id: str, deadline: float, may_hand_over: bool
     if not _ffi.is_status(status, _ffi.lib.GLEAN_OK):
         return
     found = json.loads(_ffi.take_text(out))
-    # What a thread that is still busy holds is given back when uploads are closed.
-    if found["is_exclusive_taken"] or not (found["waiting"] or not has_ended):
+    # What a thread that is still busy is sending is given back when uploads are closed.
+    is_sending = not has_ended and found["retry_ms"] is not None
+    if found["is_exclusive_taken"] or not (found["waiting"] or is_sending):
         return
     _ffi.finish(_ffi.lib.glean_upload_close())
     settings = {

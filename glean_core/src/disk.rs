@@ -31,6 +31,11 @@ impl OwnFile {
     ///
     /// [`Error::Io`].
     pub fn open(options: &OpenOptions, action: &'static str, path: &Path) -> Result<OwnFile> {
+        let _opening = opening();
+        let mut options = options.clone();
+        // It changes nothing for a file, and tells in a forked child whose it is.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
         options.open(path).and_then(OwnFile::new).map_err(Error::io(action, path))
     }
 
@@ -189,7 +194,8 @@ fn identity(metadata: &fs::Metadata) -> Identity {
 /// of those that a thread of its parent had open. So it closes them; the parent's stay.
 #[cfg(unix)]
 pub mod forked {
-    use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+    use std::path::Path;
+    use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
     use super::{Identity, is_open_as};
 
@@ -231,8 +237,13 @@ pub mod forked {
         }
     }
 
+    /// How many threads are opening something that is in no slot yet, or never will be.
+    pub(super) static OPENING: AtomicUsize = AtomicUsize::new(0);
+
     /// Closes the copies. Only in a child, which will never use what its parent opened.
-    pub fn close_copies() {
+    ///
+    /// `data_dir` is free of links, as the system itself names what is open.
+    pub fn close_copies(data_dir: Option<&Path>) {
         for slot in &OPEN {
             let descriptor = slot.descriptor.swap(FREE, Ordering::AcqRel);
             let [device, inode, made] =
@@ -243,6 +254,61 @@ pub mod forked {
                 unsafe { libc::close(descriptor) };
             }
         }
+        let is_opening = OPENING.swap(0, Ordering::AcqRel) > 0;
+        if let Some(data_dir) = data_dir.filter(|_| is_opening) {
+            close_strays(data_dir);
+        }
+    }
+
+    /// Closes what threads of the parent were opening at the moment of the fork: nothing else tells of it.
+    #[cfg(target_os = "linux")]
+    fn close_strays(data_dir: &Path) {
+        use std::io::Write;
+        use std::os::unix::ffi::OsStrExt;
+
+        const FOLDERS: [&[u8]; 5] = [b"/db", b"/tmp", b"/pending_pings", b"/deletion_request", b"/events"];
+        const MOST: i32 = 1024;
+        // A child may not be able to allocate.
+        let (mut link, mut target) = ([0; 32], [0; 4096]);
+        for descriptor in 3..MOST {
+            link.fill(0);
+            if write!(&mut link[..31], "/proc/self/fd/{descriptor}").is_err() {
+                return;
+            }
+            // SAFETY: the one text ends with a zero, the other buffer has the size that is said.
+            let length = unsafe { libc::readlink(link.as_ptr().cast(), target.as_mut_ptr().cast(), target.len()) };
+            let found = usize::try_from(length).ok().and_then(|length| target.get(..length)).unwrap_or_default();
+            let rest = found.strip_prefix(data_dir.as_os_str().as_bytes()).unwrap_or_default();
+            // SAFETY: a descriptor that is not open is an error.
+            let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
+            let is_marked = flags != -1 && flags & libc::O_NONBLOCK != 0;
+            if is_marked && FOLDERS.iter().any(|folder| rest.starts_with(folder)) {
+                // SAFETY: nobody in this process knows of it.
+                unsafe { libc::close(descriptor) };
+            }
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn close_strays(_data_dir: &Path) {}
+}
+
+/// Held while something is opened, listed or read that is in no list: see [`forked::close_copies`].
+#[derive(Debug)]
+#[must_use]
+pub struct Opening(());
+
+/// Says that this thread is opening something.
+pub fn opening() -> Opening {
+    #[cfg(unix)]
+    forked::OPENING.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+    Opening(())
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        forked::OPENING.fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
     }
 }
 

@@ -208,14 +208,19 @@ wait_until(is_sent)
 
 # The upload thread does not get on with its imports before `go_on` is set.
 SLOW_IMPORT = """
+import importlib.machinery
 import threading
 begun, go_on = threading.Event(), threading.Event()
-class Slow:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name == "http.client":
-            begun.set()
-            go_on.wait(60)
+class Slow(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name != "http.client":
+            return None
+        spec = super().find_spec(name, path, target)
+        execute = spec.loader.exec_module
+        # Not in here: Python forks nothing while it looks for a module.
+        spec.loader.exec_module = lambda module: (begun.set(), go_on.wait(60), execute(module))
+        return spec
 sys.meta_path.insert(0, Slow)
 start(allow_multiprocessing=False)
 assert begun.wait(60)

@@ -3,13 +3,13 @@
 //! A file has three lines: submission path, body, metadata; the last one has no newline.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::{DELETION_REQUESTS, PENDING};
-use crate::disk::{self, Unsynced, in_folder};
+use crate::disk::{self, OwnFile, Unsynced, in_folder};
 use crate::error::{Error, Result};
 use crate::logging::log_at;
 use crate::store::CLIENT_ID_FILE;
@@ -143,7 +143,9 @@ fn sending(target: &Path) -> Option<PathBuf> {
 
 /// Tells whether a file has this content.
 fn holds(path: &Path, content: &str) -> bool {
-    fs::read(path).is_ok_and(|found| found == content.as_bytes())
+    let mut found = vec![0; content.len() + 1];
+    let length = OwnFile::open_read(path).ok().and_then(|file| file.read_at(0, &mut found).ok());
+    length == Some(content.len()) && found.starts_with(content.as_bytes())
 }
 
 fn write_client_id(data_dir: &Path, client_id: &str) -> Result<()> {
@@ -169,12 +171,14 @@ fn remove_pending(data_dir: &Path, is_removed: impl Fn(&str) -> bool) {
 /// Reads the name of the ping from the first line: `/submit/<application>/<name>/1/<document id>`.
 fn ping_name(file: &Path) -> Option<String> {
     let mut line = String::new();
-    BufReader::new(File::open(file).ok()?).read_line(&mut line).ok()?;
+    let file = OwnFile::open_read(file).ok()?;
+    BufReader::new(file.get().ok()?).read_line(&mut line).ok()?;
     line.split('/').nth(3).map(str::to_owned)
 }
 
 /// Returns the files of a folder; none if it doesn't exist.
 fn list(folder: &Path) -> Vec<PathBuf> {
+    let _opening = disk::opening();
     match fs::read_dir(folder) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
         Err(error) => {

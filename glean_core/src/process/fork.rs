@@ -47,8 +47,8 @@ extern "C" fn after_fork_in_parent() {
 
 extern "C" fn after_fork_in_child() {
     super::uploads::leave_to_parent();
-    crate::disk::forked::close_copies();
     let held = HELD_OVER_FORK.try_with(|held| held.borrow_mut().take()).ok().flatten();
+    crate::disk::forked::close_copies(held.as_ref().and_then(|held| held.shared.real_dir.as_deref()));
     let Some(mut held) = held else { return };
     Worker::forget_thread(&mut held.files);
     Worker::forget_thread(&mut held.folds);

@@ -134,6 +134,7 @@ pub(super) fn open(data_dir: &Path) -> Result<()> {
     directory.create()?;
     let events = data_dir.join("events");
     fs::create_dir_all(&events).map_err(Error::io("create", &events))?;
+    let real_dir = fs::canonicalize(data_dir).ok();
     let listing = directory.list()?;
     // Behind whoever was here before, also within one millisecond, and when the clock was set back.
     let last = listing.logs().pop().map(|log| log.process);
@@ -149,6 +150,7 @@ pub(super) fn open(data_dir: &Path) -> Result<()> {
     let start = new_start(&mut shared.log, moment, is_alone);
     begin(&mut shared.log, &process, Start { directory_info, database_bytes, ..start }, is_unmapped);
     shared.life = Some(life);
+    shared.real_dir = real_dir;
     Ok(())
 }
 

@@ -68,6 +68,8 @@ pub struct Shared {
     /// Where pings are sent from.
     pub uploads: Option<Attached>,
     data_dir: Option<PathBuf>,
+    /// The same without links, once the directory is there.
+    real_dir: Option<PathBuf>,
     /// The lock that says that this process lives.
     life: Option<FileLock>,
     /// Another number for each start, so that a thread knows whether what it works for is still there.
@@ -88,6 +90,7 @@ static SHARED: Mutex<Shared> = Mutex::new(Shared {
     schedule: Schedule::new(),
     uploads: None,
     data_dir: None,
+    real_dir: None,
     life: None,
     generation: 0,
     start_error: None,

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value as Json};
 
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::journal::segment::UNFINISHED;
 use crate::sort;
@@ -83,6 +84,7 @@ impl Directory {
     ///
     /// [`Error::Io`] if it cannot be listed to its end.
     pub fn list(&self) -> Result<Listing> {
+        let _opening = disk::opening();
         let names = fs::read_dir(&self.path)
             .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>())
             .map_err(Error::io("list", &self.path))?;
@@ -91,6 +93,7 @@ impl Directory {
 
     /// Returns the size of all files in it.
     pub fn size_bytes(&self) -> u64 {
+        let _opening = disk::opening();
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file).map(|data| data.len()).sum()
     }
@@ -157,6 +160,7 @@ fn folder_info(data_dir: &Path, name: &str) -> Json {
             return Json::Object(info);
         }
     }
+    let _opening = disk::opening();
     match fs::read_dir(&path) {
         Ok(entries) => {
             let mut entries = entries.flatten();

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::queue::Waiting;
+use crate::disk;
 
 /// How long a lease lasts. A request takes less: the binding gives it half of that.
 pub const LEASE_MS: i64 = 60_000;
@@ -47,6 +48,7 @@ pub fn give_back(data_dir: &Path, ping: &Waiting) -> bool {
 
 /// Returns the file of a ping that is being sent, if there is one.
 pub fn find(folder: &Path, document_id: &str) -> Option<PathBuf> {
+    let _opening = disk::opening();
     let entries = fs::read_dir(folder).ok()?.flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let found = names.into_iter().find(|name| matches!(parse(name), Some((id, Some(_))) if id == document_id));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::lease;
+use crate::disk;
 use crate::error::Error;
 use crate::logging::log_at;
 
@@ -80,6 +81,7 @@ pub struct Listing {
 pub fn list(data_dir: &Path, folder: Folder) -> Listing {
     let path = data_dir.join(folder.name());
     let mut listing = Listing::default();
+    let _opening = disk::opening();
     let entries = match fs::read_dir(&path) {
         Ok(entries) => entries,
         Err(error) => {
