@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -147,6 +148,10 @@ def _sources(ws: Workspace) -> str:
     return workspace.fingerprint(*[ws.root / name for name in shaping], *[modules / name for name in _MODULES])
 
 
+# Variables that shape a library.
+_SHAPING = re.compile(r"RUSTFLAGS|^CARGO_PROFILE_|^SOURCE_DATE_EPOCH$")
+
+
 def _wheel_key(target: Target, ws: Workspace, python: Optional[str], sources: str) -> str:
     """Return the key over everything that shapes a proven wheel: sources, steps, compilers, Wine, Python asked for."""
     return workspace.fingerprint(
@@ -154,7 +159,7 @@ def _wheel_key(target: Target, ws: Workspace, python: Optional[str], sources: st
         target.triple,
         toolchain.machine_key(ws, target),
         prove.WAYS[target.proof].identity(python),
-        {name: value for name, value in os.environ.items() if "RUSTFLAGS" in name or name == "SOURCE_DATE_EPOCH"},
+        {name: value for name, value in os.environ.items() if _SHAPING.search(name)},
     )
 
 

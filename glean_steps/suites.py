@@ -90,8 +90,8 @@ def run(suites: Sequence[Suite], ws: Workspace, *, at_once: Optional[int] = None
 def collect(suites: Sequence[Suite], ws: Workspace, *, at_once: Optional[int] = None) -> List[Result]:
     """Run suites, those that share nothing side by side, and return the results in the order of the suites."""
     made = _Made(ws)
-    # Tests wait for a third of their time: for processes, disks and deadlines.
-    places = min(at_once or (os.cpu_count() or 1) * 3 // 2, len(suites))
+    # Tests wait for half of their time: for processes, disks and deadlines.
+    places = min(at_once or (os.cpu_count() or 1) * 2, len(suites))
     if places <= 1:
         return [run_one(suite, ws, made) for suite in suites]
     results: Dict[int, Result] = {}

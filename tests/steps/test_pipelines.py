@@ -132,7 +132,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> windows.Built:
 @pytest.fixture
 def real(built: windows.Built, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """The built checkout, for calls in this process."""
-    for name in ("GLEAN_CACHE", "CARGO_TARGET_DIR"):
+    for name in ("GLEAN_CACHE", "CARGO_TARGET_DIR", *windows.QUICK):
         monkeypatch.setenv(name, built.checkout.env()[name])
     return built.checkout.ws
 
@@ -148,7 +148,7 @@ def test_a_wheels_key_changes_with_what_shapes_it(ws: Workspace, monkeypatch: py
         )
 
     seen = [key(), key(target=WIN32), key(python="3.13"), key(sources="t")]
-    for name in ("RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "SOURCE_DATE_EPOCH", "GLEAN_WINDOWS_PYTHON"):
+    for name in ("RUSTFLAGS", "CARGO_PROFILE_RELEASE_LTO", "SOURCE_DATE_EPOCH", "GLEAN_WINDOWS_PYTHON"):
         with monkeypatch.context() as inner:
             inner.setenv(name, "1")
             seen.append(key())

@@ -111,6 +111,14 @@ class Running:
         return Ended(status, "".join(self.out), "".join(self.lines))
 
 
+# How checkouts of the tests build: what is looked at here is the steps, not how good the code is that they make.
+QUICK = {
+    "CARGO_PROFILE_RELEASE_LTO": "off",
+    "CARGO_PROFILE_RELEASE_OPT_LEVEL": "0",
+    "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
+}
+
+
 @dataclass(frozen=True)
 class Checkout:
     """A copy of this checkout.
@@ -127,7 +135,7 @@ class Checkout:
         """Return the environment for a command of this checkout: nobody's settings but those given."""
         env = {name: value for name, value in os.environ.items() if not name.startswith("GLEAN_")}
         env.pop("SOURCE_DATE_EPOCH", None)
-        env |= {"GLEAN_CACHE": str(self.ws.cache), "CARGO_TARGET_DIR": str(self.target_dir), MARK: RUN}
+        env |= {"GLEAN_CACHE": str(self.ws.cache), "CARGO_TARGET_DIR": str(self.target_dir), MARK: RUN, **QUICK}
         return env | dict(changes or {})
 
     def start(self, *words: object, env: Mapping[str, str] | None = None, before: Sequence[object] = ()) -> Running:
