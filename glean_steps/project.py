@@ -58,6 +58,8 @@ SUITE_FILES = ("tests/vectors.json",)
 SUITE_REQUIREMENTS = "requirements/tests.txt"
 # Tests that kill processes or damage files, and count: a sample everywhere, many once in a run, more at night.
 HUNT = "test_kill or test_hunt or test_crash_consistency"
+# One failure of these is one too many.
+ONE_TRY = r"test_kill|test_hunt|test_crash_consistency|test_upload_soak|test_host_files|test_processes"
 HUNT_ONCE: Mapping[str, str] = {"GLEAN_KILLS": "240", "GLEAN_OPENINGS": "512"}
 HUNT_AT_NIGHT: Mapping[str, str] = {"GLEAN_KILLS": "2400", "GLEAN_OPENINGS": "4096", "GLEAN_HUNT_SECONDS": "3600"}
 DIFFERENTIAL = "tests/differential"

@@ -13,11 +13,11 @@ import threading
 import time
 import xml.etree.ElementTree as ElementTree
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
-from glean_steps import report, runner
+from glean_steps import project, report, runner
 from glean_steps.errors import (
     CommandFailedError,
     DownloadError,
@@ -31,6 +31,9 @@ from glean_steps.errors import (
 from glean_steps.prerequisites import Prerequisite
 from glean_steps.workspace import Workspace
 
+# How many tests of a suite may fail and have another try.
+_AGAIN = 3
+_FAILED = "failed: "
 # What keeps a suite from running without saying anything about the code under test.
 NOT_HERE = (MissingToolError, DownloadError, OfflineError, NotProvableError)
 
@@ -42,6 +45,7 @@ class Result:
     Attributes:
         suite: its name.
         passed, failed, skipped: numbers of tests.
+        unstable: how many of those that passed did so at the second try only.
         seconds: how long it took.
         not_run: why it did not run; empty when it did.
         fix: what would make it run, or pass.
@@ -52,6 +56,7 @@ class Result:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    unstable: int = 0
     seconds: float = 0.0
     not_run: str = ""
     fix: str = ""
@@ -117,10 +122,10 @@ def collect(suites: Sequence[Suite], ws: Workspace, *, at_once: Optional[int] = 
 
 
 def _grouped(suite: Suite, ws: Workspace, made: _Made, live: report.Live) -> Result:
-    """Run one of several suites: its output is printed in one piece, and only if it failed."""
+    """Run one of several suites: its output is printed in one piece, and only if a test failed."""
     with live.running(suite.name), report.captured() as captured:
         result = run_one(suite, ws, made)
-    if result.failed:
+    if result.failed or result.unstable:
         report.say(f"\n== output of {suite.name}\n{captured.getvalue()}")
     report.say(f"== {suite.name}: {_summary(result)}, {result.seconds:.1f} s")
     return result
@@ -192,7 +197,7 @@ def finish(results: Sequence[Result]) -> List[Result]:
                 table.notes.append(f"    to make it run: {result.fix}")
         else:
             counts = [str(count) for count in (result.passed, result.failed, result.skipped)]
-            verdict = "FAILED" if result.failed else "passed"
+            verdict = "FAILED" if result.failed else "UNSTABLE" if result.unstable else "passed"
             table.rows.append([result.suite, *counts, f"{result.seconds:.1f}", verdict])
             if result.fix:
                 table.notes.append(f"{result.suite}: fix: {result.fix}")
@@ -239,6 +244,10 @@ def pytest(
 ) -> Result:
     """Run pytest on a folder and count from its JUnit report; without a report it failed, whatever its exit status.
 
+    Up to `_AGAIN` tests that failed are run once more. The table says which of them passed then: a machine that is busy
+    with something else shows weak tests, and they are to be mended, but say nothing against the code. Tests that count
+    what is lost or doubled have one try.
+
     Args:
         python: the command line of the interpreter.
         run_it: runs a command line to its end.
@@ -247,8 +256,20 @@ def pytest(
     """
     with tempfile.TemporaryDirectory(prefix="glean-report-") as folder:
         junit = Path(folder, "report.xml")
-        command = [*python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
-        return count_junit(junit, run_it([*command, f"--junitxml={path(junit)}", *arguments, path(tests)]))
+        command = [*python, "-m", "pytest", "-q", "-W", "error", "-o", f"cache_dir={path(Path(folder, 'cache'))}"]
+        command += [f"--junitxml={path(junit)}", *arguments, path(tests)]
+        first = count_junit(junit, run_it(command))
+        failed = [note for note in first.notes if note.startswith(_FAILED)]
+        if not 0 < len(failed) <= _AGAIN or any(re.search(project.ONE_TRY, note) for note in failed):
+            return first
+        report.say(f"running {len(failed)} tests once more")
+        junit.unlink()
+        second = count_junit(junit, run_it([*command, "--lf", "--lfnf=none"]))
+    if second.failed or second.passed != first.failed:
+        return first
+    unstable = [f"unstable, passed at the second try: {note[len(_FAILED) :]}" for note in failed]
+    others = [note for note in first.notes if note not in failed]
+    return replace(first, passed=first.passed + second.passed, failed=0, unstable=len(failed), notes=unstable + others)
 
 
 def count_junit(junit: Path, done: runner.Completed) -> Result:
@@ -268,7 +289,7 @@ def count_junit(junit: Path, done: runner.Completed) -> Result:
         skipped = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
             result.failed += 1
-            result.notes.append(f"failed: {case.get('classname')}::{case.get('name')}")
+            result.notes.append(f"{_FAILED}{case.get('classname')}::{case.get('name')}")
         elif skipped is not None:
             result.skipped += 1
             reason = skipped.get("message") or "no reason given"

@@ -76,6 +76,37 @@ def test_a_real_suite_is_counted_with_its_failures_and_the_reasons_of_its_skips(
     ]
 
 
+WEAK = """
+from pathlib import Path
+def test_weak():
+    tries = Path(__file__).with_name("tries")
+    tries.write_text(tries.read_text() + "x" if tries.exists() else "x")
+    assert tries.read_text() == "xx"
+def test_good(): pass
+"""
+
+
+def test_test_that_passes_at_the_second_try_is_reported_as_unstable(suite: Path) -> None:
+    (suite / "test_it.py").write_text(WEAK)
+    result = run_pytest(suite)
+    assert (result.passed, result.failed, result.unstable) == (2, 0, 1)
+    assert result.notes == ["unstable, passed at the second try: test_it::test_weak"]
+    assert (suite / "tries").read_text() == "xx"
+
+
+def test_what_counts_losses_has_one_try(suite: Path) -> None:
+    (suite / "test_kill.py").write_text(WEAK)
+    result = run_pytest(suite)
+    assert (result.passed, result.failed, result.notes) == (1, 1, ["failed: test_kill::test_weak"])
+
+
+def test_many_failures_are_no_weakness(suite: Path) -> None:
+    (suite / "test_it.py").write_text(WEAK + "".join(f"def test_bad{number}(): assert False\n" for number in range(3)))
+    result = run_pytest(suite)
+    assert (result.passed, result.failed, result.unstable) == (1, 4, 0)
+    assert (suite / "tries").read_text() == "x"
+
+
 def test_a_real_suite_that_passes_has_no_notes(suite: Path) -> None:
     (suite / "test_it.py").write_text("def test_good(): pass\n")
     result = run_pytest(suite)
