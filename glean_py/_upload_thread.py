@@ -36,19 +36,23 @@ class _Imports:
 
     lock = native_thread("allocate_lock")()
     holder = 0
+    is_done = False
     is_running = False
     is_stuck = False
     is_broken = False
 
     @classmethod
     def run(cls) -> None:
-        """Import everything that the thread needs."""
+        """Import everything that the thread needs, once."""
+        if cls.is_done:
+            return
         with cls.lock:
             cls.is_running = True
             try:
                 from glean_py.net import http_client, ping_upload_worker  # noqa: F401
 
                 http_client.load()
+                cls.is_done = True
             finally:
                 cls.is_running = cls.is_stuck = False
 

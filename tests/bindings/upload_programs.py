@@ -52,7 +52,12 @@ def finish_program(process, status=0):
     try:
         out, err = process.communicate(timeout=PROGRAM_S)
     except subprocess.TimeoutExpired:
+        # Its children hold the pipes as well.
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
         process.kill()
+        process.wait()
         raise
     assert process.returncode == status, (out, err)
     return out.decode("utf-8")
