@@ -85,6 +85,8 @@ pub struct Engine {
     header: Header,
     /// How far each segment is folded in the base.
     saved: BTreeMap<String, Position>,
+    /// How far each segment says itself that it is, as far as this process knows.
+    noted: BTreeMap<String, Position>,
     /// The size of the base that was saved last.
     base_bytes: usize,
     /// How much was folded since.
@@ -149,6 +151,7 @@ impl Engine {
             state: State::default(),
             header: Header::default(),
             saved: BTreeMap::new(),
+            noted: BTreeMap::new(),
             base_bytes: 0,
             unsaved_bytes: 0,
             wish: Wish::None,
@@ -239,7 +242,7 @@ impl Engine {
     fn step_with(&mut self, own: Option<&Arc<Segment>>, lock: &FileLock) -> Result<Step> {
         self.load()?;
         if let Stored::Unfinished(attempt) = self.stored {
-            self.carry_out(attempt)?;
+            self.carry_out(attempt, own)?;
         }
         let listing = self.directory.list()?;
         let mut step = Step::default();
@@ -333,6 +336,8 @@ impl Engine {
         self.state = loaded.state;
         self.header = loaded.header;
         self.saved.clone_from(&self.header.folded);
+        // Who saved it may have died before it told the segments.
+        self.noted = if self.header.effects.is_empty() { self.saved.clone() } else { BTreeMap::new() };
         self.unsaved_bytes = 0;
         if is_damaged {
             self.restore_client_id();
@@ -407,20 +412,20 @@ impl Engine {
                 return Err(error);
             }
         }
-        let saved = std::mem::replace(&mut self.saved, header.folded.clone());
+        self.saved.clone_from(&header.folded);
         self.unsaved_bytes = 0;
         self.header = header;
         self.wish = Wish::None;
-        self.note_folded(&saved, own);
         self.stored = Stored::Unfinished(Attempt::Again);
-        self.carry_out(Attempt::First)
+        self.carry_out(Attempt::First, own)
     }
 
-    /// Writes into each segment how far the base has it now, if that is news. What keeps it from being written costs nothing
-    /// as long as nobody removes the base.
-    fn note_folded(&self, before: &BTreeMap<String, Position>, own: Option<&Arc<Segment>>) {
+    /// Writes into each segment how far the base has it now, if that is news: once everything is done that was folded. What
+    /// keeps it from being written costs nothing as long as nobody removes the base.
+    fn note_folded(&mut self, own: Option<&Arc<Segment>>) {
         let lineage = self.header.lineage;
-        for (name, &position) in self.saved.iter().filter(|(name, position)| before.get(*name) != Some(*position)) {
+        let noted = std::mem::replace(&mut self.noted, self.saved.clone());
+        for (name, &position) in self.saved.iter().filter(|(name, position)| noted.get(*name) != Some(*position)) {
             let note = Note { lineage, position };
             if let Some(own) = own.filter(|own| own.name() == name) {
                 own.note(note);
@@ -438,7 +443,7 @@ impl Engine {
     }
 
     /// Carries out the effects of the base. Pings are visible before the first wait for the disk: the base has them, too.
-    fn carry_out(&mut self, attempt: Attempt) -> Result<()> {
+    fn carry_out(&mut self, attempt: Attempt, own: Option<&Arc<Segment>>) -> Result<()> {
         let published = files::carry_out(&self.data_dir, &self.header.effects, attempt)?;
         for (path, _) in &published {
             self.published.0 += 1;
@@ -452,6 +457,7 @@ impl Engine {
         self.base.note(mark::DONE);
         self.header.effects.clear();
         self.stored = Stored::Current;
+        self.note_folded(own);
         Ok(())
     }
 

@@ -64,8 +64,13 @@ impl Engine {
         budget: &mut Budget,
         step: &mut Step,
     ) -> Outcome {
+        if !is_listed && !self.header.folded.contains_key(&log.name) {
+            // The file is gone, and a base forgets such files: nobody knows how much of it others folded before. Counting none
+            // twice comes first.
+            self.header.folded.insert(log.name.clone(), Position::GIVEN_UP);
+        }
         let mut source = own;
-        let stop = self.fold_frames(log, &mut source, is_listed, budget);
+        let stop = self.fold_frames(log, &mut source, budget);
         match stop {
             Stop::Budget => return Outcome::More,
             Stop::Damage => {
@@ -116,7 +121,7 @@ impl Engine {
             }
         }
         loop {
-            let stop = self.fold_frames(log, &mut file, true, budget);
+            let stop = self.fold_frames(log, &mut file, budget);
             if let Some(error) = file.take_error() {
                 return Err(crate::Error::io("read", &path)(error));
             }
@@ -142,8 +147,7 @@ impl Engine {
                     file.refresh();
                     let length = usize::try_from(file.length()).unwrap_or(usize::MAX);
                     // The count has its last value now.
-                    let stop =
-                        if count.is_some() { self.fold_frames(log, &mut file, true, budget) } else { Stop::Sealed };
+                    let stop = if count.is_some() { self.fold_frames(log, &mut file, budget) } else { Stop::Sealed };
                     if stop == Stop::Budget {
                         return Ok(Outcome::More);
                     }
@@ -176,8 +180,8 @@ impl Engine {
     }
 
     /// Applies the frames behind the position of a segment, and moves it behind them.
-    fn fold_frames(&mut self, log: &LogFile, source: &mut impl Source, is_there: bool, budget: &mut Budget) -> Stop {
-        let Some(mut position) = self.position(log, source, is_there) else { return Stop::Damage };
+    fn fold_frames(&mut self, log: &LogFile, source: &mut impl Source, budget: &mut Budget) -> Stop {
+        let Some(mut position) = self.position(log, source) else { return Stop::Damage };
         let start = position.offset;
         let mut stop = Stop::Budget;
         self.with_machine(&log.process, |machine| stop = apply_frames(machine, source, &mut position, budget));
@@ -190,10 +194,18 @@ impl Engine {
     }
 
     /// Returns where to go on in a segment, with the context of its process as of there; `None` if it was given up.
-    fn position(&mut self, log: &LogFile, source: &mut impl Source, is_there: bool) -> Option<Position> {
-        let lineage = self.header.lineage;
-        let noted = |source: &mut _| Note::read(source).for_base(lineage, is_there);
-        let position = self.header.folded.get(&log.name).copied().unwrap_or_else(|| noted(source));
+    fn position(&mut self, log: &LogFile, source: &mut impl Source) -> Option<Position> {
+        let position = match self.header.folded.get(&log.name) {
+            Some(position) => *position,
+            None => {
+                let position = Note::read(source).for_base(self.header.lineage);
+                if position != Position::START {
+                    // The start of its process, which would have read the file of the client id, is behind it.
+                    self.restore_client_id();
+                }
+                position
+            }
+        };
         if position == Position::GIVEN_UP {
             return None;
         }

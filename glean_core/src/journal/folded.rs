@@ -62,10 +62,10 @@ impl Note {
         }
     }
 
-    /// Returns how far the segment is folded, for a base that says nothing of it. One of the same lineage would say it if it
-    /// had any of it, as long as the file is there: it forgets files that are gone.
-    pub fn for_base(self, lineage: u64, is_there: bool) -> Position {
-        if self.lineage == lineage && is_there { Position::START } else { self.position }
+    /// Returns how far a segment that is there is folded, for a base that says nothing of it. One of the same lineage would
+    /// say it if it had any of it.
+    pub fn for_base(self, lineage: u64) -> Position {
+        if self.lineage == lineage { Position::START } else { self.position }
     }
 }
 
