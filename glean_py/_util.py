@@ -26,9 +26,9 @@ __all__ = [
     "T",
     "classproperty",
     "get_architecture",
+    "get_debug_collector",
     "get_locale_tag",
     "get_os_version",
-    "get_debug_collector",
     "get_windows_build_number",
     "native_thread",
 ]

@@ -96,11 +96,11 @@ class Environment:
             found = interpreters.find_all(ws)[self.minor]
             python, version = found.executable, found.version
         packed = NativeWheel().ensure(ws) if self.packed else None
-        program = self.home(ws) / "bin" / "python"
+        home = self.home(ws)
+        program = home / "bin" / "python"
         stamp = ws.stamp(f"venv-{self.label}")
         base = workspace.fingerprint(_RECIPE, str(python), version, ws.root / self.requirements)
         # A suite and the tests of the steps may want it at the same time.
-        home = self.home(ws)
         with workspace.lock(home.with_name(f"{home.name}.lock"), f"make the environment {self.label}"):
             if stamp.facts().get("base") != base or not stamp.is_current("made"):
                 with report.step(f"make the environment {self.label}"):

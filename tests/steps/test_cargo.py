@@ -191,9 +191,9 @@ def test_checkout_with_a_space_in_its_path_is_built_in_the_cache(ws: Workspace, 
 
 
 def test_checkout_whose_path_would_change_the_order_of_imports_is_built_in_the_cache(ws: Workspace) -> None:
-    late = replace(ws, root=Path("/work/checkout"), cache=Path("/home/user/cache"))
+    late = replace(ws, root=Path("/var/checkout"), cache=Path("/opt/cache"))
     assert late.cache in cargo.target_dir(AMD64, ws=late).parents
-    early = replace(late, root=Path("/home/user/checkout"))
+    early = replace(late, root=Path("/opt/checkout"))
     assert early.root in cargo.target_dir(AMD64, ws=early).parents
     assert late.root in cargo.target_dir(ws=late).parents
 

@@ -141,6 +141,12 @@ def hashes(ws: Workspace) -> dict[str, str]:
     return {path.name: workspace.file_sha256(path) for path in ws.dist.iterdir()}
 
 
+VARIABLES = (
+    *("RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_PROFILE_RELEASE_LTO"),
+    *("SOURCE_DATE_EPOCH", "GLEAN_WINDOWS_PYTHON"),
+)
+
+
 def test_a_wheels_key_changes_with_what_shapes_it(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def key(**changes: Any) -> str:
         return pipelines._wheel_key(
@@ -148,7 +154,7 @@ def test_a_wheels_key_changes_with_what_shapes_it(ws: Workspace, monkeypatch: py
         )
 
     seen = [key(), key(target=WIN32), key(python="3.13"), key(sources="t")]
-    for name in ("RUSTFLAGS", "CARGO_PROFILE_RELEASE_LTO", "SOURCE_DATE_EPOCH", "GLEAN_WINDOWS_PYTHON"):
+    for name in VARIABLES:
         with monkeypatch.context() as inner:
             inner.setenv(name, "1")
             seen.append(key())

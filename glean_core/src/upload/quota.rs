@@ -1,11 +1,11 @@
 //! How much may wait: the newest pings that fit. Requests for deletion are never removed.
 
-use crate::sort;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::observation::Observation;
 use super::queue::{self, Folder, Listing};
+use crate::sort;
 
 /// How many pings wait at most, if nobody says otherwise.
 pub const DEFAULT_COUNT: u64 = 500;
