@@ -293,13 +293,13 @@ pub mod forked {
     fn close_strays(_data_dir: &Path) {}
 }
 
-/// Held while something is opened, listed or read that is in no list: see [`forked::close_copies`].
+/// Held while something is opened or listed that is in no list: see [`forked::close_copies`].
 #[derive(Debug)]
 #[must_use]
-pub struct Opening(());
+struct Opening(());
 
 /// Says that this thread is opening something.
-pub fn opening() -> Opening {
+fn opening() -> Opening {
     #[cfg(unix)]
     forked::OPENING.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
     Opening(())
@@ -310,6 +310,31 @@ impl Drop for Opening {
         #[cfg(unix)]
         forked::OPENING.fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
     }
+}
+
+/// The entries of a folder.
+#[derive(Debug)]
+pub struct Entries {
+    entries: fs::ReadDir,
+    _opening: Opening,
+}
+
+impl Iterator for Entries {
+    type Item = io::Result<fs::DirEntry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.entries.next()
+    }
+}
+
+/// Lists a folder, as [`fs::read_dir`] does.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn read_dir(path: &Path) -> io::Result<Entries> {
+    let opening = opening();
+    Ok(Entries { entries: fs::read_dir(path)?, _opening: opening })
 }
 
 /// Tells whether an open descriptor is the file with this identity.

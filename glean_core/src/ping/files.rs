@@ -178,8 +178,7 @@ fn ping_name(file: &Path) -> Option<String> {
 
 /// Returns the files of a folder; none if it doesn't exist.
 fn list(folder: &Path) -> Vec<PathBuf> {
-    let _opening = disk::opening();
-    match fs::read_dir(folder) {
+    match disk::read_dir(folder) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
         Err(error) => {
             if error.kind() != ErrorKind::NotFound {

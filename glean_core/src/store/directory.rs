@@ -84,8 +84,7 @@ impl Directory {
     ///
     /// [`Error::Io`] if it cannot be listed to its end.
     pub fn list(&self) -> Result<Listing> {
-        let _opening = disk::opening();
-        let names = fs::read_dir(&self.path)
+        let names = disk::read_dir(&self.path)
             .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>())
             .map_err(Error::io("list", &self.path))?;
         Ok(Listing(names.into_iter().filter_map(|name| name.into_string().ok()).collect()))
@@ -93,8 +92,7 @@ impl Directory {
 
     /// Returns the size of all files in it.
     pub fn size_bytes(&self) -> u64 {
-        let _opening = disk::opening();
-        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let entries = disk::read_dir(&self.path).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file).map(|data| data.len()).sum()
     }
 }
@@ -160,8 +158,7 @@ fn folder_info(data_dir: &Path, name: &str) -> Json {
             return Json::Object(info);
         }
     }
-    let _opening = disk::opening();
-    match fs::read_dir(&path) {
+    match disk::read_dir(&path) {
         Ok(entries) => {
             let mut entries = entries.flatten();
             let files: Vec<Json> = entries.by_ref().take(MAX_DESCRIBED_FILES).map(|entry| file_info(&entry)).collect();

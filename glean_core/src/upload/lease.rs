@@ -48,8 +48,7 @@ pub fn give_back(data_dir: &Path, ping: &Waiting) -> bool {
 
 /// Returns the file of a ping that is being sent, if there is one.
 pub fn find(folder: &Path, document_id: &str) -> Option<PathBuf> {
-    let _opening = disk::opening();
-    let entries = fs::read_dir(folder).ok()?.flatten();
+    let entries = disk::read_dir(folder).ok()?.flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let found = names.into_iter().find(|name| matches!(parse(name), Some((id, Some(_))) if id == document_id));
     found.map(|name| folder.join(name))

@@ -1,6 +1,5 @@
 //! The pings that wait in the folders of a data directory.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -81,8 +80,7 @@ pub struct Listing {
 pub fn list(data_dir: &Path, folder: Folder) -> Listing {
     let path = data_dir.join(folder.name());
     let mut listing = Listing::default();
-    let _opening = disk::opening();
-    let entries = match fs::read_dir(&path) {
+    let entries = match disk::read_dir(&path) {
         Ok(entries) => entries,
         Err(error) => {
             if error.kind() != ErrorKind::NotFound {
