@@ -109,6 +109,12 @@ class _UploadThread:
         # Whatever thread imports it first is the main one for it, and the new thread would be.
         import threading  # noqa: F401
 
+        if not _hides_unfinished_modules():
+            try:
+                _Imports.run()
+            except Exception:
+                # The thread meets it again, and says so.
+                pass
         self._running.acquire()
         try:
             _start_without_signals(self._run)
@@ -162,6 +168,14 @@ class _UploadThread:
             _ffi.log_exception("no pings are sent any more, because of an error inside Glean, please report it")
         finally:
             self._running.release()
+
+
+def _hides_unfinished_modules() -> bool:
+    """Return whether a thread that imports a module waits for another one that is importing it.
+
+    Modules in a zip file, as those of an embeddable Python, are seen half imported before Python 3.10.
+    """
+    return hasattr(getattr(os.__spec__, "loader", None), "exec_module")
 
 
 def start(configuration: Configuration) -> None:

@@ -362,7 +362,8 @@ class _DeadlineSocket:
         try:
             # The bare descriptor: a thread is inside of what TLS, or gevent, made of it.
             bare = _socket.socket(fileno=self.sock.fileno())
-        except OSError:
+        except (OSError, ValueError):
+            # It has no descriptor while TLS takes it over; `start_tls` looks for a stop right after.
             return
         try:
             bare.shutdown(_socket.SHUT_RDWR)

@@ -2,16 +2,19 @@
 
 import json
 import logging
+import os
 import sys
 import threading
 import time
 import types
+import zipfile
+from pathlib import Path
 
 import fault_server
 import pytest
 from conftest import describe, make_ping
 from fault_server import FaultServer, answer
-from upload_programs import accepted_ids, waiting_ids
+from upload_programs import accepted_ids, run_program, waiting_ids
 
 from glean_py import Configuration, Glean, _uniffi, testing
 from glean_py.metrics import CounterMetricType, EventMetricType
@@ -216,6 +219,28 @@ def test_an_end_while_the_thread_still_imports_is_an_end(stopped, tmp_path, monk
         patched.setitem(sys.modules, "glean_py.net.http_client", types.ModuleType("half imported"))
         Glean.shutdown()
     may_return.set()
+
+
+def test_no_module_of_a_zip_file_is_seen_half_imported(tmp_path):
+    """As the embeddable Pythons of Windows are one: before Python 3.10 a thread's import hides nothing there."""
+    library, package = tmp_path / "library.zip", Path(json.__file__)
+    # An embeddable Python has its own in one already, and no PYTHONPATH.
+    if package.is_file():
+        with zipfile.ZipFile(library, "w") as archive:
+            archive.write(os.__file__, "os.py")
+            for file in package.parent.glob("*.py"):
+                slow = "__import__('time').sleep(0.2)\n" if file == package else ""
+                archive.writestr(f"json/{file.name}", slow + file.read_text(encoding="utf-8"))
+    code = """
+start()
+while "json" not in sys.modules:
+    pass
+import json
+print(json.loads("1"))
+"""
+    with FaultServer() as server:
+        printed = run_program(tmp_path / "data", server.endpoint, code, env={"PYTHONPATH": str(library)})
+    assert printed.split() == ["1"]
 
 
 def test_a_ping_that_asks_for_a_capability_goes_to_who_has_it(stopped, tmp_path):

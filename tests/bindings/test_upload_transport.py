@@ -3,6 +3,7 @@
 import email.utils
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -324,6 +325,20 @@ def test_a_stop_cuts_the_request_and_no_other_begins_before_the_next_start(fault
         assert server.connections == 1
         http_client.current().start()
         assert send(server.endpoint) == UploadResult.HTTP_STATUS(200)
+
+
+def test_a_stop_while_tls_takes_a_socket_over_is_a_stop(monkeypatch):
+    create, stops = ssl.SSLSocket._create, []
+
+    def stop_in_between(*arguments, **options):
+        wrapped = create(*arguments, **options)
+        stops.append(http_client.current().stop())
+        return wrapped
+
+    with FaultServer(tls=True) as server:
+        monkeypatch.setattr(ssl.SSLSocket, "_create", stop_in_between)
+        assert send(server.endpoint) == UploadResult.RECOVERABLE_FAILURE(0)
+        assert server.requests == [] and stops == [None]
 
 
 def test_nothing_for_the_network_is_imported_before_the_first_ping(tmp_path):
