@@ -1,11 +1,9 @@
 //! Damage: journals and bases cut anywhere and with flipped bits, and the traces of every kind of death.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{PENDING, Process, TempDir, copy_folder, metric, sent, sum_sent};
+use crate::common::{PENDING, Process, TempDir, copy_folder, metric, sent, sum_sent};
 use glean_core::Lifetime;
 use glean_core::journal::frame::{self, Found};
 use glean_core::journal::segment::FRAMES;

@@ -1,12 +1,10 @@
 //! Which ping is sent when, and what becomes of it: with a clock and dice of the test, on real files.
 
-mod common;
-
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use common::{Dice, Process, TempDir};
+use crate::common::{Dice, Process, TempDir};
 use flate2::read::GzDecoder;
 use glean_core::store::base;
 use glean_core::upload::observation::{Failure, Observation};
@@ -128,7 +126,7 @@ fn put_content(data_dir: &Path, folder: &str, number: u32, content: &[u8]) -> Pa
 
 fn put_pending(data_dir: &Path, numbers: impl IntoIterator<Item = u32>) {
     for number in numbers {
-        put(data_dir, common::PENDING, number);
+        put(data_dir, crate::common::PENDING, number);
     }
 }
 
@@ -141,7 +139,7 @@ fn names(data_dir: &Path, folder: &str) -> Vec<String> {
 }
 
 fn pending(data_dir: &Path) -> Vec<String> {
-    names(data_dir, common::PENDING)
+    names(data_dir, crate::common::PENDING)
 }
 
 fn notes_file(data_dir: &Path) -> PathBuf {
@@ -177,7 +175,7 @@ fn nothing_is_sent_without_an_endpoint_and_nothing_is_touched() {
     let mut client = Client::new(directory.path());
     assert!(matches!(client.step(|uploader, step| uploader.next("", step)), Task::Done(None)));
     assert_eq!(pending(directory.path()), [id(1)]);
-    assert_eq!(names(directory.path(), "."), [common::PENDING]);
+    assert_eq!(names(directory.path(), "."), [crate::common::PENDING]);
 }
 
 #[test]
@@ -519,7 +517,7 @@ fn the_newest_pings_that_fit_are_kept_and_deletion_requests_always() {
 
     let directory = TempDir::new();
     put_pending(directory.path(), 0..30);
-    let size = fs::metadata(directory.path().join(common::PENDING).join(id(20))).unwrap().len();
+    let size = fs::metadata(directory.path().join(crate::common::PENDING).join(id(20))).unwrap().len();
     let limits = UploadSettings { max_pending_pings_directory_size: Some(size * 5 + 1), ..UploadSettings::default() };
     let mut client = Client::with(directory.path(), limits);
     client.send();
@@ -531,7 +529,7 @@ fn the_newest_pings_that_fit_are_kept_and_deletion_requests_always() {
 fn a_folder_full_of_files_is_emptied_in_bounded_steps() {
     const FILES: u32 = 2_000;
     let directory = TempDir::new();
-    let folder = directory.path().join(common::PENDING);
+    let folder = directory.path().join(crate::common::PENDING);
     fs::create_dir(&folder).unwrap();
     for number in 0..FILES {
         File::create(folder.join(if number % 2 == 0 { id(number) } else { format!("foreign {number}") })).unwrap();
@@ -563,7 +561,7 @@ fn a_folder_full_of_files_is_emptied_in_bounded_steps() {
 #[test]
 fn what_is_no_ping_is_removed_and_what_is_too_large_is_counted() {
     let directory = TempDir::new();
-    let put = |number, content: &[u8]| put_content(directory.path(), common::PENDING, number, content);
+    let put = |number, content: &[u8]| put_content(directory.path(), crate::common::PENDING, number, content);
     let mut dice = Dice(5);
     // Digits take more than three bits each, however well they are compressed.
     let digits: String = (0..4_000_000).map(|_| char::from(b'0' + dice.roll(10) as u8)).collect();
@@ -575,8 +573,8 @@ fn what_is_no_ping_is_removed_and_what_is_too_large_is_counted() {
     put(6, format!("/submit/a/b/1/c\n\"{digits}\"").as_bytes());
     put(7, b"/submit/a/named/1/c\n{\"fine\":1}\nno metadata");
     put(8, b"/a\n{}\n{\"headers\":{\"X-A\":\"b\\r\\nX-B: c\",\"X-C\":\"d\"}}");
-    fs::write(directory.path().join(common::PENDING).join("notes.txt"), "foreign").unwrap();
-    fs::create_dir(directory.path().join(common::PENDING).join("folder")).unwrap();
+    fs::write(directory.path().join(crate::common::PENDING).join("notes.txt"), "foreign").unwrap();
+    fs::create_dir(directory.path().join(crate::common::PENDING).join("folder")).unwrap();
     let mut client = Client::new(directory.path());
     let seventh = client.send();
     assert_eq!((seventh.document_id.clone(), seventh.ping_name.as_str()), (id(7), "named"));
@@ -597,12 +595,12 @@ fn a_ping_that_was_removed_or_is_not_agreed_to_any_more_is_not_sent() {
     put(directory.path(), "deletion_request", 4);
     let mut client = Client::new(directory.path());
     assert_eq!(client.finish(Outcome::HttpStatus(200)), id(4));
-    fs::remove_file(directory.path().join(common::PENDING).join(id(1))).unwrap();
+    fs::remove_file(directory.path().join(crate::common::PENDING).join(id(1))).unwrap();
     let second = client.send();
     assert_eq!(second.document_id, id(2));
     // It is removed while it is sent: a failure doesn't bring it back.
     for name in pending(directory.path()).iter().filter(|name| name.starts_with(&id(2))) {
-        fs::remove_file(directory.path().join(common::PENDING).join(name)).unwrap();
+        fs::remove_file(directory.path().join(crate::common::PENDING).join(name)).unwrap();
     }
     client.report(&second, Outcome::Recoverable);
     client.forbidden.push("custom");
@@ -633,7 +631,7 @@ fn two_processes_never_send_a_ping_at_once_and_a_killed_one_gives_its_ping_back(
 #[test]
 fn a_lease_from_a_clock_that_was_wrong_does_not_last() {
     let directory = TempDir::new();
-    let path = put(directory.path(), common::PENDING, 1);
+    let path = put(directory.path(), crate::common::PENDING, 1);
     let mut client = Client::new(directory.path());
     let until_ms = client.now.unix_ms + 60_001;
     fs::rename(&path, path.with_file_name(format!("{}.sending-{until_ms}", id(1)))).unwrap();
@@ -672,12 +670,12 @@ fn a_save_that_is_carried_out_again_leaves_a_ping_alone_that_is_being_sent() {
             bytes[8..16].copy_from_slice(&mark);
             fs::write(base, bytes).unwrap();
             if is_damaged {
-                fs::write(directory.path().join(common::PENDING).join(leased), "").unwrap();
+                fs::write(directory.path().join(crate::common::PENDING).join(leased), "").unwrap();
             }
             Process::start(directory.path()).fold();
             if is_damaged {
                 assert_eq!(pending(directory.path()), std::slice::from_ref(&request.document_id));
-                assert_eq!(common::sum_sent(directory.path(), "custom", "test.counter"), 4);
+                assert_eq!(crate::common::sum_sent(directory.path(), "custom", "test.counter"), 4);
             } else {
                 assert_eq!(pending(directory.path()), std::slice::from_ref(leased));
             }

@@ -1,8 +1,6 @@
 //! The ping `metrics` once a day: starts and mornings at times of the test, in real directories.
 
-mod common;
-
-use common::{PENDING, Process, TempDir, sent, settings};
+use crate::common::{PENDING, Process, TempDir, sent, settings};
 use glean_core::Lifetime;
 use glean_core::machine::context::Settings;
 use glean_core::machine::op::{Moment, Op};
@@ -109,7 +107,7 @@ fn the_ping_of_a_start_has_what_the_former_run_recorded() {
     let directory = TempDir::new();
     let mut process = start(&directory, "1", moment(20, 10, 0));
     let lasting =
-        common::metric("test.lasting", glean_core::metrics::Kind::Counter, &["metrics"], Lifetime::Application);
+        crate::common::metric("test.lasting", glean_core::metrics::Kind::Counter, &["metrics"], Lifetime::Application);
     process.record(&lasting, &glean_core::metrics::Recording::CounterAdd(5));
     drop(process);
     drop(start(&directory, "1", moment(21, 10, 0)));

@@ -1,12 +1,10 @@
 //! Pings: their content, their files, and what submission and the switches clear.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{PENDING, Process, TempDir, counter, metric, ping, sent, settings};
+use crate::common::{PENDING, Process, TempDir, counter, metric, ping, sent, settings};
 use glean_core::handles::Metric;
 use glean_core::machine::context::Settings;
 use glean_core::machine::op::{Moment, Op};

@@ -1,11 +1,9 @@
 //! The text of a ping's body, to the byte: order and spelling of what is in it.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::{ping, settings};
+use crate::common::{ping, settings};
 use glean_core::experiments::Experiment;
 use glean_core::histogram::Histogram;
 use glean_core::machine::Machine;

@@ -1,11 +1,9 @@
 //! Several processes in one data directory: whoever folds and submits, nothing is lost and nothing counted twice.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::{Dice, PENDING, Process, TempDir, copy_folder, counter, metric, ping, sent, settings, sum_sent};
+use crate::common::{Dice, PENDING, Process, TempDir, copy_folder, counter, metric, ping, sent, settings, sum_sent};
 use glean_core::Lifetime;
 use glean_core::journal::log::Appended;
 use glean_core::machine::op::{Op, ServerKnobs};

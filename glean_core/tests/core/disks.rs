@@ -1,11 +1,9 @@
 //! Disks that refuse: every step of a save fails once, and later everything is as if it hadn't.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::{PENDING, Process, TempDir, counter, metric, sent, sum_sent};
+use crate::common::{PENDING, Process, TempDir, counter, metric, sent, sum_sent};
 use glean_core::Lifetime;
 use glean_core::handles::Metric;
 use glean_core::journal::log::Appended;
@@ -152,7 +150,7 @@ fn a_directory_that_cannot_be_made_is_an_error_that_names_it() {
     let directory = TempDir::new();
     let file = directory.path().join("file");
     fs::write(&file, "").unwrap();
-    let settings = common::settings(&file.join("data"));
+    let settings = crate::common::settings(&file.join("data"));
     let error = Process::start_from(Calls::new(), settings, vec![]).err().expect("no start below a file");
     assert!(error.to_string().contains("data"), "{error}");
 }
@@ -171,7 +169,8 @@ fn a_million_calls_wait_and_later_ones_are_counted() {
     // The definition of the counter waits as well.
     assert_eq!(waiting, LIMIT - 1);
     let mut process =
-        Process::start_from(log, common::settings(directory.path()), vec![common::ping("custom")]).unwrap();
+        Process::start_from(log, crate::common::settings(directory.path()), vec![crate::common::ping("custom")])
+            .unwrap();
     assert_eq!(process.count("test.counter"), waiting);
     let dropped = process.stored("metrics", Lifetime::Ping, "glean.error.preinit_tasks_overflow");
     assert_eq!(dropped, Some((TOO_MANY + 1).into()));
@@ -248,7 +247,7 @@ mod linux {
         fill();
         process.kill();
         // A start on a full disk is refused, and later nothing is missing.
-        assert!(Process::start_from(Calls::new(), common::settings(directory.path()), vec![]).is_err());
+        assert!(Process::start_from(Calls::new(), crate::common::settings(directory.path()), vec![]).is_err());
         fs::remove_file(&filler).unwrap();
         let mut next = Process::start(directory.path());
         next.fold();
