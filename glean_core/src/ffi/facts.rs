@@ -5,6 +5,7 @@ use super::{Outcome, guard, json, out};
 use crate::common_metric_data::Lifetime;
 use crate::machine::op::Facts;
 use crate::process::{self, Fields};
+use crate::sort;
 use crate::store::{Address, CLIENT_INFO_STORE, Value};
 
 fn clear(facts: Facts) -> Outcome {
@@ -12,7 +13,7 @@ fn clear(facts: Facts) -> Outcome {
 }
 
 fn update(facts: Facts, fields: std::collections::BTreeMap<String, Option<String>>) -> Outcome {
-    let fields: Fields = fields.into_iter().filter_map(|(name, text)| Some((name, text?))).collect();
+    let fields: Fields = sort::collect(fields.into_iter().filter_map(|(name, text)| Some((name, text?))));
     Ok(process::append_with(|shared| shared.log.update_facts(facts, fields))?)
 }
 
@@ -26,7 +27,7 @@ fn read(facts: Facts, out_fields: &mut GleanBuffer) -> Outcome {
                 _ => None,
             }
         };
-        names.iter().filter_map(read).collect::<serde_json::Map<_, _>>()
+        sort::collect::<serde_json::Map<_, _>, _>(names.iter().filter_map(read))
     })?;
     *out_fields = GleanBuffer::from(serde_json::Value::Object(fields).to_string());
     Ok(())

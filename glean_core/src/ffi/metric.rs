@@ -17,6 +17,7 @@ use crate::metrics::scope;
 use crate::metrics::{Kind, Label, MetricDefinition};
 use crate::ping::dual_json;
 use crate::process;
+use crate::sort;
 use crate::store::{Entry, State, Value};
 
 /// The description of a metric.
@@ -158,7 +159,8 @@ fn read(state: &State, definition: &MetricDefinition, is_parent: bool, ping: &st
     if is_parent {
         return Some(match entry {
             Some(Entry::Labeled(values)) if !matches!(definition.kind, Kind::DualLabeledCounter { .. }) => {
-                values.iter().map(|(label, value)| (label.clone(), value.to_test_json())).collect::<Map<_, _>>().into()
+                sort::collect::<Map<_, _>, _>(values.iter().map(|(label, value)| (label.clone(), value.to_test_json())))
+                    .into()
             }
             Some(entry) => dual_json(entry),
             None => Json::Object(Map::new()),
@@ -168,7 +170,7 @@ fn read(state: &State, definition: &MetricDefinition, is_parent: bool, ping: &st
         (Entry::Plain(value), Label::None) => Some(value.to_test_json()),
         (Entry::Labeled(values), Label::Dual(key, category)) => {
             let stored = |part: fn((&str, &str)) -> String| -> BTreeSet<String> {
-                values.keys().filter_map(|label| split(label)).map(part).collect()
+                sort::collect(values.keys().filter_map(|label| split(label)).map(part))
             };
             let Kind::DualLabeledCounter { keys, categories } = &definition.kind else { return None };
             let key = shown(key, keys.as_deref(), &stored(|(key, _)| key.to_owned()));
@@ -176,7 +178,7 @@ fn read(state: &State, definition: &MetricDefinition, is_parent: bool, ping: &st
             values.get(&format!("{key}{SEPARATOR}{category}")).map(Value::to_test_json)
         }
         (Entry::Labeled(values), Label::Dynamic(label)) => {
-            let stored = values.keys().cloned().collect();
+            let stored = sort::collect(values.keys().cloned());
             values.get(shown(label, None, &stored)).map(Value::to_test_json)
         }
         (Entry::Labeled(values), Label::Static(label, is_listed)) => {

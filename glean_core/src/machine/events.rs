@@ -1,12 +1,11 @@
 //! Events: how they are kept, when there are enough of them for a ping, and what a restart does to them.
 
-use std::collections::BTreeMap;
-
 use super::Machine;
 use super::context::Context;
 use crate::common_metric_data::Lifetime;
 use crate::events::{EVENTS_PING, RESTARTED, STARTUP_DATE_EXTRA, WALL_CLOCK_EXTRA};
 use crate::metrics::{EventRecording, KnownMetric};
+use crate::sort;
 use crate::store::{Address, INTERNAL_STORE, State, StoredEvent, Value};
 use crate::time::{Moment, TimeUnit};
 
@@ -107,7 +106,7 @@ pub(crate) fn submit_pending(machine: &mut Machine<'_>, start: &Moment) {
     }
     if !others.is_empty() {
         let date = start.local.to_text(TimeUnit::Minute);
-        let extra = BTreeMap::from([(STARTUP_DATE_EXTRA.to_owned(), date)]);
+        let extra = sort::collect([(STARTUP_DATE_EXTRA.to_owned(), date)]);
         machine.record_own_event(RESTARTED, &others, start, extra, store);
     }
 }

@@ -9,6 +9,7 @@ use super::{Keep, Machine, events};
 use crate::common_metric_data::Lifetime;
 use crate::error_recording::METRICS_PING;
 use crate::events::EVENTS_PING;
+use crate::sort;
 use crate::store::{INTERNAL_STORE, SessionMetadata, Value};
 use crate::time::Moment;
 
@@ -161,7 +162,7 @@ impl Machine<'_> {
         self.state.set_internal(Lifetime::User, SAMPLE_RATE, Value::String(rate.to_string()));
         self.state.remove(INTERNAL_STORE, Lifetime::User, INACTIVE_SINCE);
         self.count("glean.sessions_seen", None, &[METRICS_PING], 1);
-        let extra = BTreeMap::from([
+        let extra = sort::collect([
             ("session_id".to_owned(), id.clone()),
             ("session_seq".to_owned(), sequence.to_string()),
             ("session_start_time".to_owned(), start_time),
@@ -176,7 +177,7 @@ impl Machine<'_> {
 
     fn end_session_by(&mut self, reason: Option<&str>, moment: &Moment, keep: Keep) {
         let Some(id) = self.text(ID).map(str::to_owned) else { return };
-        let mut extra = BTreeMap::from([
+        let mut extra: BTreeMap<_, _> = sort::collect([
             ("session_id".to_owned(), id),
             ("session_seq".to_owned(), self.number(SEQUENCE).to_string()),
         ]);

@@ -6,6 +6,7 @@ use super::Kind;
 use super::labeled::{MAX_BYTES, MAX_LABELS, OTHER, SEPARATOR};
 use super::scope::Scope;
 use crate::error_recording::ErrorType;
+use crate::sort;
 use crate::store::Value;
 
 /// Adds a positive amount. Zero does nothing, a negative amount is [`ErrorType::InvalidValue`].
@@ -33,9 +34,13 @@ pub(super) fn resolve(scope: &mut Scope<'_>, key: &str, category: &str) -> Strin
     let stored = scope.state.labels(&common.send_in_pings, common.lifetime, &known.identifier);
     let stored: Vec<(String, String)> =
         stored.iter().filter_map(|label| split(label)).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
-    let key = resolve_part(scope, key, keys.as_deref(), stored.iter().map(|(key, _)| key.as_str()).collect());
-    let category =
-        resolve_part(scope, category, categories.as_deref(), stored.iter().map(|(_, name)| name.as_str()).collect());
+    let key = resolve_part(scope, key, keys.as_deref(), sort::collect(stored.iter().map(|(key, _)| key.as_str())));
+    let category = resolve_part(
+        scope,
+        category,
+        categories.as_deref(),
+        sort::collect(stored.iter().map(|(_, name)| name.as_str())),
+    );
     join(&key, &category)
 }
 

@@ -104,7 +104,8 @@ enum Field<'a> {
 
 impl<'a> ClientInfo<'a> {
     pub(super) fn collect(state: &'a State, ping: &PingDefinition) -> ClientInfo<'a> {
-        let mut info = BTreeMap::from([("telemetry_sdk_build", Field::Text(crate::VERSION))]);
+        let mut info = BTreeMap::new();
+        info.insert("telemetry_sdk_build", Field::Text(crate::VERSION));
         for (identifier, entry) in Lifetime::ALL.into_iter().flat_map(|l| state.entries(CLIENT_INFO_STORE, l)) {
             if identifier == "client_id" && !ping.include_client_id {
                 continue;

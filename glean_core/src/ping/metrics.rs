@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::{EXPERIMENTATION_ID, EntryInPing, PingDefinition};
 use crate::common_metric_data::Lifetime;
+use crate::sort;
 use crate::store::{ALL_PINGS_STORE, Entry, State, Value};
 
 /// What is stored for the metrics of a ping, by type.
@@ -79,7 +80,7 @@ impl<'a> Metrics<'a> {
 
     /// Sorts sections by name, and each by identifier, and drops what was replaced; has to precede writing.
     pub(super) fn sort(&mut self) {
-        self.0.sort_by(|a, b| a.name.cmp(&b.name));
+        sort::by(&mut self.0, |a, b| a.name.cmp(&b.name));
         for section in self.0.iter_mut().filter(|section| !section.is_sorted) {
             // This sort keeps the order of equal ones.
             section.entries.sort_by_key(|(identifier, _)| *identifier);

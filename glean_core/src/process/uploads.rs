@@ -20,6 +20,7 @@ use crate::machine::client_id;
 use crate::machine::context::{Context, Settings};
 use crate::machine::op::{Moment, Op};
 use crate::process;
+use crate::sort;
 use crate::store::directory::Directory;
 use crate::store::lock::FileLock;
 use crate::store::{CLIENT_INFO_STORE, Value};
@@ -49,7 +50,7 @@ impl Consent {
         let is_independent = |name: &&String| !context.pings[*name].definition.follows_collection_enabled;
         Consent {
             is_collecting: context.collection_enabled,
-            independent: Some(context.pings.keys().filter(is_independent).cloned().collect()),
+            independent: Some(sort::collect(context.pings.keys().filter(is_independent).cloned())),
         }
     }
 

@@ -423,7 +423,7 @@ impl Uploader {
         let now_ms = step.now.unix_ms;
         let leases =
             found.pings.iter().filter_map(|ping| ping.leased_until(now_ms).map(|end| (&ping.document_id, end)));
-        let leased: BTreeMap<String, i64> = leases.map(|(id, end)| (id.clone(), end)).collect();
+        let leased: BTreeMap<String, i64> = sort::collect(leases.map(|(id, end)| (id.clone(), end)));
         self.next_lease_end_ms =
             leased.iter().filter(|(id, _)| !self.in_flight.contains_key(*id)).map(|(_, end)| *end).min();
         found.pings.retain(|ping| {
