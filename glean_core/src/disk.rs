@@ -409,14 +409,17 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
-/// Makes a rename durable. Only Unix has this, and some file systems refuse it: failure changes nothing for a reader.
-pub fn sync_parent(path: &Path) {
+/// Makes renames and removals in a folder durable. Only Unix has this, and some file systems refuse it: that changes nothing
+/// for a reader. `false` if the folder could not even be opened.
+pub fn sync_parent(path: &Path) -> bool {
     #[cfg(unix)]
-    if let Some(directory) = path.parent().and_then(|parent| OwnFile::open_read(parent).ok()) {
+    {
+        let Some(directory) = path.parent().and_then(|parent| OwnFile::open_read(parent).ok()) else { return false };
         let _ = Unsynced(directory).sync();
     }
     #[cfg(not(unix))]
     let _ = path;
+    true
 }
 
 /// Does something with a file whose folder may not exist yet.

@@ -111,8 +111,8 @@ pub struct Engine {
 pub struct Step {
     /// Whether everything was folded that was there at the first step.
     pub is_done: bool,
-    /// The size of segments of this process that were folded and removed.
-    pub removed_bytes: u64,
+    /// The names of the segments of this process that are still there.
+    pub own_segments: Vec<String>,
     /// A segment of this process that must not be written any more: its file is gone or damaged.
     pub lost_segment: Option<String>,
 }
@@ -240,7 +240,7 @@ impl Engine {
     }
 
     fn step_with(&mut self, own: Option<&Arc<Segment>>, lock: &FileLock) -> Result<Step> {
-        self.load()?;
+        self.load(lock)?;
         if let Stored::Unfinished(attempt) = self.stored {
             self.carry_out(attempt, own)?;
         }
@@ -278,15 +278,25 @@ impl Engine {
             if !lock.is_held(&self.directory.lock()) {
                 return Err(Error::Locked { path: self.directory.lock() });
             }
-            self.commit(&listing, own)?;
+            self.commit(&listing, own, lock)?;
         }
+        let mut left = listing.logs();
         if !finished.is_empty() {
             self.base.settle();
-            step.removed_bytes = self.remove(&finished);
+            let removed = self.remove(&finished);
+            left.retain(|log| !removed.contains(&log.name));
         }
         if step.is_done {
-            self.remove_locks(&listing, &finished);
+            self.remove_locks(&listing, &left);
+            let is_there = |process: &str| {
+                process == self.process
+                    || left.iter().any(|log| log.process == process)
+                    || listing.processes().any(|listed| listed == process)
+            };
+            self.readers.retain(|process, _| is_there(process));
         }
+        let own_segments = left.into_iter().filter(|log| log.process == self.process).map(|log| log.name);
+        step.own_segments = own_segments.collect();
         Ok(step)
     }
 
@@ -296,24 +306,24 @@ impl Engine {
     ///
     /// That of the first step that fails.
     pub fn fold(&mut self, own: Option<&Arc<Segment>>, deadline: Instant) -> Result<Step> {
-        let mut removed_bytes = 0;
         loop {
             let step = self.step(own, deadline)?;
-            removed_bytes += step.removed_bytes;
             if step.is_done {
-                return Ok(Step { removed_bytes, ..step });
+                return Ok(step);
             }
         }
     }
 
     /// Reads the base if it isn't the one in memory.
-    fn load(&mut self) -> Result<()> {
+    fn load(&mut self, lock: &FileLock) -> Result<()> {
         let is_first = self.stored == Stored::Unread;
+        // What another process saved, and pings it made of it, is not in the memory of this one. The lock tells, whatever
+        // became of the base.
+        let is_newest = || !is_first && lock.number() == self.header.generation;
         if !is_first {
             match self.base.generation()? {
                 Some(generation) if generation == self.header.generation => return Ok(()),
-                // What other processes saved, and pings they made of it, is not in the memory of this one.
-                None if self.header.generation != 0 && !self.has_others => {
+                None if is_newest() => {
                     // It was removed. Memory has it all.
                     self.ask_for_base();
                     return Ok(());
@@ -322,7 +332,8 @@ impl Engine {
             }
         }
         let loaded = self.base.load()?;
-        if !is_first && (loaded.is_header_lost || loaded.header.generation == self.header.generation) {
+        let is_same = loaded.header.generation != 0 && loaded.header.generation == self.header.generation;
+        if !is_first && is_same || loaded.is_header_lost && is_newest() {
             // It was damaged after it was saved. Memory has it all.
             self.ask_for_base();
             return Ok(());
@@ -336,15 +347,16 @@ impl Engine {
         self.state = loaded.state;
         self.header = loaded.header;
         self.saved.clone_from(&self.header.folded);
-        // Who saved it may have died before it told the segments.
-        self.noted = if self.header.effects.is_empty() { self.saved.clone() } else { BTreeMap::new() };
+        // Who saved it may have died before it told the segments; and this process knows best of its own.
+        self.noted = if loaded.is_done { self.saved.clone() } else { BTreeMap::new() };
+        self.noted.retain(|name, _| LogFile::named(name).is_none_or(|log| log.process != self.process));
         self.unsaved_bytes = 0;
         if is_damaged {
             self.restore_client_id();
         }
         self.outgoing.clear();
         if loaded.is_header_lost {
-            self.give_up_what_may_be_folded()?;
+            self.give_up_what_may_be_folded(!is_first)?;
         }
         self.stored = Stored::Unfinished(if loaded.is_published { Attempt::Published } else { Attempt::Again });
         if is_first {
@@ -388,14 +400,13 @@ impl Engine {
     }
 
     /// Saves a base with what is outgoing, and carries that out.
-    fn commit(&mut self, listing: &Listing, own: Option<&Arc<Segment>>) -> Result<()> {
+    fn commit(&mut self, listing: &Listing, own: Option<&Arc<Segment>>, lock: &FileLock) -> Result<()> {
         let mut header = self.header.clone();
         let is_gone = |name: &str| !listing.has(name) && own.is_none_or(|own| own.name() != name);
         let gone = header.folded.keys().filter(|name| is_gone(name)).count();
         let is_tight = self.wish == Wish::TightBase && self.outgoing.is_empty();
-        if gone > MAX_GONE || gone > 0 && is_tight {
-            // A power cut must not bring a file back whose calls the base has and nobody remembers.
-            disk::sync_parent(&self.directory.base());
+        // A power cut must not bring a file back whose calls the base has and nobody remembers.
+        if (gone > MAX_GONE || gone > 0 && is_tight) && disk::sync_parent(&self.directory.base()) {
             header.folded.retain(|name, _| !is_gone(name));
         }
         header.effects = std::mem::take(&mut self.outgoing);
@@ -412,6 +423,9 @@ impl Engine {
                 return Err(error);
             }
         }
+        if let Err(error) = lock.keep_number(header.generation) {
+            log_at!(Debug, "{}: {error}", self.directory.lock().display());
+        }
         self.saved.clone_from(&header.folded);
         self.unsaved_bytes = 0;
         self.header = header;
@@ -421,7 +435,7 @@ impl Engine {
     }
 
     /// Writes into each segment how far the base has it now, if that is news: once everything is done that was folded. What
-    /// keeps it from being written costs nothing as long as nobody removes the base.
+    /// keeps it from being written costs nothing as long as nobody removes the base; the next save tries again.
     fn note_folded(&mut self, own: Option<&Arc<Segment>>) {
         let lineage = self.header.lineage;
         let noted = std::mem::replace(&mut self.noted, self.saved.clone());
@@ -431,13 +445,15 @@ impl Engine {
                 own.note(note);
                 continue;
             }
-            match SegmentFile::open(&self.directory.file(name)) {
-                Ok(mut file) => {
-                    if let Err(error) = file.note(note) {
-                        log_at!(Debug, "{name}: {error}");
-                    }
+            let path = self.directory.file(name);
+            let written =
+                SegmentFile::open(&path).and_then(|mut file| file.note(note).map_err(Error::io("write", &path)));
+            match written {
+                Err(error) if !error.is_not_found() => {
+                    log_at!(Debug, "{error}");
+                    self.noted.remove(name);
                 }
-                Err(error) => log_at!(Debug, "{error}"),
+                _ => (),
             }
         }
     }
@@ -454,34 +470,31 @@ impl Engine {
             self.stored = Stored::Unfinished(Attempt::Published);
             files::sync(&published)?;
         }
+        self.note_folded(own);
         self.base.note(mark::DONE);
         self.header.effects.clear();
         self.stored = Stored::Current;
-        self.note_folded(own);
         Ok(())
     }
 
-    /// Removes segments that the base has; returns the size of those of this process.
-    fn remove(&mut self, finished: &[LogFile]) -> u64 {
-        let mut own_bytes = 0;
+    /// Removes segments that the base has; returns the names of those that are gone.
+    fn remove(&mut self, finished: &[LogFile]) -> BTreeSet<String> {
+        let mut removed = BTreeSet::new();
         for log in finished {
-            let path = self.directory.file(&log.name);
-            let bytes = fs::metadata(&path).map_or(0, |data| data.len());
             // Windows removes no file that is mapped or open. The next pass finds it again.
-            if fs::remove_file(&path).is_ok() && log.process == self.process {
-                own_bytes += bytes;
+            if fs::remove_file(self.directory.file(&log.name)).is_ok() {
+                removed.insert(log.name.clone());
             }
             let is_read = self.readers.get(&log.process).is_some_and(|reader| reader.segment == log.name);
             if is_read && log.process != self.process {
                 self.readers.remove(&log.process);
             }
         }
-        own_bytes
+        removed
     }
 
     /// Removes the locks of processes that are gone and left nothing, and segments that they had begun to make.
-    fn remove_locks(&self, listing: &Listing, finished: &[LogFile]) {
-        let left: Vec<LogFile> = listing.logs().into_iter().filter(|log| !finished.contains(log)).collect();
+    fn remove_locks(&self, listing: &Listing, left: &[LogFile]) {
         for process in listing.processes().filter(|process| *process != self.process) {
             let path = self.directory.process_lock(process);
             if !left.iter().any(|log| log.process == process) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Budget, Engine, Reader, Step};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::journal::file::{Kind, SegmentFile};
 use crate::journal::folded::{Note, Position};
 use crate::journal::frame::{self, Found, SEAL, SEALED_COUNT, Source};
@@ -91,18 +91,19 @@ impl Engine {
         let mut file = match SegmentFile::open(&path) {
             Ok(file) => file,
             Err(error) if error.is_not_found() => return Ok(Outcome::Open),
-            Err(error) if error.is_transient() => return Err(error),
-            Err(error) => {
-                log_at!(Warn, "a journal is left alone: {error}");
-                return Ok(Outcome::Open);
-            }
+            Err(error) => return leave_alone(error),
         };
         // Its writer sealed it.
         if log.process == self.process && own.and_then(|own| LogFile::named(own.name())).is_some_and(|own| own > *log) {
             file.set_final();
         }
         let is_given_up = self.header.folded.get(&log.name) == Some(&Position::GIVEN_UP);
-        match file.kind() {
+        let kind = file.kind();
+        let is_empty = kind == Kind::Unfinished && is_empty(&mut file);
+        if let Some(error) = file.take_error() {
+            return leave_alone(Error::io("read", &path)(error));
+        }
+        match kind {
             Kind::Segment => (),
             Kind::OtherVersion => {
                 if self.left_alone.insert(log.name.clone()) {
@@ -110,7 +111,7 @@ impl Engine {
                 }
                 return Ok(Outcome::Open);
             }
-            Kind::Unfinished if file.take_error().is_none() && is_empty(&mut file) => {
+            Kind::Unfinished if is_empty => {
                 return Ok(if self.is_gone(log) { Outcome::Finished } else { Outcome::Open });
             }
             Kind::Unfinished | Kind::Unknown => {
@@ -123,7 +124,7 @@ impl Engine {
         loop {
             let stop = self.fold_frames(log, &mut file, budget);
             if let Some(error) = file.take_error() {
-                return Err(crate::Error::io("read", &path)(error));
+                return leave_alone(Error::io("read", &path)(error));
             }
             let (end, count) = match stop {
                 Stop::Budget => return Ok(Outcome::More),
@@ -155,15 +156,16 @@ impl Engine {
                     let limit = length.min(end.saturating_add(LOST_BYTES));
                     // What is cut off of the padding is no loss.
                     let is_cut = end > length.next_multiple_of(frame::HEADER_BYTES) || file.has_rest_behind(end);
-                    if is_cut || lost_from < limit && frame::is_damaged_from(&mut file, end, 0, limit) {
+                    let is_damaged = is_cut || lost_from < limit && frame::is_damaged_from(&mut file, end, 0, limit);
+                    if let Some(error) = file.take_error() {
+                        return leave_alone(Error::io("read", &path)(error));
+                    }
+                    if is_damaged {
                         self.give_up(log, (length.saturating_sub(end)) as u64);
                     }
                     return Ok(Outcome::Finished);
                 }
-                Err(error) => {
-                    log_at!(Warn, "a journal is left alone: {}", crate::Error::io("seal", &path)(error));
-                    return Ok(Outcome::Open);
-                }
+                Err(error) => return leave_alone(Error::io("seal", &path)(error)),
             }
         }
     }
@@ -193,12 +195,16 @@ impl Engine {
         stop
     }
 
-    /// Returns where to go on in a segment, with the context of its process as of there; `None` if it was given up.
+    /// Returns where to go on in a segment, with the context of its process as of there; `None` if it was given up or cannot
+    /// be read.
     fn position(&mut self, log: &LogFile, source: &mut impl Source) -> Option<Position> {
         let position = match self.header.folded.get(&log.name) {
             Some(position) => *position,
             None => {
                 let position = Note::read(source).for_base(self.header.lineage);
+                if source.has_failed() {
+                    return None;
+                }
                 if position != Position::START {
                     // The start of its process, which would have read the file of the client id, is behind it.
                     self.restore_client_id();
@@ -242,6 +248,11 @@ impl Engine {
                     context.observe(&op);
                 }
             }
+            if source.has_failed() {
+                let position = Position { offset: offset as u64, counted: 0, previous };
+                self.readers.insert(log.process.clone(), Reader { segment: log.name.clone(), position, context });
+                return None;
+            }
             if found.size() == 0 {
                 // What the numbers in the rest stand for is lost with what was damaged.
                 self.give_up(log, position.offset - offset as u64);
@@ -253,9 +264,10 @@ impl Engine {
         Some(position)
     }
 
-    /// Passes over all calls of other processes so far: counting none twice comes first.
-    pub(super) fn give_up_what_may_be_folded(&mut self) -> Result<()> {
-        for log in self.directory.list()?.logs().into_iter().filter(|log| log.process != self.process) {
+    /// Passes over all calls so far, of this process only `with_own`: counting none twice comes first.
+    pub(super) fn give_up_what_may_be_folded(&mut self, with_own: bool) -> Result<()> {
+        let is_passed_over = |log: &LogFile| with_own || log.process != self.process;
+        for log in self.directory.list()?.logs().into_iter().filter(is_passed_over) {
             let Ok(mut file) = SegmentFile::open(&self.directory.file(&log.name)) else { continue };
             let mut position = Position::START;
             loop {
@@ -271,10 +283,22 @@ impl Engine {
                 }
                 position = Position { offset: end, counted: 0, previous: count };
             }
+            if file.has_failed() {
+                position = Position::GIVEN_UP;
+            }
             self.header.folded.insert(log.name, position);
         }
         Ok(())
     }
+}
+
+/// What keeps a journal from being read keeps nobody from the others; but descriptors come back soon.
+fn leave_alone(error: Error) -> Result<Outcome> {
+    if error.is_transient() {
+        return Err(error);
+    }
+    log_at!(Warn, "a journal is left alone: {error}");
+    Ok(Outcome::Open)
 }
 
 /// Looks for a frame. What looks like damage is looked at twice: the file may have been written in between.
@@ -306,9 +330,8 @@ fn apply_frames(
         let end = offset + found.size();
         match found {
             Found::Payload(length) => {
-                if let Some(payload) = source.payload(offset + frame::HEADER_BYTES, length) {
-                    apply(machine, payload);
-                }
+                let Some(payload) = source.payload(offset + frame::HEADER_BYTES, length) else { return Stop::Damage };
+                apply(machine, payload);
                 *position = Position { offset: end as u64, counted: 0, previous: 0 };
             }
             Found::Counted(length, count) => {
@@ -320,9 +343,9 @@ fn apply_frames(
                     _ => true,
                 };
                 let count = if is_final { frame::read_count(source.fresh_word(place)) } else { Some(count) };
-                let Some(count) = count else { return Stop::Damage };
-                let payload = source.payload(offset + frame::HEADER_BYTES, length);
-                if let Some(Ok(op)) = payload.map(postcard::from_bytes::<Op<'_>>) {
+                let Some(count) = count.filter(|_| !source.has_failed()) else { return Stop::Damage };
+                let Some(payload) = source.payload(offset + frame::HEADER_BYTES, length) else { return Stop::Damage };
+                if let Ok(op) = postcard::from_bytes::<Op<'_>>(payload) {
                     machine.apply_count(&op, count.saturating_sub(position.counted));
                 }
                 if !is_final {

@@ -165,4 +165,8 @@ impl Source for SegmentFile {
     fn refresh(&mut self) {
         self.buffer.clear();
     }
+
+    fn has_failed(&self) -> bool {
+        self.error.is_some()
+    }
 }

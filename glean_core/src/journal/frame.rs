@@ -66,6 +66,11 @@ pub trait Source {
 
     /// Forgets what was read in advance.
     fn refresh(&mut self) {}
+
+    /// Tells whether something could not be read, and was taken for zeros.
+    fn has_failed(&self) -> bool {
+        false
+    }
 }
 
 /// Bytes that don't change.

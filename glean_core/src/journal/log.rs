@@ -130,11 +130,14 @@ struct Running<C> {
     /// Set when it was told that the next one is wanted.
     is_wanted: bool,
     left: Left,
-    /// The number of the segment that is written, or will be.
+    /// The number of the next segment that is made. None is given out twice: the file of one that was not used is removed
+    /// while the next one is made.
+    next_serial: u32,
+    /// No segment with a lower number is written any more.
     serial: u32,
     next_segment_bytes: usize,
-    /// Of segments that are left and not folded yet.
-    backlog_bytes: u64,
+    /// Names and sizes of segments that are left and not folded yet.
+    backlog: Vec<(String, u64)>,
     /// Set when nothing more is taken.
     is_closed: bool,
     /// Set while the first segment is not made: it begins with more than the context.
@@ -292,8 +295,7 @@ impl<C: Serialize> Log<C> {
         let Place::Segment { segment, tail, .. } = &running.place else { return };
         segment.seal(tail);
         running.left.sealed.push(Arc::clone(segment));
-        running.backlog_bytes += segment.size_bytes() as u64;
-        running.serial = running.serial.wrapping_add(1);
+        running.backlog.push((segment.name().to_owned(), segment.size_bytes() as u64));
         // A used up segment costs one base, so the larger that is, the larger segments are.
         running.next_segment_bytes = (running.next_segment_bytes * 2).min(MAX_SEGMENT_BYTES.max(self.base_bytes));
         self.numbering = self.numbering.wrapping_add(1);
@@ -303,7 +305,7 @@ impl<C: Serialize> Log<C> {
         running.place = Place::Memory(memory);
         running.is_wanted = false;
         if let Some((segment, tail)) = running.next.take() {
-            if segment.has_room(&tail, needed) && running.backlog_bytes <= MAX_BACKLOG_BYTES {
+            if segment.has_room(&tail, needed) && running.backlog_bytes() <= MAX_BACKLOG_BYTES {
                 running.go_on_in(segment, tail);
             } else {
                 running.left.unused.push(segment);
@@ -358,33 +360,33 @@ impl<C: Serialize> Log<C> {
     }
 
     /// Tells which segment is wanted; `None` if there are enough.
-    pub fn wanted(&self) -> Option<Wanted> {
-        let Phase::Running(running) = &self.phase else { return None };
-        let wanted = |serial, size_bytes: usize, is_urgent| Wanted {
-            process: running.process.clone(),
-            serial,
-            size_bytes: size_bytes.next_multiple_of(4096),
-            is_urgent,
-        };
-        match &running.place {
+    pub fn wanted(&mut self) -> Option<Wanted> {
+        let Phase::Running(running) = &mut self.phase else { return None };
+        let (size_bytes, is_urgent) = match &running.place {
             Place::Memory(memory) if memory.calls > 0 && !running.is_starting => {
                 // With room for the checksums, and for some calls that follow.
                 let needed = memory.frames.len() + memory.frames.len() / 4 + 4096;
-                Some(wanted(running.serial, running.next_segment_bytes.max(needed), true))
+                (running.next_segment_bytes.max(needed), true)
             }
             Place::Segment { .. } if running.wants_next() => {
                 let needed = 2 * serialized_size(&running.context) + 4096;
                 let next = (running.next_segment_bytes * 2).min(MAX_SEGMENT_BYTES.max(self.base_bytes));
-                Some(wanted(running.serial.wrapping_add(1), next.max(needed), false))
+                (next.max(needed), false)
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some(Wanted {
+            process: running.process.clone(),
+            serial: running.take_serial(),
+            size_bytes: size_bytes.next_multiple_of(4096),
+            is_urgent,
+        })
     }
 
     /// Tells how much waits to be folded, if that is too much for another segment.
     pub fn backlog(&self) -> Option<u64> {
         match &self.phase {
-            Phase::Running(running) if running.backlog_bytes > MAX_BACKLOG_BYTES => Some(running.backlog_bytes),
+            Phase::Running(running) => Some(running.backlog_bytes()).filter(|bytes| *bytes > MAX_BACKLOG_BYTES),
             _ => None,
         }
     }
@@ -394,34 +396,29 @@ impl<C: Serialize> Log<C> {
     /// One that isn't needed any more, or is too small for what came meanwhile, goes to [`Log::take_left`].
     pub fn install(&mut self, wanted: &Wanted, segment: Segment, tail: Tail) {
         let Phase::Running(running) = &mut self.phase else { return };
-        let is_own = running.process == wanted.process;
+        // Another thread may have made a later one meanwhile.
+        let is_newest = running.process == wanted.process && running.serial <= wanted.serial;
         match &running.place {
-            Place::Memory(memory) if is_own && memory.calls > 0 && running.serial == wanted.serial => {
-                running.go_on_in(segment, tail);
-            }
-            Place::Segment { .. }
-                if is_own && running.wants_next() && running.serial.wrapping_add(1) == wanted.serial =>
-            {
-                running.next = Some((segment, tail));
-            }
-            _ => running.left.unused.push(segment),
+            Place::Memory(memory) if is_newest && memory.calls > 0 => running.go_on_in(segment, tail),
+            Place::Segment { .. } if is_newest && running.wants_next() => running.next = Some((segment, tail)),
+            _ => return running.left.unused.push(segment),
         }
+        running.serial = wanted.serial.wrapping_add(1);
     }
 
     /// Where files cannot be mapped: takes the frames that wait, for a file of their own, and its number.
     pub fn take_delayed(&mut self) -> Option<(u32, Vec<u8>)> {
         let Phase::Running(running) = &mut self.phase else { return None };
-        let Place::Memory(memory) = &mut running.place else { return None };
-        if !running.is_unmapped || memory.calls == 0 || running.is_starting {
+        let has_calls = matches!(&running.place, Place::Memory(memory) if memory.calls > 0);
+        if !running.is_unmapped || !has_calls || running.is_starting {
             return None;
         }
-        let serial = running.serial;
-        running.serial = serial.wrapping_add(1);
+        let serial = running.take_serial();
         self.numbering = self.numbering.wrapping_add(1);
         self.next_number = 0;
+        let Place::Memory(memory) = &mut running.place else { return None };
         let dropped = memory.dropped;
         let frames = std::mem::replace(memory, Memory { dropped, ..Memory::with(&running.context) }).frames;
-        running.backlog_bytes += frames.len() as u64;
         Some((serial, frames))
     }
 
@@ -431,7 +428,6 @@ impl<C: Serialize> Log<C> {
     pub fn put_back(&mut self, mut frames: Vec<u8>) {
         let Phase::Running(running) = &mut self.phase else { return };
         let Place::Memory(memory) = &mut running.place else { return };
-        running.backlog_bytes = running.backlog_bytes.saturating_sub(frames.len() as u64);
         frame::scan(&memory.frames, 0, |payload| frame::push(&mut frames, payload));
         memory.frames = frames;
         memory.calls += 1;
@@ -501,10 +497,24 @@ impl<C: Serialize> Log<C> {
         self.base_bytes = bytes;
     }
 
-    /// Takes over that so many bytes of segments were folded.
-    pub fn forget_backlog(&mut self, bytes: u64) {
+    /// Returns how many segments wait to be folded.
+    pub fn backlog_count(&self) -> usize {
+        if let Phase::Running(running) = &self.phase { running.backlog.len() } else { 0 }
+    }
+
+    /// Adds a segment that was written at once.
+    pub fn add_to_backlog(&mut self, name: String, bytes: u64) {
         if let Phase::Running(running) = &mut self.phase {
-            running.backlog_bytes = running.backlog_bytes.saturating_sub(bytes);
+            running.backlog.push((name, bytes));
+        }
+    }
+
+    /// Takes over which of the first `count` segments are still there; others were folded, by whatever process, or removed.
+    pub fn keep_backlog(&mut self, count: usize, names: &[String]) {
+        if let Phase::Running(running) = &mut self.phase {
+            let later = running.backlog.split_off(count.min(running.backlog.len()));
+            running.backlog.retain(|(name, _)| names.contains(name));
+            running.backlog.extend(later);
         }
     }
 
@@ -535,7 +545,7 @@ impl<C: Serialize> Log<C> {
                     Place::Memory(memory) if memory.calls > 0 => memory.frames.len(),
                     Place::Memory(_) => 0,
                 };
-                running.backlog_bytes + last as u64
+                running.backlog_bytes() + last as u64
             }
             _ => 0,
         }
@@ -622,13 +632,24 @@ impl<C> Running<C> {
             next: None,
             is_wanted: false,
             left: Left::default(),
+            next_serial: 0,
             serial: 0,
             next_segment_bytes: FIRST_SEGMENT_BYTES,
-            backlog_bytes: 0,
+            backlog: Vec::new(),
             is_closed: false,
             is_starting: false,
             is_unmapped: false,
         }
+    }
+
+    fn take_serial(&mut self) -> u32 {
+        let serial = self.next_serial;
+        self.next_serial = serial.wrapping_add(1);
+        serial
+    }
+
+    fn backlog_bytes(&self) -> u64 {
+        self.backlog.iter().map(|(_, bytes)| bytes).sum()
     }
 
     /// Tells what became of a call that is in the segment.

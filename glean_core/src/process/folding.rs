@@ -93,11 +93,14 @@ pub(super) fn work() -> Work {
 /// Appends what is due by now.
 fn submit_scheduled() {
     let mut shared = shared();
+    let mut is_delayed = false;
     for op in shared.schedule.take_due() {
-        // The thread of files comes to it by itself: this one folds once more when there is something to see.
-        if shared.log.append(&op) == Appended::Delayed {
-            FILES.wake();
-        }
+        is_delayed |= shared.log.append(&op) == Appended::Delayed;
+    }
+    drop(shared);
+    if is_delayed {
+        // That thread comes to it by itself: this one folds once more when there is something to see.
+        FILES.wake();
     }
 }
 
@@ -143,7 +146,10 @@ fn fold_now() -> Result<()> {
 /// Folds everything that was there when this began, step by step.
 pub(super) fn fold_with(engine: &mut Engine) -> Result<()> {
     loop {
-        let own = shared().log.current();
+        let (own, backlog) = {
+            let shared = shared();
+            (shared.log.current(), shared.log.backlog_count())
+        };
         let step = engine.step(own.as_ref(), Instant::now() + LOCK_PATIENCE);
         drop(own);
         let (pings, bytes) = engine.take_published();
@@ -151,7 +157,7 @@ pub(super) fn fold_with(engine: &mut Engine) -> Result<()> {
         EVENTS_TO_FOLD.store(i64::try_from(engine.events_to_full()).unwrap_or(i64::MAX), Ordering::Relaxed);
         let step = step?;
         let mut shared = shared();
-        shared.log.forget_backlog(step.removed_bytes);
+        shared.log.keep_backlog(backlog, &step.own_segments);
         shared.log.set_base_bytes(engine.base_bytes());
         if let Some(name) = &step.lost_segment {
             shared.log.leave_segment(name);

@@ -69,7 +69,7 @@ fn make_all() -> Result<()> {
         if shared().log.is_unmapped() {
             return write_delayed(&directory);
         }
-        let Some(wanted) = wanted(&shared())? else { return Ok(()) };
+        let Some(wanted) = wanted(&mut shared())? else { return Ok(()) };
         ensure_life(&directory, &wanted.process)?;
         let (segment, tail) = make(&directory, &wanted)?;
         take(&mut shared(), &wanted, segment, tail);
@@ -80,7 +80,7 @@ fn make_all() -> Result<()> {
     }
 }
 
-fn wanted(shared: &Shared) -> Result<Option<Wanted>> {
+fn wanted(shared: &mut Shared) -> Result<Option<Wanted>> {
     match (shared.log.wanted(), shared.log.backlog()) {
         (Some(_), Some(bytes)) => Err(Error::Backlog { bytes }),
         (wanted, _) => Ok(wanted),
@@ -118,7 +118,10 @@ fn write_delayed(directory: &Directory) -> Result<()> {
             shared().log.put_back(frames);
             return Err(error);
         }
-        shared().is_stalled = false;
+        let mut shared = shared();
+        shared.log.add_to_backlog(Directory::log_name(&process, serial), frames.len() as u64);
+        shared.is_stalled = false;
+        drop(shared);
         MOVED.notify_all();
         FOLDS.wake();
     }

@@ -130,6 +130,8 @@ pub struct Loaded {
     pub is_header_lost: bool,
     /// Whether the pings among the effects have been where uploaders find them.
     pub is_published: bool,
+    /// Whether everything is done that belongs to it.
+    pub is_done: bool,
     place: Option<Place>,
 }
 
@@ -487,7 +489,10 @@ fn read_half(bytes: &[u8], head: Option<Head>) -> Loaded {
                 }
             }
             match head.map(|head| head.mark) {
-                Some(mark::DONE) => loaded.header.effects.clear(),
+                Some(mark::DONE) => {
+                    loaded.header.effects.clear();
+                    loaded.is_done = true;
+                }
                 Some(mark::PUBLISHED) => loaded.is_published = true,
                 _ => (),
             }

@@ -67,6 +67,24 @@ impl FileLock {
         }
     }
 
+    /// Returns the number that is kept in the file; 0 if there is none.
+    pub fn number(&self) -> u64 {
+        let mut bytes = [0; 8];
+        match self.file.read_at(0, &mut bytes) {
+            Ok(8) => u64::from_le_bytes(bytes),
+            _ => 0,
+        }
+    }
+
+    /// Keeps a number in the file.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn keep_number(&self, number: u64) -> std::io::Result<()> {
+        self.file.write_at(0, &number.to_le_bytes())
+    }
+
     /// Tells whether it is held: the program may have closed the descriptor, and somebody may have removed the file.
     pub fn is_held(&self, path: &Path) -> bool {
         self.file.is_at(path)

@@ -282,10 +282,10 @@ impl Process {
 
     pub fn try_fold(&mut self) -> Result<()> {
         let _ = self.serve();
-        let own = self.log.current();
+        let (own, backlog) = (self.log.current(), self.log.backlog_count());
         let step = self.engine.fold(own.as_ref(), patience())?;
         drop(own);
-        self.log.forget_backlog(step.removed_bytes);
+        self.log.keep_backlog(backlog, &step.own_segments);
         if let Some(name) = step.lost_segment {
             self.log.leave_segment(&name);
         }

@@ -85,6 +85,53 @@ fn a_living_process_is_folded_by_another_and_keeps_its_segments() {
 }
 
 #[test]
+fn segments_that_another_process_folded_are_no_backlog() {
+    let directory = TempDir::new();
+    let mut recorder = Process::start(directory.path());
+    let mut folder = Process::start(directory.path());
+    add_alternately(&mut recorder, 6 * SEGMENT_OF_CALLS);
+    assert!(recorder.log.backlog_count() > 0);
+    folder.fold();
+    recorder.fold();
+    assert_eq!(recorder.log.backlog_count(), 0);
+}
+
+#[test]
+fn a_process_that_ended_leaves_nothing_in_the_memory_of_another() {
+    let directory = TempDir::new();
+    let mut folder = Process::start(directory.path());
+    let mut recorder = Process::start(directory.path());
+    recorder.add("test.counter", 1);
+    let name = recorder.name.clone();
+    folder.fold();
+    assert!(format!("{:?}", folder.engine).contains(&name));
+    recorder.rest();
+    recorder.end();
+    folder.rest();
+    // The first one removed the file, so only the second base forgets it.
+    folder.rest();
+    assert!(!format!("{:?}", folder.engine).contains(&name));
+    assert_eq!(folder.counted("test.counter"), 1);
+}
+
+#[test]
+fn no_two_segments_have_the_same_number() {
+    let directory = TempDir::new();
+    let mut process = Process::start(directory.path());
+    let mut names = std::collections::BTreeSet::new();
+    for thirds in 1..=12 {
+        add_alternately(&mut process, thirds * SEGMENT_OF_CALLS / 3);
+        process.log.rest();
+        // As if the files of these were removed only after the next one is made.
+        let left = process.log.take_left();
+        names.extend(left.unused.iter().map(|segment| segment.name().to_owned()));
+        add_alternately(&mut process, 1);
+        assert!(!names.contains(process.log.current().unwrap().name()));
+    }
+    assert!(!names.is_empty(), "some were made in advance");
+}
+
+#[test]
 fn a_count_that_grows_is_folded_as_it_grows() {
     let directory = TempDir::new();
     let mut recorder = Process::start(directory.path());

@@ -610,6 +610,70 @@ fn a_living_process_whose_calls_another_one_sent_goes_on_behind_them_without_the
 }
 
 #[test]
+fn memory_that_is_not_the_newest_brings_nothing_back_without_the_base() {
+    for is_removed in [true, false] {
+        let directory = TempDir::new();
+        let mut writer = Process::start(directory.path());
+        writer.fold();
+        writer.add("test.total", 5);
+        let mut other = Process::start(directory.path());
+        other.add("test.total", 1);
+        other.submit("custom", None);
+        other.fold();
+        if is_removed {
+            remove_base(&directory);
+        } else {
+            fs::write(directory.path().join("db").join("base"), "").unwrap();
+        }
+        for (process, amount, total) in [(&mut writer, 2, 8), (&mut other, 4, 12)] {
+            process.fold();
+            process.add("test.total", amount);
+            process.submit("custom", None);
+            process.fold();
+            let sum = sum_sent(directory.path(), "custom", "test.total");
+            assert_eq!(sum, total, "removed: {is_removed}");
+        }
+    }
+}
+
+#[test]
+fn memory_that_is_the_newest_is_kept_without_the_base() {
+    let directory = TempDir::new();
+    let mut process = Process::start(directory.path());
+    process.add("test.total", 5);
+    process.engine.ask_for_base();
+    process.fold();
+    for is_removed in [true, false] {
+        if is_removed {
+            remove_base(&directory);
+        } else {
+            fs::write(directory.path().join("db").join("base"), "").unwrap();
+        }
+        assert_eq!(process.count("test.total"), 5);
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_journal_that_cannot_be_read_now_is_read_later() {
+    let recorded = Recorded::new();
+    let whole = fs::read(&recorded.log).unwrap();
+    let copy = TempDir::new();
+    copy_folder(recorded.path(), copy.path());
+    let log = copy.path().join("db").join(recorded.log.file_name().unwrap());
+    fs::remove_file(&log).unwrap();
+    // It can be opened, and its first page cannot be read.
+    std::os::unix::fs::symlink("/proc/self/mem", &log).unwrap();
+    let mut process = Process::start(copy.path());
+    process.add("test.next", 1);
+    assert_eq!(process.count("test.next"), 1, "others are read");
+    fs::remove_file(&log).unwrap();
+    fs::write(&log, &whole).unwrap();
+    assert_eq!(recorded.prefix(&mut process, "read later"), CALLS);
+    assert_eq!(process.load_error(), None);
+}
+
+#[test]
 fn a_segment_that_says_what_no_program_wrote_is_given_up_and_told() {
     let recorded = Recorded::new();
     let mut bytes = fs::read(&recorded.log).unwrap();
