@@ -28,6 +28,12 @@ FAULTS = {
     "never answers": fault_server.never_answer,
     "byte by byte": fault_server.one_byte_at_a_time(0.2),
 }
+# A process takes seconds under Wine, where one fault and one way to end stand for all.
+CASES = (
+    [("never answers", "atexit")]
+    if sys.platform == "win32"
+    else [(fault, end) for fault in FAULTS for end in ENDS]
+)
 
 
 def wait_until(condition):
@@ -38,13 +44,10 @@ def wait_until(condition):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=list(FAULTS))
-@pytest.mark.parametrize("end", ENDS.values(), ids=list(ENDS))
+@pytest.mark.parametrize("fault, end", CASES)
 def test_a_program_ends_although_the_server_never_does_its_part(tmp_path, fault, end):
-    if sys.platform == "win32" and (fault is not fault_server.never_answer or end):
-        pytest.skip("a process takes seconds under Wine: one fault and one way to end stand for all")
-    with FaultServer(fault, tls=fault is not FAULTS["byte by byte"]) as server:
-        run_program(tmp_path, server.endpoint, SUBMIT.format(False) + end)
+    with FaultServer(FAULTS[fault], tls=fault != "byte by byte") as server:
+        run_program(tmp_path, server.endpoint, SUBMIT.format(False) + ENDS[end])
         (document_id,) = waiting_ids(tmp_path)
     # What was cut off is no failure of the server: the next start sends it at once.
     with FaultServer() as server:
