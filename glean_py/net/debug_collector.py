@@ -1,7 +1,8 @@
 """Copies of pings for a collector of the developer, where `GLEAN_DEBUG_COLLECTOR` asks for them.
 
 The thread that sends pings sends the copies as well. What a collector does or doesn't do changes nothing for the pings
-themselves: a copy has two seconds, and after failures there are none for a while.
+themselves: a copy has two seconds, all copies before the next ping have little more, and after failures there are none
+for a while.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from glean_py.net.ping_uploader import PingUploadRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Set
+    from typing import Any, Callable, Dict, Set
 
     from glean_py.net.ping_upload_worker import PingRequest
 
@@ -25,6 +26,8 @@ _COPY_S = 2.0
 _MOST_PAUSE_S = 60.0
 # How many document ids are remembered, so that what waits is copied once.
 _MOST_REMEMBERED = 10_000
+# How many pings are kept for their copies after they were sent.
+_MOST_LATE = 250
 _WARNING, _DEBUG = 30, 10
 
 
@@ -32,6 +35,8 @@ class _Copies:
     """What this process has sent, and when it may try again."""
 
     sent: Set[str] = set()
+    # Pings that were sent, and had no time for a copy.
+    late: Dict[str, PingRequest] = {}
     is_told = False
     pause_s = 0.0
     not_before = 0.0
@@ -72,25 +77,46 @@ def _is_safe(address: str) -> bool:
         return False
 
 
-def send_copy(ping: PingRequest) -> bool:
+class Turn:
+    """The time that copies may take before the pings themselves go on.
+
+    Args:
+        is_stopped: asked before each copy; if true, there is no time any more.
+        limit_s: no copy begins after copies took so many seconds.
+    """
+
+    def __init__(self, is_stopped: Callable[[], bool], limit_s: float) -> None:
+        self._is_stopped = is_stopped
+        self.rest_s = limit_s
+
+    def is_over(self) -> bool:
+        """Return whether no copy may begin any more."""
+        return self.rest_s <= 0 or self._is_stopped()
+
+
+def send_copy(ping: PingRequest, turn: Turn) -> bool:
     """Send a copy of a ping, unless it was sent; return whether the collector has it, or none is wanted."""
     address = find_collector()
     if not address or ping.document_id in _Copies.sent:
         return True
-    if monotonic() < _Copies.not_before:
+    if monotonic() < _Copies.not_before or turn.is_over():
         return False
     request = PingUploadRequest(ping, address)
     # The collector doesn't count it as one more arrival of the ping itself.
     request.headers = {**request.headers, "X-Debug-Copy": "1"}
+    begin = monotonic()
     try:
         result = http_client.copies().post(request, _COPY_S, _COPY_S)
         status = getattr(result, "code", 0)
         problem = f"it answers {status}" if status >= 500 else ""
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
+    turn.rest_s -= monotonic() - begin
     if problem:
         _Copies.pause_s = min(_MOST_PAUSE_S, max(1.0, _Copies.pause_s * 2))
         _Copies.not_before = monotonic() + _Copies.pause_s
+        # Nothing is kept for a collector that may not be there.
+        _Copies.late.clear()
         _ffi.log(_DEBUG, f"no copy of a ping was sent to the collector at {address}: {problem}")
         return False
     _Copies.pause_s = _Copies.not_before = 0.0
@@ -100,22 +126,38 @@ def send_copy(ping: PingRequest) -> bool:
     return True
 
 
-def send_copies(data_dir: str) -> int:
-    """Send copies of what waits in a data directory.
+def send_copy_or_keep(ping: PingRequest, turn: Turn) -> None:
+    """Send a copy of a ping that is sent next; if there is no time for it, `send_copies` does so later."""
+    if not send_copy(ping, turn) and monotonic() >= _Copies.not_before and len(_Copies.late) < _MOST_LATE:
+        _Copies.late[ping.document_id] = ping
+
+
+def send_copies(data_dir: str, turn: Turn) -> int:
+    """Send copies of what waits in a data directory, and of what was sent without one.
 
     Returns:
-        The milliseconds of the pause after a failure; 0 if all was sent.
+        The milliseconds until there is more to do: of the pause after a failure, or 1 if the time was up; 0 if all was
+        sent.
     """
+    is_all = monotonic() >= _Copies.not_before and not turn.is_over() and _send_all(data_dir, turn)
+    return 0 if is_all else max(1, int((_Copies.not_before - monotonic()) * 1000))
+
+
+def _send_all(data_dir: str, turn: Turn) -> bool:
+    """Send copies until one fails or the time is up; return whether all were sent."""
+    for ping in list(_Copies.late.values()):
+        if not send_copy(ping, turn):
+            return False
+        _Copies.late.pop(ping.document_id, None)
     path = data_dir.encode("utf-8", "surrogateescape")
     out = _ffi.ffi.new("GleanBuffer *")
-    is_pausing = monotonic() < _Copies.not_before
-    if not is_pausing and _ffi.is_status(_ffi.lib.glean_inspect(path, len(path), 1, out), _ffi.lib.GLEAN_OK):
+    if _ffi.is_status(_ffi.lib.glean_inspect(path, len(path), 1, out), _ffi.lib.GLEAN_OK):
         found = _ffi.take_json(out)
-        for ping in [] if found["do_not_track"] else found["waiting"]:
+        for waiting in [] if found["do_not_track"] else found["waiting"]:
             # One that is being removed has no body any more.
-            if ping["body"] is not None and not send_copy(_to_request(ping)):
-                break
-    return max(0, int((_Copies.not_before - monotonic()) * 1000))
+            if waiting["body"] is not None and not send_copy(_to_request(waiting), turn):
+                return False
+    return True
 
 
 def _to_request(ping: Dict[str, Any]) -> PingRequest:

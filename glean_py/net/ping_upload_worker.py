@@ -25,6 +25,8 @@ __all__ = ["CapablePingUploadRequest", "PingUploadWorker"]
 FOREVER_MS = 2**64 - 1
 """What the core says when nothing changes by itself."""
 _AFTER_A_BREAK_MS = 60_000
+# How long copies for a collector of the developer hold back pings that have a server.
+_COPIES_S = 2.0
 NO_ENDPOINT = "-"
 """Stands for the server endpoint where none is needed, as for an uploader of the program's own."""
 _ERROR = 40
@@ -177,7 +179,7 @@ def find_endpoint(configuration: Configuration) -> str:
 
 
 def send_waiting(
-    configuration: Configuration, is_stopped: Callable[[], bool], data_dir: str = ""
+    configuration: Configuration, is_stopped: Callable[[], bool], data_dir: str = "", *, are_copies_last: bool = False
 ) -> Union[_Wait, _Done]:
     """Send one ping after the other and return the first task that isn't an upload.
 
@@ -187,18 +189,27 @@ def send_waiting(
         configuration: says where to, and by which uploader.
         is_stopped: asked before each ping; if true, `DONE` is returned.
         data_dir: where pings wait, if Glean doesn't run in this process.
+        are_copies_last: copies for a collector of the developer wait until a ping fails; of the others, the caller
+            sends them.
     """
+    copying = _Copying(configuration, is_stopped, data_dir, _COPIES_S if find_endpoint(configuration) else float("inf"))
     try:
+        if are_copies_last:
+            return _send_until_done(configuration, is_stopped, copying, are_copies_last)
         # First, as a server may be slow; and once more, for what came meanwhile and has no server.
-        _send_copies(configuration, data_dir)
-        task = _send_until_done(configuration, is_stopped)
-        pause_ms = 0 if is_stopped() else _send_copies(configuration, data_dir)
-        return _Done(0, pause_ms) if pause_ms and task.is_done() else task
+        copying.send()
+        task = _send_until_done(configuration, is_stopped, copying, are_copies_last)
+        pause_ms = 0 if is_stopped() else copying.send()
+        if not 0 < pause_ms < task.time:
+            return task
+        return _Done(0, pause_ms) if isinstance(task, _Done) else _Wait(pause_ms)
     finally:
         http_client.rest()
 
 
-def _send_until_done(configuration: Configuration, is_stopped: Callable[[], bool]) -> Union[_Wait, _Done]:
+def _send_until_done(
+    configuration: Configuration, is_stopped: Callable[[], bool], copying: _Copying, are_copies_last: bool
+) -> Union[_Wait, _Done]:
     while not is_stopped():
         endpoint = find_endpoint(configuration)
         task = get_upload_task(endpoint)
@@ -206,9 +217,7 @@ def _send_until_done(configuration: Configuration, is_stopped: Callable[[], bool
             if isinstance(task, _Wait) and task.time == 0:
                 continue
             return task
-        collector = _find_collector(configuration)
-        if collector is not None:
-            collector.send_copy(task.request)
+        copying.add(task.request, is_late=are_copies_last)
         request = PingUploadRequest(task.request, "" if endpoint is NO_ENDPOINT else endpoint)
         result = _upload(configuration.ping_uploader, CapablePingUploadRequest(request))
         if is_stopped() and isinstance(result, UploadResult.RECOVERABLE_FAILURE):
@@ -216,29 +225,60 @@ def _send_until_done(configuration: Configuration, is_stopped: Callable[[], bool
             result = UploadResult.DONE(0)
         if process_ping_upload_response(request.doc_id, result) is UploadTaskAction.END:
             return _Done(0, _AFTER_A_BREAK_MS)
+        if are_copies_last and getattr(result, "code", 0) not in range(200, 300):
+            # The next ping may take all the time that there is.
+            copying.send()
     return _Done(0, FOREVER_MS)
 
 
-def _find_collector(configuration: Configuration) -> Any:
-    """Return the module that sends copies, where they are asked for and the pings themselves go elsewhere."""
-    if not get_debug_collector():
-        return None
-    from glean_py.net import debug_collector
+class _Copying:
+    """Copies for a collector of the developer, where they are asked for.
 
-    address = debug_collector.find_collector()
-    return debug_collector if address and address != str(configuration.server_endpoint).rstrip("/") else None
+    Args:
+        configuration: says where the pings themselves go; where a copy goes is asked anew for each.
+        is_stopped: asked before each copy.
+        data_dir: where pings wait, if Glean doesn't run in this process.
+        limit_s: no copy begins after copies took so many seconds.
+    """
 
+    def __init__(
+        self, configuration: Configuration, is_stopped: Callable[[], bool], data_dir: str, limit_s: float
+    ) -> None:
+        self._configuration = configuration
+        self._is_stopped = is_stopped
+        self._data_dir = data_dir
+        self._limit_s = limit_s
+        self._turn: Any = None
 
-def _send_copies(configuration: Configuration, data_dir: str) -> int:
-    """Send copies of what waits, where that is asked for; return the milliseconds of a pause after a failure."""
-    collector = _find_collector(configuration)
-    if collector is None:
-        return 0
-    from glean_py.glean import Glean
+    def _find(self) -> Any:
+        """Return the module that sends copies, where they are asked for and the pings themselves go elsewhere."""
+        if not get_debug_collector():
+            return None
+        from glean_py.net import debug_collector
 
-    # Makes files of the pings that were submitted.
-    get_upload_task("")
-    return int(collector.send_copies(data_dir or Glean._data_path))
+        address = debug_collector.find_collector()
+        if not address or address == str(self._configuration.server_endpoint).rstrip("/"):
+            return None
+        self._turn = self._turn or debug_collector.Turn(self._is_stopped, self._limit_s)
+        return debug_collector
+
+    def add(self, ping: PingRequest, *, is_late: bool) -> None:
+        """Send a copy of a ping that is sent next; with `is_late`, or if there is no time, `send` does so."""
+        collector = self._find()
+        if collector is not None:
+            collector.send_copy_or_keep(ping, collector.Turn(self._is_stopped, 0.0) if is_late else self._turn)
+
+    def send(self) -> int:
+        """Send copies of what waits; return the milliseconds until there is more to do, 0 if there is not."""
+        collector = self._find()
+        if collector is None:
+            return 0
+        from glean_py.glean import Glean
+
+        if not self._data_dir:
+            # Makes files of the pings that were submitted.
+            get_upload_task("")
+        return int(collector.send_copies(self._data_dir or Glean._data_path, self._turn))
 
 
 def _upload(uploader: Any, request: CapablePingUploadRequest) -> UploadResult:
@@ -317,6 +357,10 @@ def _process(data_dir: str, application_id: str, configuration: Dict[str, Any]) 
 
     # The process ends by force when its own deadline is over; by then a request that begins in time is done.
     end = monotonic() + 30
+
+    def is_over() -> bool:
+        return monotonic() > end
+
     opened = open_directory(data_dir, application_id, configuration, is_exclusive=True)
     if not _ffi.is_status(opened, _ffi.lib.GLEAN_OK):
         # Another process sends, or the directory is gone.
@@ -325,9 +369,12 @@ def _process(data_dir: str, application_id: str, configuration: Dict[str, Any]) 
     woken = _ffi.ffi.new("uint8_t *")
     try:
         while True:
-            task = send_waiting(sending, lambda: monotonic() > end, data_dir)
+            task = send_waiting(sending, is_over, data_dir, are_copies_last=True)
             if not isinstance(task, _Wait) or monotonic() + task.time / 1000 > end:
-                return task.is_done()
+                break
             _ffi.lib.glean_upload_wait(task.time, woken)
     finally:
         _ffi.finish(_ffi.lib.glean_upload_close())
+    # Another process may send meanwhile.
+    _Copying(sending, is_over, data_dir, float("inf")).send()
+    return task.is_done()

@@ -6,12 +6,12 @@ import socket
 
 import pytest
 from conftest import describe, make_ping
-from fault_server import FaultServer, answer, never_answer
-from upload_programs import run_program, waiting_ids
+from fault_server import FaultServer, answer, answer_late, never_answer
+from upload_programs import accepted_ids, finish_program, run_program, start_program, waiting_ids
 
 from glean_py import Configuration, _ffi, testing
 from glean_py.metrics import CounterMetricType
-from glean_py.net import debug_collector
+from glean_py.net import debug_collector, http_client
 from glean_py.net.ping_upload_worker import get_upload_task
 from glean_py.serve import Collector
 
@@ -47,8 +47,6 @@ def test_a_program_without_a_server_is_seen(tmp_path, collector):
 
 def test_while_it_runs_too(tmp_path, collector):
     code = "start()\ncustom.submit()\nprint('submitted', flush=True)\nsys.stdin.read()"
-    from upload_programs import finish_program, start_program
-
     program = start_program(tmp_path, "", code, **copying(collector))
     try:
         collector.wait_for_pings("custom", timeout_s=60)
@@ -92,6 +90,40 @@ def test_a_collector_that_fails_changes_nothing_and_is_left_alone(tmp_path, faul
             assert len(server.wait_for_accepted(9)) == 9
         # After a failure there is a pause, in each of the two processes that send.
         assert len(other.requests) <= 4
+
+
+@pytest.mark.parametrize("is_quick_to_end", [False, True], ids=["running", "ending"])
+def test_a_slow_collector_holds_nothing_back(tmp_path, is_quick_to_end):
+    run_program(tmp_path, "", SUBMIT * 2)
+    waiting = waiting_ids(tmp_path)
+    copies = []
+
+    def take(connection):
+        is_served = answer(200)(connection)
+        copies.append(len(slow.requests))
+        return is_served
+
+    with FaultServer(take) as server, FaultServer(answer_late(1)) as slow:
+        code = "start()" if is_quick_to_end else "start()\nsys.stdin.read()"
+        program = start_program(tmp_path, server.endpoint, code, **copying(slow.endpoint))
+        try:
+            server.wait_for_accepted(6)
+            slow.wait_for(lambda _: set(accepted_ids(slow)) == set(waiting))
+        finally:
+            finish_program(program)
+    # Two seconds of copies went first at most, and none at the end; each gets one.
+    assert sorted(accepted_ids(server)) == waiting and max(copies[:6]) <= 3, copies
+
+
+def test_a_stop_ends_copying(tmp_path, collector, monkeypatch):
+    run_program(tmp_path, "", SUBMIT)
+    monkeypatch.setenv("GLEAN_DEBUG_COLLECTOR", collector.endpoint)
+    monkeypatch.setattr(debug_collector._Copies, "not_before", 0.0)
+    http_client.start()
+    turn = debug_collector.Turn(lambda: len(collector.pings()) == 1, 60)
+    assert debug_collector.send_copies(str(tmp_path), turn) == 1 and len(collector.pings()) == 1
+    turn = debug_collector.Turn(lambda: False, 60)
+    assert debug_collector.send_copies(str(tmp_path), turn) == 0 and ids(collector) == waiting_ids(tmp_path)
 
 
 def test_a_proxy_is_no_way_to_this_machine(tmp_path, collector):
