@@ -38,8 +38,18 @@ class _Copies:
     # Pings that were sent, and had no time for a copy.
     late: Dict[str, PingRequest] = {}
     is_told = False
+    # Of the pause: the collector it is for, its length, and when it ends.
+    address = ""
     pause_s = 0.0
     not_before = 0.0
+
+    @classmethod
+    def is_pausing(cls, address: str) -> bool:
+        """Return whether the collector at an address is left alone after a failure; one with another address is not."""
+        if address != cls.address:
+            cls.address = address
+            cls.pause_s = cls.not_before = 0.0
+        return monotonic() < cls.not_before
 
 
 def find_collector() -> str:
@@ -99,7 +109,7 @@ def send_copy(ping: PingRequest, turn: Turn) -> bool:
     address = find_collector()
     if not address or ping.document_id in _Copies.sent:
         return True
-    if monotonic() < _Copies.not_before or turn.is_over():
+    if _Copies.is_pausing(address) or turn.is_over():
         return False
     request = PingUploadRequest(ping, address)
     # The collector doesn't count it as one more arrival of the ping itself.
@@ -139,7 +149,7 @@ def send_copies(data_dir: str, turn: Turn) -> int:
         The milliseconds until there is more to do: of the pause after a failure, or 1 if the time was up; 0 if all was
         sent.
     """
-    is_all = monotonic() >= _Copies.not_before and not turn.is_over() and _send_all(data_dir, turn)
+    is_all = not _Copies.is_pausing(find_collector()) and not turn.is_over() and _send_all(data_dir, turn)
     return 0 if is_all else max(1, int((_Copies.not_before - monotonic()) * 1000))
 
 

@@ -118,12 +118,24 @@ def test_a_slow_collector_holds_nothing_back(tmp_path, is_quick_to_end):
 def test_a_stop_ends_copying(tmp_path, collector, monkeypatch):
     run_program(tmp_path, "", SUBMIT)
     monkeypatch.setenv("GLEAN_DEBUG_COLLECTOR", collector.endpoint)
-    monkeypatch.setattr(debug_collector._Copies, "not_before", 0.0)
     http_client.start()
     turn = debug_collector.Turn(lambda: len(collector.pings()) == 1, 60)
     assert debug_collector.send_copies(str(tmp_path), turn) == 1 and len(collector.pings()) == 1
     turn = debug_collector.Turn(lambda: False, 60)
     assert debug_collector.send_copies(str(tmp_path), turn) == 0 and ids(collector) == waiting_ids(tmp_path)
+
+
+def test_a_pause_is_for_one_collector(tmp_path, collector, monkeypatch):
+    run_program(tmp_path, "", SUBMIT)
+    http_client.start()
+    turn = debug_collector.Turn(lambda: False, 60)
+    with FaultServer(answer(503)) as failing:
+        monkeypatch.setenv("GLEAN_DEBUG_COLLECTOR", failing.endpoint)
+        assert 0 < debug_collector.send_copies(str(tmp_path), turn) <= 1000
+        monkeypatch.setattr(debug_collector._Copies, "not_before", 1e12)
+        monkeypatch.setenv("GLEAN_DEBUG_COLLECTOR", collector.endpoint)
+        assert debug_collector.send_copies(str(tmp_path), turn) == 0
+    assert ids(collector) == waiting_ids(tmp_path) and len(failing.requests) == 1
 
 
 def test_a_proxy_is_no_way_to_this_machine(tmp_path, collector):
