@@ -53,7 +53,7 @@ class Faults(NamedTuple):
             ("times", self.times, 0, 10**6),
         ):
             if not least <= value <= most:
-                raise Refusal(400, f"{name} has to be between {least} and {most:g}, not {value:g}")
+                raise Refusal(400, f"{name} has to be between {least} and {most:g}")
         return self._replace(status=503) if self.retry_after and not self.status else self
 
 
@@ -259,10 +259,10 @@ class Collector:
         Of who missed too much to be told, the one change is of the kind `reset`.
         """
         run, _, number = position.partition("-")
-        known = int(number) if number.isdigit() else 0
+        known = submission.whole_number(number)
         with self._changed:
             oldest = self._changes[0][0] if self._changes else self._change + 1
-            if run != self._run or known < oldest - 1 or known > self._change:
+            if run != self._run or known is None or not oldest - 1 <= known <= self._change:
                 return [(self.position(), "reset", "{}")]
             self._changed.wait_for(lambda: self._change > known, timeout_s)
             return [(f"{self._run}-{change}", kind, text) for change, kind, text in self._changes if change > known]

@@ -13,11 +13,11 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 from urllib.parse import parse_qsl, urlsplit
 
-from glean_py.serve.store import Filter
-from glean_py.serve.submission import MAX_COMPRESSED_BYTES, Refusal
+from glean_py.serve.store import Filter, StoreError
+from glean_py.serve.submission import MAX_COMPRESSED_BYTES, Refusal, whole_number
 
 if TYPE_CHECKING:
     from glean_py.serve.collector import Collector
@@ -43,9 +43,6 @@ _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Cache-Control", "no-store"),
 )
-_FAULTS: Dict[str, Any] = {"status": int, "retry-after": int, "delay": float, "cut": bool, "times": int}
-
-
 class Server(ThreadingHTTPServer):
     """Listens for a collector; a thread for each connection, of which there are 64 at most."""
 
@@ -190,9 +187,13 @@ class Handler(BaseHTTPRequestHandler):
         self._answer("DELETE")
 
     def _answer(self, method: str) -> None:
-        url = urlsplit(self.path)
-        is_submission = url.path.startswith("/submit/")
+        is_submission = False
         try:
+            try:
+                url = urlsplit(self.path)
+            except ValueError:
+                raise Refusal(400, "this is no address of anything") from None
+            is_submission = url.path.startswith("/submit/")
             self._check_sender(url.path)
             data = self._read_body(method)
             self.server.limit(self.connection, None)
@@ -210,7 +211,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._send(200, content, f"{kind}; charset=utf-8")
             else:
                 raise Refusal(404, f"there is no {method} {url.path[:100]}")
-        except Refusal as refusal:
+        except (Refusal, StoreError) as error:
+            refusal = error if isinstance(error, Refusal) else Refusal(507, str(error))
             if is_submission:
                 self.server.collector.note_refusal(refusal)
             self._refuse(refusal)
@@ -239,9 +241,9 @@ class Handler(BaseHTTPRequestHandler):
         lengths = self.headers.get_all("Content-Length") or []
         if not lengths and method != "POST":
             return b""
-        if len(lengths) != 1 or not lengths[0].isdigit():
+        length = whole_number(lengths[0]) if len(lengths) == 1 else None
+        if length is None:
             raise Refusal(411, "a request has to say its Content-Length, once, as a number")
-        length = int(lengths[0][:20])
         if length > MAX_COMPRESSED_BYTES:
             raise Refusal(413, f"the body has more than {MAX_COMPRESSED_BYTES >> 20} MiB")
         data = self.rfile.read(length)
@@ -276,7 +278,7 @@ class Handler(BaseHTTPRequestHandler):
                 for name in ("name", "application", "client", "tag", "metric", "text")
                 if name in query
             },
-            since=_number(query, "since", 0, 2**62),
+            since=_number(query, "since", 0, 10**18 - 1),
         )
         count = _number(query, "wait", 0, 10**6)
         timeout_s = _number(query, "timeout", 10, 300)
@@ -297,7 +299,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _one_ping(self, rest: List[str], query: Dict[str, str]) -> None:
         collector = self.server.collector
-        number = int(rest[0][:18]) if rest[0].isdigit() else 0
+        number = whole_number(rest[0]) or 0
         found = collector.store.get(number)
         text = collector.store.text(number) if found is not None else None
         if found is None or text is None or rest[1:] not in ([], ["body"]):
@@ -334,8 +336,7 @@ class Handler(BaseHTTPRequestHandler):
         values: Dict[str, Any] = {}
         for name, text in query.items():
             try:
-                kind = _FAULTS[name]
-                values[name.replace("-", "_")] = text not in ("0", "false") if kind is bool else kind(text)
+                values[name.replace("-", "_")] = _FAULTS[name](text)
             except (KeyError, ValueError):
                 known = ", ".join(_FAULTS)
                 raise Refusal(
@@ -417,12 +418,31 @@ def _join(summary: Dict[str, Any], text: Optional[str]) -> str:
 
 
 def _number(query: Dict[str, str], name: str, default: int, most: int) -> int:
-    text = query.get(name, str(default))
-    if not text.isdigit() or int(text[:20]) > most:
+    number = whole_number(query.get(name, str(default)))
+    if number is None or number > most:
         raise Refusal(400, f"{name} has to be a number from 0 to {most}")
-    return int(text)
+    return number
 
 
+def _count(text: str) -> int:
+    """Return a whole number.
+
+    Raises:
+        ValueError: it is none.
+    """
+    number = whole_number(text)
+    if number is None:
+        raise ValueError(text)
+    return number
+
+
+_FAULTS: Dict[str, Callable[[str], Any]] = {
+    "status": _count,
+    "retry-after": _count,
+    "delay": float,
+    "cut": lambda text: text not in ("0", "false"),
+    "times": _count,
+}
 _ROUTES: Dict[Tuple[str, str], Any] = {
     ("DELETE", "/api/faults"): Handler._clear_faults,
     ("DELETE", "/api/pings"): Handler._clear,

@@ -8,6 +8,7 @@ import re
 import threading
 import time
 import zlib
+from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from glean_py.serve.submission import Submission
@@ -69,7 +70,7 @@ EVERYTHING = Filter()
 
 
 class Store:
-    """At most `keep` pings; may be used by any thread.
+    """At most `keep` pings; may be used by any thread. Each method raises `StoreError` where SQLite fails.
 
     Args:
         path: the file; in memory without it. One that is damaged is set aside under another name, see `set_aside`.
@@ -108,7 +109,7 @@ class Store:
             raise StoreError(
                 f"{self.path or 'the store'} cannot be used: {error}; name another file with --store"
             ) from (None)
-        with self._lock:
+        with self._use():
             self._trim()
 
     def _open(self) -> Any:
@@ -143,6 +144,21 @@ class Store:
                 os.rename(self.path, free)
                 self.set_aside = free
                 return
+
+    @contextmanager
+    def _use(self) -> Iterator[Any]:
+        """Give the database to this thread alone.
+
+        Raises:
+            StoreError: SQLite fails, as on a full disk.
+        """
+        import sqlite3
+
+        with self._lock:
+            try:
+                yield self._database
+            except sqlite3.Error as error:
+                raise StoreError(f"{self.path or 'the store'} fails: {error}") from None
 
     def close(self) -> None:
         """Close it; another collector may use its file."""
@@ -213,9 +229,13 @@ class Store:
                 return
 
     def clear(self) -> None:
-        """Forget all pings; numbers go on."""
-        with self._lock:
-            self._database.execute("DELETE FROM ping")
+        """Forget all pings; numbers go on.
+
+        Raises:
+            StoreError: the disk is full, or fails.
+        """
+        with self._use() as database:
+            database.execute("DELETE FROM ping")
 
     def find(self, wanted: Filter = EVERYTHING) -> List[Dict[str, Any]]:
         """Return summaries of pings, the oldest first."""
@@ -237,33 +257,33 @@ class Store:
         sought = {wanted.text.lower(), re.sub(r"(?<=[:,])\s+", "", wanted.text.lower())} - {""}
         columns = ", ".join((*_SUMMARY, *(("path", "body") if sought else ())))
         query = f"SELECT {columns} FROM ping WHERE {' AND '.join(clauses)} ORDER BY number"
-        with self._lock:
-            rows = self._database.execute(query, values).fetchall()
+        with self._use() as database:
+            rows = database.execute(query, values).fetchall()
         if sought:
             rows = [row for row in rows if _has_any(row[-2], sought) or _has_any(_inflate(row[-1]), sought)]
         return [_summary(row) for row in rows]
 
     def get(self, number: int) -> Optional[Dict[str, Any]]:
         """Return the summary of a ping with its path, headers and metrics."""
-        with self._lock:
-            row = self._database.execute(
+        with self._use() as database:
+            row = database.execute(
                 f"SELECT {', '.join(_SUMMARY)}, path, headers FROM ping WHERE number = ?", [number]
             ).fetchone()
-            found = self._database.execute("SELECT type, name, value FROM metric WHERE ping = ?", [number]).fetchall()
+            found = database.execute("SELECT type, name, value FROM metric WHERE ping = ?", [number]).fetchall()
         if row is None:
             return None
         return {**_summary(row), "path": row[-2], "headers": json.loads(row[-1]), "names": [each[:2] for each in found]}
 
     def text(self, number: int) -> Optional[str]:
         """Return the body of a ping as it was submitted."""
-        with self._lock:
-            row = self._database.execute("SELECT body FROM ping WHERE number = ?", [number]).fetchone()
+        with self._use() as database:
+            row = database.execute("SELECT body FROM ping WHERE number = ?", [number]).fetchone()
         return None if row is None else _inflate(row[0])
 
     def metrics(self) -> List[Dict[str, Any]]:
         """Return the names and types of the metrics of all pings, with the numbers of pings that have them."""
-        with self._lock:
-            rows = self._database.execute(
+        with self._use() as database:
+            rows = database.execute(
                 "SELECT name, type, count(*), count(value) FROM metric GROUP BY name, type ORDER BY name LIMIT 5000"
             ).fetchall()
         return [{"name": name, "type": kind, "pings": pings, "is_number": bool(n)} for name, kind, pings, n in rows]
@@ -275,8 +295,8 @@ class Store:
             "JOIN ping ON ping = number WHERE metric.name = ? AND value IS NOT NULL AND ? IN ('', application) "
             "ORDER BY number"
         )
-        with self._lock:
-            rows = self._database.execute(query, [metric, application]).fetchall()
+        with self._use() as database:
+            rows = database.execute(query, [metric, application]).fetchall()
         names = ("number", "arrived_ms", "type", "value", "application", "name")
         return (dict(zip(names, row)) for row in rows)
 

@@ -63,6 +63,11 @@ class Submission(NamedTuple):
     is_copy: bool
 
 
+def whole_number(text: str) -> Optional[int]:
+    """Return the number that a text is, of 18 digits at most, which SQLite can store; `None` if it is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
 def read(path: str, headers: Headers, data: bytes) -> Submission:
     """Read a ping that was submitted.
 

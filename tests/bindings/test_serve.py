@@ -200,7 +200,7 @@ def test_changes_are_told_as_they_come(collector):
     assert [kind for _, kind, _ in changes] == ["ping", "refused", "faults", "cleared"]
     assert collector.changes(changes[0][0], 0) == changes[1:]
     assert collector.changes(changes[-1][0], 0) == []
-    for lost in ("", "other-1", position.replace("-0", "-99"), "1e"):
+    for lost in ("", "other-1", position.replace("-0", "-99"), position.replace("-0", "-\xb2"), "1e"):
         assert [kind for _, kind, _ in collector.changes(lost, 0)] == ["reset"]
 
 
@@ -308,7 +308,7 @@ def test_faults_last_as_long_as_asked(collector):
 
 
 @pytest.mark.parametrize(
-    "query", ["status=9", "delay=x", "delay=nan", "delay=1e9", "typo=1", "retry-after=-1", "status"]
+    "query", ["status=9", "delay=x", "delay=nan", "delay=1e9", "typo=1", "retry-after=-1", "status", "times=1e3"]
 )
 def test_faults_that_are_none_are_refused(collector, query):
     answer = ask(collector, "PUT", f"/api/faults?{query}")
@@ -401,9 +401,22 @@ def test_requests_that_other_sites_cause_are_refused(collector):
         (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
         (b"PATCH / HTTP/1.1\r\nHost: HERE\r\n\r\n", 501),
         (b"\x16\x03\x01 not HTTP at all\r\n\r\n", 400),
+        (b"POST /submit/a/b/1/c HTTP/1.1\r\nHost: HERE\r\nContent-Length: \xb2\r\n\r\n", 411),
+        (b"POST /submit/a/b/1/c HTTP/1.1\r\nHost: HERE\r\nContent-Length: " + b"9" * 18 + b"\r\n\r\n", 413),
+        (b"GET http://[ HTTP/1.1\r\nHost: HERE\r\n\r\n", 400),
         (b"GET /api/pings?since=-1 HTTP/1.1\r\nHost: HERE\r\nConnection: close\r\n\r\n", 400),
+        (b"GET /api/pings?since=%C2%B2 HTTP/1.1\r\nHost: HERE\r\nConnection: close\r\n\r\n", 400),
+        (
+            b"GET /api/pings?since=" + b"0" * 20 + b"9" * 20 + b" HTTP/1.1\r\nHost: HERE\r\nConnection: close\r\n\r\n",
+            400,
+        ),
+        (b"GET /api/pings/\xb2 HTTP/1.1\r\nHost: HERE\r\nConnection: close\r\n\r\n", 404),
+        (b"PUT /api/faults?times=1" + b"0" * 400 + b" HTTP/1.1\r\nHost: HERE\r\nConnection: close\r\n\r\n", 400),
     ],
-    ids=["no-length", "two", "negative", "chunked", "half", "hosts", "headers", "long", "method", "tls", "number"],
+    ids=[
+        *("no-length", "two", "negative", "chunked", "half", "hosts", "headers", "long", "method", "tls"),
+        *("length", "vast-length", "address", "number", "digit", "vast-number", "no-ping", "vast-fault"),
+    ],
 )
 def test_hostile_requests_are_refused(collector, request_, status, capsys):
     got = talk(collector, request_, is_ended=True)
@@ -522,6 +535,16 @@ def test_a_full_disk_is_told_and_loses_no_ping_of_a_program(tmp_path, collector)
     assert answer.status == 507 and "full" in answer.json["error"]
     collector.store._database.execute("PRAGMA max_page_count = 100000")
     assert submit(collector).status == 200 and len(collector.pings()) == 1
+
+
+def test_a_disk_that_fails_is_told(collector, capsys):
+    submit(collector)
+    # What SQLite answers then is an error of the same kind.
+    collector.store._database.execute("PRAGMA query_only = ON")
+    answer = ask(collector, "DELETE", "/api/pings")
+    assert answer.status == 507 and "the store fails: attempt to write" in answer.json["error"]
+    collector.store._database.execute("PRAGMA query_only = OFF")
+    assert len(collector.pings()) == 1 and capsys.readouterr().err == ""
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
