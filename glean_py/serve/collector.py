@@ -150,14 +150,15 @@ class Collector:
                 number = self.store.add(ping, violations)
             except StoreError as error:
                 raise Refusal(507, str(error)) from None
-            summary = self.store.get(number)
-        self._announce("ping", summary)
+            # Also under the lock: whoever clears forgets what was told, and not what is told next.
+            self._announce("ping", self.store.summary(number))
         return number
 
     def note_refusal(self, refusal: Refusal) -> None:
         """Tell who watches that a submission was refused."""
-        self._refused += 1
-        self._announce("refused", {"status": refusal.status, "reason": refusal.reason, "count": self._refused})
+        with self._changed:
+            self._refused += 1
+            self._announce("refused", {"status": refusal.status, "reason": refusal.reason, "count": self._refused})
 
     def pings(self, name: str = "", **filters: Any) -> List[Dict[str, Any]]:
         """Return the pings that are here, the oldest first.
@@ -209,8 +210,9 @@ class Collector:
 
     def clear(self) -> None:
         """Forget all pings."""
-        self.store.clear()
-        self._announce("cleared", {})
+        with self._intake:
+            self.store.clear()
+            self._announce("cleared", {})
 
     # --- faults -------------------------------------------------------------------------------------------------------
 
@@ -227,8 +229,10 @@ class Collector:
         Raises:
             Refusal: a number is out of range.
         """
-        self._faults = Faults(status, retry_after, delay, cut, times).check()
-        self._announce("faults", self._faults._asdict())
+        faults = Faults(status, retry_after, delay, cut, times).check()
+        with self._changed:
+            self._faults = faults
+            self._announce("faults", faults._asdict())
 
     def take_faults(self) -> Faults:
         """Return what the next submission suffers, and count it."""
@@ -236,8 +240,7 @@ class Collector:
             faults = self._faults
             if faults.times:
                 self._faults = faults._replace(times=faults.times - 1) if faults.times > 1 else Faults()
-        if faults.times:
-            self._announce("faults", self._faults._asdict())
+                self._announce("faults", self._faults._asdict())
         return faults
 
     # --- who watches --------------------------------------------------------------------------------------------------

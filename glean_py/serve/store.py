@@ -274,6 +274,12 @@ class Store:
             return None
         return {**_summary(row), "path": row[-2], "headers": json.loads(row[-1]), "names": [each[:2] for each in found]}
 
+    def summary(self, number: int) -> Optional[Dict[str, Any]]:
+        """Return the summary of a ping, as `find` does."""
+        with self._use() as database:
+            row = database.execute(f"SELECT {', '.join(_SUMMARY)} FROM ping WHERE number = ?", [number]).fetchone()
+        return None if row is None else _summary(row)
+
     def text(self, number: int) -> Optional[str]:
         """Return the body of a ping as it was submitted."""
         with self._use() as database:

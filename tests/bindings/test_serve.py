@@ -193,15 +193,45 @@ def test_clearing_forgets_and_numbers_go_on(collector):
 def test_changes_are_told_as_they_come(collector):
     position = ask(collector, "GET", "/api/status").json["position"]
     submit(collector)
+    listed = ask(collector, "GET", "/api/pings?bodies=0").json["pings"]
     submit(collector, b"[]")
     collector.fail(status=503)
     collector.clear()
     changes = collector.changes(position, 0)
     assert [kind for _, kind, _ in changes] == ["ping", "refused", "faults", "cleared"]
+    # Many are remembered, so they are no larger than a list needs.
+    assert [json.loads(changes[0][2])] == listed
     assert collector.changes(changes[0][0], 0) == changes[1:]
     assert collector.changes(changes[-1][0], 0) == []
     for lost in ("", "other-1", position.replace("-0", "-99"), position.replace("-0", "-\xb2"), "1e"):
         assert [kind for _, kind, _ in collector.changes(lost, 0)] == ["reset"]
+
+
+def test_a_ping_that_is_cleared_at_once_was_told_before(collector, monkeypatch):
+    position, add = collector.position(), collector.store.add
+    clearing = threading.Thread(target=collector.clear)
+
+    def add_and_clear(*arguments):
+        number = add(*arguments)
+        clearing.start()
+        clearing.join(0.3)
+        return number
+
+    monkeypatch.setattr(collector.store, "add", add_and_clear)
+    submit(collector)
+    clearing.join(60)
+    changes = collector.changes(position, 0)
+    assert [kind for _, kind, _ in changes] == ["ping", "cleared"] and json.loads(changes[0][2])["number"] == 1
+
+
+def test_faults_change_while_nobody_counts_them(collector):
+    failing = threading.Thread(target=collector.fail, kwargs={"status": 500})
+    with collector._changed:
+        failing.start()
+        failing.join(0.3)
+        assert collector.faults.status == 0
+    failing.join(60)
+    assert collector.faults.status == 500
 
 
 def test_events_are_streamed(collector):
