@@ -13,7 +13,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple
 from urllib.parse import parse_qsl, urlsplit
 
 from glean_py.serve.store import Filter, StoreError
@@ -292,10 +292,16 @@ class Handler(BaseHTTPRequestHandler):
         if query.get("bodies") == "0":
             self._send_json({**answer, "pings": found}, status)
             return
-        # One after the other, as all of them at once may be large.
-        head = json.dumps(answer)[:-1] + ', "pings": ['
-        parts = [_join(summary, collector.store.text(summary["number"])) for summary in found]
-        self._send(status, (head + ", ".join(parts) + "]}").encode("utf-8"), "application/json")
+        self._send_parts(status, self._with_bodies(answer, found))
+
+    def _with_bodies(self, answer: Dict[str, Any], found: List[Dict[str, Any]]) -> Iterator[str]:
+        """Return the JSON of a list in parts, none of them empty: all bodies at once may be larger than the memory."""
+        yield json.dumps(answer)[:-1] + ', "pings": ['
+        for place, summary in enumerate(found):
+            yield f'{", " if place else ""}{json.dumps(summary)[:-1]}, "body": '
+            yield self.server.collector.store.text(summary["number"]) or "null"
+            yield "}"
+        yield "]}"
 
     def _one_ping(self, rest: List[str], query: Dict[str, str]) -> None:
         collector = self.server.collector
@@ -377,6 +383,27 @@ class Handler(BaseHTTPRequestHandler):
         self._send_headers(kind, [("Content-Length", str(len(content))), *headers])
         self.wfile.write(content)
 
+    def _send_parts(self, status: int, parts: Iterator[str]) -> None:
+        """Send JSON of which only a part is in memory."""
+        is_chunked = self.request_version != "HTTP/1.0"
+        self.close_connection = self.close_connection or not is_chunked
+        self.send_response(status)
+        how = ("Transfer-Encoding", "chunked") if is_chunked else ("Connection", "close")
+        self._send_headers("application/json", [how])
+        try:
+            for part in parts:
+                data = part.encode("utf-8")
+                self.wfile.write(b"%x\r\n" % len(data) if is_chunked else b"")
+                self.wfile.write(data)
+                self.wfile.write(b"\r\n" if is_chunked else b"")
+                # The next one may be large as well.
+                del part, data
+        except StoreError:
+            # It is too late for a status; without its end nobody takes it for all there is.
+            self.close_connection = True
+            return
+        self.wfile.write(b"0\r\n\r\n" if is_chunked else b"")
+
     def _send_headers(self, kind: str, headers: List[Tuple[str, str]]) -> None:
         for name, value in (("Content-Type", kind), *headers, *_HEADERS):
             self.send_header(name, value)
@@ -412,9 +439,9 @@ class Handler(BaseHTTPRequestHandler):
         """Log nothing: paths have document ids."""
 
 
-def _join(summary: Dict[str, Any], text: Optional[str]) -> str:
+def _join(summary: Dict[str, Any], text: str) -> str:
     """Return the JSON of a ping with its body as it was submitted."""
-    return f'{json.dumps(summary)[:-1]}, "body": {"null" if text is None else text}}}'
+    return f'{json.dumps(summary)[:-1]}, "body": {text}}}'
 
 
 def _number(query: Dict[str, str], name: str, default: int, most: int) -> int:

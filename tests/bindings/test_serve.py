@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import uuid
 import zlib
 from pathlib import Path
@@ -143,6 +144,44 @@ def test_the_same_document_is_kept_once(collector):
         submit(collector, document_id="same")
     (ping,) = collector.pings()
     assert ping["times"] == 3
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_a_list_of_large_pings_is_sent_ping_by_ping(collector, version):
+    for number in range(6):
+        submit(collector, {"a": str(number) * 2**22})
+    request = f"GET /api/pings HTTP/{version}\r\nHost: {collector.endpoint[7:]}\r\nConnection: close\r\n\r\n"
+    received, found = 0, ""
+    tracemalloc.start()
+    try:
+        with socket.create_connection(("127.0.0.1", int(collector.endpoint.rpartition(":")[2])), 60) as sock:
+            sock.sendall(request.encode())
+            data = sock.recv(65536)
+            while data:
+                received += len(data)
+                found = (found + data.decode())[-20:]
+                data = sock.recv(65536)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # A ping and its copies on the way, and not the six.
+    assert received > 6 * 2**22 and most < 5 * 2**22, most
+    assert found.endswith("]}" if version == "1.0" else "\r\n2\r\n]}\r\n0\r\n\r\n")
+
+
+def test_a_store_that_fails_in_the_middle_leaves_a_list_without_an_end(collector, monkeypatch):
+    submit(collector)
+    text = collector.store.text
+    submit(collector)
+
+    def fail(number):
+        if number == 2:
+            raise StoreError("the store fails")
+        return text(number)
+
+    monkeypatch.setattr(collector.store, "text", fail)
+    with pytest.raises(http.client.IncompleteRead):
+        ask(collector, "GET", "/api/pings")
 
 
 def test_filters(collector):
