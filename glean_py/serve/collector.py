@@ -174,6 +174,11 @@ class Collector:
         """
         return [self._with_body(summary) for summary in self.store.find(Filter(name=name, **filters))]
 
+    def find(self, wanted: Filter) -> Tuple[str, List[Dict[str, Any]]]:
+        """Return summaries of pings, the oldest first, and the position from which on changes are none of these."""
+        with self._intake:
+            return self.position(), self.store.find(wanted)
+
     def wait_for_pings(
         self, name: str = "", count: int = 1, timeout_s: float = 10.0, **filters: Any
     ) -> List[Dict[str, Any]]:

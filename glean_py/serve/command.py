@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import argparse
 
 _ASK_S = 5.0
+# Of the answer of what may be no collector.
+_MAX_STATUS_BYTES = 2**20
 # The collector sends something every 15 s.
 _SILENCE_S = 60.0
 
@@ -98,7 +100,7 @@ def _explain_port(host: str, port: int, error: OSError) -> str:
 
 def _owner(host: str, port: int) -> str:
     try:
-        status = _ask(host, port, "/api/status")
+        status = _ask(host, port, "/api/status", _MAX_STATUS_BYTES)
     except (OSError, ValueError, http.client.HTTPException):
         found = _process_of(port)
         return f"process {found[0]} ({found[1]})" if found else "another program"
@@ -141,12 +143,18 @@ def _free_port(host: str, port: int) -> int:
     return 0
 
 
-def _ask(host: str, port: int, path: str) -> Any:
+def _ask(host: str, port: int, path: str, most: Optional[int] = None) -> Any:
+    """Return the JSON that is answered, of which `most` bytes are read.
+
+    Raises:
+        OSError, http.client.HTTPException: there is no answer.
+        ValueError: it is no JSON.
+    """
     connection = http.client.HTTPConnection(host, port, timeout=_ASK_S)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
-        return json.loads(response.read(2**20))
+        return json.loads(response.read(most))
     finally:
         connection.close()
 
@@ -164,15 +172,18 @@ def tail(given: argparse.Namespace) -> int:
         host, port = "", 0
     if url.scheme != "http" or not host:
         raise CommandError(f"{given.url} is no address of a collector, as http://127.0.0.1:{DEFAULT_PORT} is one")
+    is_found = False
     connection: Optional[http.client.HTTPConnection] = None
     try:
-        status = _ask(host, port, "/api/status")
+        status = _ask(host, port, "/api/status", _MAX_STATUS_BYTES)
         if status.get("collector") != "glean_py":
             raise CommandError(f"what answers at {given.url} is no collector of glean_py")
-        for ping in _ask(host, port, "/api/pings?bodies=0")["pings"]:
+        is_found = True
+        found = _ask(host, port, "/api/pings?bodies=0")
+        for ping in found["pings"]:
             _print(ping, given)
         connection = http.client.HTTPConnection(host, port, timeout=_SILENCE_S)
-        connection.request("GET", f"/api/events?since={status['position']}")
+        connection.request("GET", f"/api/events?since={found['position']}")
         for kind, content in _events(connection.getresponse()):
             if kind == "ping":
                 _print(content, given)
@@ -185,7 +196,10 @@ def tail(given: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (OSError, ValueError, KeyError, AttributeError, http.client.HTTPException) as error:
-        if connection is not None:
+        if is_found and not isinstance(error, (OSError, http.client.HTTPException)):
+            what = f"{type(error).__name__}: {error}"
+            raise CommandError(f"what the collector at {given.url} answers cannot be understood ({what})") from None
+        if is_found:
             raise CommandError("the collector is gone") from None
         raise CommandError(
             f"no collector answers at {given.url} ({error}). Next: python -m glean_py serve"

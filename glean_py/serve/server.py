@@ -282,10 +282,10 @@ class Handler(BaseHTTPRequestHandler):
         )
         count = _number(query, "wait", 0, 10**6)
         timeout_s = _number(query, "timeout", 10, 300)
-        status, position = 200, collector.position()
+        status = 200
         if count and not collector.wait(wanted, count, timeout_s):
             status = 504
-        found = collector.store.find(wanted)
+        position, found = collector.find(wanted)
         answer: Dict[str, Any] = {"position": position, "since": found[-1]["number"] if found else wanted.since}
         if status != 200:
             answer["error"] = f"{len(found)} of {count} pings arrived within {timeout_s} s"

@@ -665,6 +665,43 @@ def test_serve_and_tail(tmp_path):
         serving.communicate()
 
 
+@pytest.mark.parametrize("count", [0, 200], ids=["short", "long"])
+def test_tail_tells_each_ping_once(collector, monkeypatch, count):
+    """Also where the list is long, and where a ping arrives before the list is asked for."""
+    wide = "\U0001f600" * 200
+    body = json.dumps({"client_info": {"client_id": wide}, "ping_info": {"reason": wide}}).encode()
+    for number in range(count):
+        collector.accept(f"/submit/my-app/usage/1/{number}", {"X-Debug-ID": wide}, body)
+    ask_collector, told = command._ask, []
+
+    def ask_and_submit(host, port, path, *limit):
+        answer = ask_collector(host, port, path, *limit)
+        if path == "/api/status":
+            submit(collector)
+        return answer
+
+    def tell(ping, given):
+        told.append(ping["number"])
+        if len(told) == count + 1:
+            submit(collector, name="last")
+        if ping["name"] == "last":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_ask", ask_and_submit)
+    monkeypatch.setattr(command, "_print", tell)
+    assert command_line.main(["tail", "--url", collector.endpoint]) == 0
+    assert told == list(range(1, count + 3))
+
+
+def test_tail_says_what_it_cannot_read(collector, monkeypatch, capsys):
+    def half(handler, query):
+        handler._send(200, b"[", "application/json")
+
+    monkeypatch.setitem(server._ROUTES, ("GET", "/api/pings"), half)
+    said = complain(capsys, "tail", "--url", collector.endpoint)
+    assert "what the collector at http://" in said and "cannot be understood (JSONDecodeError: " in said
+
+
 def complain(capsys, *arguments):
     """Run a command that cannot begin and return why."""
     assert command_line.main([str(argument) for argument in arguments]) == 1
@@ -683,6 +720,7 @@ def test_what_keeps_serve_and_tail_from_beginning(tmp_path, capsys, monkeypatch)
         assert f"error: port {port} is taken by {by}" in said
     assert "error: no collector answers at" in complain(capsys, "tail", "--url", f"http://127.0.0.1:{port}")
     assert "is no address of a collector" in complain(capsys, "tail", "--url", "gopher://x")
+    assert "no collector answers at" in complain(capsys, "tail", "--url", "http://a b")
     assert "cannot be listened on" in complain(capsys, "serve", "--host", "192.0.2.1", "--port", "0")
     assert "there is no file" in complain(capsys, "serve", "--port", "0", "--registry", tmp_path / "metrics.yaml")
     (tmp_path / "not.py").write_text("import os")
