@@ -43,6 +43,8 @@ _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Cache-Control", "no-store"),
 )
+
+
 class Server(ThreadingHTTPServer):
     """Listens for a collector; a thread for each connection, of which there are 64 at most."""
 
