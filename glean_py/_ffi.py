@@ -162,8 +162,10 @@ def finish_submission(status: int) -> None:
     """Finish a call that may have made a ping, and let whoever sends pings know."""
     if status:
         finish(status)
-    if after_submission is not None:
-        after_submission()
+    # Read once: another thread may be ending uploads.
+    note = after_submission
+    if note is not None:
+        note()
 
 
 def setup_logging() -> None:

@@ -95,8 +95,9 @@ class ProcessDispatcher:
         }
         try:
             cls._last_process = _start([python, "-S", _HELPER], json.dumps(order).encode("ascii"), cwd)
-        except OSError as error:
-            _ffi.log(_DEBUG, f"no process could be started: {error}")
+        except Exception as error:
+            # Not of the system alone: gevent and audit hooks refuse in their own ways, and what waits can wait.
+            _ffi.log(_DEBUG, f"no process could be started: {error!r}")
             return None
         return cls._last_process
 
@@ -119,6 +120,8 @@ def find_python() -> Optional[str]:
     """
     if os.environ.get(_GUARD):
         return None
+    if _ends_its_children():
+        return None
     main = sys.modules.get("__main__")
     if getattr(sys, "frozen", False) or hasattr(sys, "_MEIPASS") or "uwsgi" in sys.modules:
         return None
@@ -129,6 +132,12 @@ def find_python() -> Optional[str]:
     if not program or not os.path.isabs(program) or not _is_name_of_python(os.path.basename(program)):
         return None
     return program if os.access(program, os.X_OK) and os.path.isfile(program) and os.path.isfile(_HELPER) else None
+
+
+def _ends_its_children() -> bool:
+    """Return whether the end of this process ends its children: that of a container's first one, or of a service."""
+    is_first = os.name == "posix" and 1 in (os.getpid(), os.getppid())
+    return is_first or os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
 
 
 def _is_name_of_python(name: str) -> bool:

@@ -23,6 +23,8 @@ _JOIN_S = 0.05
 _LOOK_MS = 600_000
 # How long the end of a program waits for a server that is quick, before a process of its own sends what is left.
 _MOMENT_S = 0.03
+# How long it sends nothing after an error that is none of a server.
+_AFTER_ERROR_MS = 60_000
 # How long a fork waits for the thread to import what it needs, which takes some 30 ms.
 _IMPORT_S = 2.0
 
@@ -124,31 +126,36 @@ class _UploadThread:
             return False
         return True
 
-    def finish(self, deadline: float) -> bool:
-        """Let it send what waits until `deadline`, then cut it off; return whether it ended.
+    def finish(self, moment: float, deadline: float) -> bool:
+        """Let it send what waits until `moment`, then cut it off; return whether it ended.
 
         Args:
-            deadline: on the clock of `monotonic`.
+            moment, deadline: on the clock of `monotonic`; what cannot be cut off has until `deadline`.
         """
         self._is_finishing = True
         _ffi.lib.glean_upload_wake()
         has_ended = False
         try:
-            has_ended = self._running.acquire(True, max(0.0, deadline - monotonic()))
+            has_ended = self._running.acquire(True, max(0.0, moment - monotonic()))
         finally:
             # Also when the user interrupts.
             if not has_ended:
-                has_ended = self._stop()
+                has_ended = self._stop(deadline)
         return has_ended
 
-    def _stop(self) -> bool:
+    def _stop(self, deadline: float) -> bool:
         self._is_stopped = True
         # While the thread still imports it, there is a module, but nothing in it.
-        stop = getattr(sys.modules.get("glean_py.net.http_client"), "stop", None)
+        http_client = sys.modules.get("glean_py.net.http_client")
+        stop, is_loading = getattr(http_client, "stop", None), getattr(http_client, "is_loading", None)
         if stop is not None:
             stop()
         _ffi.lib.glean_upload_wake()
-        return bool(self._running.acquire(True, _JOIN_S))
+        has_ended = self._running.acquire(True, _JOIN_S)
+        if not has_ended and is_loading is not None and is_loading():
+            # Nothing cuts OpenSSL off while it reads authorities, and it crashes if the process ends meanwhile.
+            has_ended = self._running.acquire(True, max(0.0, deadline - monotonic()))
+        return bool(has_ended)
 
     def _run(self) -> None:
         try:
@@ -157,12 +164,18 @@ class _UploadThread:
 
             http_client.start()
             is_woken = _ffi.ffi.new("uint8_t *")
+            has_failed = False
             while not self._is_stopped:
-                task = ping_upload_worker.send_waiting(self.configuration, lambda: self._is_stopped)
+                try:
+                    rest_ms = ping_upload_worker.send_waiting(self.configuration, lambda: self._is_stopped).time
+                except Exception:
+                    if not has_failed:
+                        _ffi.log_exception("pings wait a minute, because of an error inside Glean, please report it")
+                    has_failed, rest_ms = True, _AFTER_ERROR_MS
                 _ffi.drain_log()
                 if self._is_finishing:
                     break
-                _ffi.lib.glean_upload_wait(min(task.time, _LOOK_MS), is_woken)
+                _ffi.lib.glean_upload_wait(min(rest_ms, _LOOK_MS), is_woken)
         except BaseException:
             # Nobody else would hear of it, and `threading.excepthook` is the host program's.
             _ffi.log_exception("no pings are sent any more, because of an error inside Glean, please report it")
@@ -220,7 +233,8 @@ def end(data_dir: str, application_id: str, deadline: float, may_hand_over: bool
         from glean_py import _process_dispatcher
 
         may_hand_over = _process_dispatcher.find_python() is not None
-    has_ended = thread.finish(min(deadline, monotonic() + _MOMENT_S) if may_hand_over else deadline)
+    moment = min(deadline, monotonic() + _MOMENT_S) if may_hand_over else deadline
+    has_ended = thread.finish(moment, deadline)
     if not may_hand_over:
         return
     import json
@@ -236,7 +250,7 @@ def end(data_dir: str, application_id: str, deadline: float, may_hand_over: bool
         return
     _ffi.finish(_ffi.lib.glean_upload_close())
     settings = {
-        "server_endpoint": configuration.server_endpoint,
+        "server_endpoint": str(configuration.server_endpoint),
         "max_pending_pings_count": configuration.max_pending_pings_count,
         "max_pending_pings_directory_size": configuration.max_pending_pings_directory_size,
     }

@@ -462,10 +462,13 @@ class Glean:
                 return
             may_hand_over = cls._configuration._allow_multiprocessing and not cls._destroy_data_dir
             upload_thread = sys.modules.get("glean_py._upload_thread")
-            if upload_thread is not None:
-                upload_thread.end(cls._data_path, cls._application_id, cls._deadline or 0.0, may_hand_over)
-            _ffi.finish(_ffi.lib.glean_upload_close())
-            _ffi.drain_log()
+            try:
+                if upload_thread is not None:
+                    upload_thread.end(cls._data_path, cls._application_id, cls._deadline or 0.0, may_hand_over)
+            finally:
+                # Also when the user interrupts.
+                _ffi.finish(_ffi.lib.glean_upload_close())
+                _ffi.drain_log()
 
     @classmethod
     def _end_process(cls) -> None:

@@ -96,6 +96,7 @@ class _Transport:
         self._is_stopped = False
         self._kept: Optional[Tuple[Tuple[Any, ...], HTTPConnection]] = None
         self._context: Optional[ssl.SSLContext] = None
+        self.is_loading = False
         self._is_distrust_logged = False
         self.is_forked = False
         self.pid = os.getpid()
@@ -112,8 +113,9 @@ class _Transport:
         try:
             address = urlsplit(request.url)
             scheme, host, port = address.scheme, address.hostname, address.port
-        except ValueError as error:
-            raise _UnusableAddress(f"the server endpoint is no address: {error}") from None
+        except ValueError:
+            # What Python says of it may have a part of a password.
+            raise _UnusableAddress("the server endpoint is no address") from None
         if not scheme and not host and address.path.startswith("/"):
             raise OSError("no server endpoint is set")
         if scheme not in _PORTS or not host:
@@ -220,7 +222,11 @@ class _Transport:
     def _tls_context(self) -> ssl.SSLContext:
         """Return what all connections verify servers with; made once, because making it is what crashes at exit."""
         if self._context is None:
-            self._context = _make_context()
+            self.is_loading = True
+            try:
+                self._context = _make_context()
+            finally:
+                self.is_loading = False
         return self._context
 
     def _find_proxy(self, scheme: str, host: str, port: Optional[int]) -> Optional[SplitResult]:
@@ -427,8 +433,13 @@ def _make_context() -> ssl.SSLContext:
 
     try:
         import truststore  # type: ignore[import-not-found,unused-ignore]
+
+        # On Windows and macOS an older one verifies before the handshake, when there is nothing to verify yet.
+        is_usable = sys.platform == "linux" or hasattr(truststore.SSLContext, "sslsocket_class")
     except Exception:
         # It isn't installed, or doesn't serve this Python.
+        is_usable = False
+    if not is_usable:
         return ssl.create_default_context()
     context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return context
@@ -512,6 +523,11 @@ def stop() -> None:
     """Cut every connection, see `_Transport.stop`."""
     current().stop()
     copies().stop()
+
+
+def is_loading() -> bool:
+    """Return whether OpenSSL reads authorities now, which nothing can cut short."""
+    return current().is_loading or copies().is_loading
 
 
 def rest() -> None:

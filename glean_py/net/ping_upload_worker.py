@@ -131,7 +131,7 @@ def get_upload_task(endpoint: str) -> Union[_Upload, _Wait, _Done]:
                 body=_ffi.copy_bytes(task.body),
                 headers=_from_json(task.headers),
                 body_has_info_sections=True,
-                ping_name=path.split("/")[3],
+                ping_name=(path.split("/") + [""] * 3)[3],
                 uploader_capabilities=_from_json(task.capabilities),
             )
         )
@@ -152,9 +152,11 @@ def _describe(result: UploadResult) -> Tuple[int, int, int]:
     """Return result, status and wanted pause in ms, as the core takes them."""
     lib = _ffi.lib
     if isinstance(result, UploadResult.HTTP_STATUS):
+        # What an uploader of the program says may be anything; NaN compares with nothing.
         pause_s = result.retry_after_s
         is_status = isinstance(result.code, int) and 0 <= result.code < 2**32
-        pause_ms = FOREVER_MS if pause_s is None else int(min(max(pause_s, 0), 10**9) * 1000)
+        is_pause = isinstance(pause_s, (int, float)) and pause_s == pause_s
+        pause_ms = int(min(max(pause_s or 0, 0), 10**9) * 1000) if is_pause else FOREVER_MS
         return int(lib.GLEAN_UPLOAD_HTTP_STATUS), result.code if is_status else 0, pause_ms
     codes: Dict[type, int] = {
         UploadResult.UNRECOVERABLE_FAILURE: lib.GLEAN_UPLOAD_UNRECOVERABLE_FAILURE,

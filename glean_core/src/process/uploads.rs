@@ -182,14 +182,16 @@ fn record(observation: Observation) {
 /// Returns what is to be done next; an endpoint that is empty sends nothing.
 pub fn next(endpoint: &str) -> Task {
     static IS_TOLD: AtomicBool = AtomicBool::new(false);
+    // Whatever is done: else each `wait` would end at once from here on.
+    let has_published = std::mem::take(&mut lock(&running().signal).has_published);
     if do_not_track::is_asked_for() {
         return Task::Done(None);
     }
     // What was called before this is done first: a ping may have been submitted, or collection switched off. If it fails,
     // the thread of the folds says so.
     let _ = process::fold();
-    // Also without an endpoint: else each `wait` would end at once from here on.
-    if std::mem::take(&mut lock(&running().signal).has_published) {
+    // The fold may have published more.
+    if std::mem::take(&mut lock(&running().signal).has_published) || has_published {
         step(|uploader, _| uploader.refresh());
     }
     if endpoint.is_empty() {

@@ -23,9 +23,10 @@ pub fn parse(name: &str) -> Option<(&str, Option<i64>)> {
     uuid::Uuid::try_parse(id).ok().map(|_| (id, until_ms))
 }
 
-/// Tells whether a lease that ends then is in force. One that ends too late was made by a clock that was wrong.
+/// Tells whether a lease that ends then is in force. One that ends too late was made by a clock that was wrong; but the look at
+/// the clock is older than the look at the file, so another process may have taken the ping in between.
 pub fn is_in_force(until_ms: i64, now_ms: i64) -> bool {
-    now_ms < until_ms && until_ms <= now_ms.saturating_add(LEASE_MS)
+    now_ms < until_ms && until_ms <= now_ms.saturating_add(2 * LEASE_MS)
 }
 
 /// Takes a ping to send it; returns its new name.

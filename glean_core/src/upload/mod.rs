@@ -399,7 +399,7 @@ impl Uploader {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 log_at!(
                     Error,
-                    "the ping {} is not sent again by this process, but cannot be removed: {error}",
+                    "the ping {} is not sent again by this process, and is removed later: {error}",
                     ping.document_id
                 );
                 self.settled.insert(ping.document_id.clone());
@@ -416,6 +416,10 @@ impl Uploader {
         let kept = quota::apply(&mut pending, self.max_count, self.max_bytes, &self.data_dir, step.now.unix_ms);
         if !std::mem::replace(&mut self.has_scanned, true) && kept.found > 0 {
             (step.record)(Observation::Found { pings: kept.found, bytes: kept.bytes });
+        }
+        // Somebody who has files open, as scanners do on Windows, lets go of them in the end.
+        for ping in found.pings.iter().chain(&pending.pings).filter(|ping| self.settled.contains(&ping.document_id)) {
+            let _ = fs::remove_file(ping.path(&self.data_dir));
         }
         self.doomed = kept.doomed;
         self.doomed.extend(found.foreign.drain(..).map(quota::Doomed::foreign));
