@@ -171,8 +171,15 @@ def _may_ask_rustup(target: Target, ws: Workspace) -> bool:
     """Return whether rustup would be asked for a standard library: it is here, and was not asked in vain before."""
     if settings.OFFLINE.value() or os.environ.get("RUSTC"):
         return False
-    in_vain = any((ws.state / "stamps").glob(f"rust-rustup-*{target.triple}*.json"))
-    return not in_vain and system.find_program("rustup", system.RUSTUP_FOLDERS) is not None
+    return (
+        not _in_vain(target.triple, ws).path.exists()
+        and system.find_program("rustup", system.RUSTUP_FOLDERS) is not None
+    )
+
+
+def _in_vain(triple: str, ws: Workspace) -> Stamp:
+    """Return the stamp that rustup was asked for a standard library in vain."""
+    return _stamp(ws, f"rustup-{triple}")
 
 
 def host_rust(ws: Workspace) -> Rust:
@@ -264,11 +271,13 @@ def _by_rustup(targets: Sequence[Target], machine: _Machine) -> Dict[str, Rust]:
     rustup = system.find_program("rustup", system.RUSTUP_FOLDERS)
     if rustup is None or settings.OFFLINE.value() or os.environ.get("RUSTC"):
         return {}  # A caller who set RUSTC has chosen a compiler, and rustup would add to another one.
-    triples = [target.triple for target in targets]
-    stamp = _stamp(machine.ws, "rustup-" + "+".join(triples))
-    key = workspace.fingerprint(RECIPE, str(rustup), [c.verbose for c in machine.compilers], triples)
-    if stamp.is_current(key):
-        report.say(f"  rustup could not add it before ({stamp.path}); remove that file to let it try again")
+    key = workspace.fingerprint(RECIPE, str(rustup), [c.verbose for c in machine.compilers])
+    # One stamp each: the triples of all targets are longer than a file's name may be.
+    stamps = {target.triple: _in_vain(target.triple, machine.ws) for target in targets}
+    triples = [triple for triple, stamp in stamps.items() if not stamp.is_current(key)]
+    for triple in [triple for triple in stamps if triple not in triples]:
+        report.say(f"  rustup could not add it before ({stamps[triple].path}); remove that file to let it try again")
+    if not triples:
         return {}
     argv = [rustup, "target", "add", *triples]
     try:
@@ -278,7 +287,8 @@ def _by_rustup(targets: Sequence[Target], machine: _Machine) -> Dict[str, Rust]:
         reason = error.what
     if reason:
         report.say(f"  rustup cannot add {', '.join(triples)} here ({reason}); trying the next way")
-        stamp.write(key)
+        for triple in triples:
+            stamps[triple].write(key)
         return {}
     machine.look_again()
     return {
@@ -551,21 +561,13 @@ def machine_key(ws: Workspace, target: Optional[Target] = None) -> str:
         linker = shutil.which(target.linker)
         watched.append(Path(linker or target.linker))
         watched.append(ws.root / project.LINKER_REQUIREMENTS)
-    facts: List[Any] = [[str(path), *_attributes(path)] for path in watched]
+    facts: List[Any] = [[str(path), workspace.signature(path)] for path in watched]
     names = ("RUSTC", "CARGO", "RUSTUP_TOOLCHAIN", "RUSTUP_HOME", "CARGO_HOME")
     facts.append([os.environ.get(name) for name in names])
     facts.append(system.crate_rust_version(ws.crate / "Cargo.toml"))
     facts.append([str(ws.cache), asdict(target) if target else None])
     files = [rustup / "settings.toml", ws.root / "rust-toolchain", ws.root / "rust-toolchain.toml"]
     return workspace.fingerprint(RECIPE, facts, *files)
-
-
-def _attributes(path: Path) -> List[int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _rust(compiler: Compiler, sysroot: Optional[Path], provider: str) -> Rust:

@@ -284,7 +284,7 @@ class Stamp:
         if record.get("key") != key:
             return False
         files: Mapping[str, List[int]] = record.get("files", {})
-        return all(_signature(Path(name)) == tuple(signature) for name, signature in files.items())
+        return all(signature(Path(name)) == tuple(seen) for name, seen in files.items())
 
     def facts(self) -> Dict[str, Any]:
         """Return what the step found out when it was last finished; empty when it never was."""
@@ -295,7 +295,7 @@ class Stamp:
         """Record that the step is finished."""
         record = {
             "key": key,
-            "files": {str(file): list(_signature(file) or ()) for file in files},
+            "files": {str(file): list(signature(file) or ()) for file in files},
             "facts": dict(facts or {}),
         }
         write_text(self.path, json.dumps(record, indent=1, sort_keys=True))
@@ -312,7 +312,7 @@ class Stamp:
         return record if isinstance(record, dict) else {}
 
 
-def _signature(path: Path) -> Optional[tuple[int, int]]:
+def signature(path: Path) -> Optional[tuple[int, int]]:
     """Return size and modification time: enough to notice a file that was replaced, cut or removed, at no cost."""
     try:
         status = path.stat()

@@ -11,7 +11,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
 VECTORS = json.loads((ROOT / "tests" / "vectors.json").read_text(encoding="utf-8"))
-FOLDERS = ("tests/bindings", "tests/steps", "tests/differential", "glean_core/tests", "glean_core/tests/core", "glean_core/src")
+FOLDERS = (
+    "tests/bindings",
+    "tests/steps",
+    "tests/differential",
+    "glean_core/tests",
+    "glean_core/tests/core",
+    "glean_core/src",
+)
 LINES = [line for line in PAGE.splitlines() if re.match(r"\| C\d", line)]
 CELLS = [[cell.strip() for cell in line.strip("|").split("|")] for line in LINES]
 

@@ -15,7 +15,7 @@ import pytest
 from glean_steps import system, toolchain
 from glean_steps.errors import CommandFailedError, MissingToolError
 from glean_steps.runner import Completed
-from glean_steps.targets import WINDOWS, Target
+from glean_steps.targets import TARGETS, WINDOWS, Target
 from glean_steps.toolchain import Rust
 from glean_steps.workspace import Workspace
 
@@ -148,6 +148,19 @@ def test_a_rustup_that_fails_is_explained_in_one_line_and_not_asked_again(
     assert "(error: could not download file)" in capsys.readouterr().err
     (ws.state / "stamps" / f"rust-{AMD64.triple}.json").unlink()
     toolchain.rust_for(AMD64, replace(ws, start=rust.run))
+    assert len(rust.started("rustup")) == 1
+
+
+def test_a_rustup_without_its_server_leaves_every_target_at_once_to_the_sources(
+    rust: FakeRust, ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_rustup(monkeypatch)
+    crossed = [target for target in TARGETS if target.triple not in ("", HOST)]
+    found = toolchain.prepare(crossed, replace(ws, start=rust.run))
+    assert all("standard library built in" in found[target.triple].provider for target in crossed)
+    for target in crossed:
+        ws.stamp(f"rust-{target.triple}").forget()
+    toolchain.prepare(crossed, replace(ws, start=rust.run))
     assert len(rust.started("rustup")) == 1
 
 
