@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
@@ -129,16 +129,9 @@ def build_libraries(targets: Iterable[Target], *, ws: Workspace) -> Dict[str, Pa
     with report.step(f"build the core library for {', '.join(target.platform_tag for target in wanted)}"):
         for rust in list(rusts.values())[:1]:
             _fetch_first(rust, ws)
-        if len(wanted) == 1:
-            return {wanted[0].triple: build(wanted[0])}
         # The link-time optimisation that ends a build uses one core, so two builds at once take little more than one.
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            futures = {target.triple: pool.submit(report.carried(build), target) for target in wanted}
-            try:
-                return {triple: future.result() for triple, future in futures.items()}
-            except BaseException:
-                runner.end_children()
-                raise
+        built = runner.side_by_side([partial(build, target) for target in wanted])
+    return {target.triple: path for target, path in zip(wanted, built)}
 
 
 def test_crate(

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Dict, Mapping, Sequence, Tuple
 
-from glean_steps import catalog, prove, report, settings, system, windows_python
+from glean_steps import catalog, prove, report, runner, settings, system, windows_python
 from glean_steps.errors import MissingToolError, StepError
 from glean_steps.prerequisites import Prerequisite, Probe
 from glean_steps.suites import Suite
@@ -36,12 +36,11 @@ def run(ws: Workspace) -> int:
     suites = catalog.tests(ws)
     job = Suite("nox -s build_windows", lambda _: None, main_job())  # type: ignore[arg-type, return-value]
     needs = list(dict.fromkeys(need for suite in (job, *suites) for need in suite.needs if not isinstance(need, Wines)))
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        sizes = pool.map(folder_size, folders)
-        tools = pool.map(lambda tool: _look(tool, ws), system.TOOLS)
-        probes = dict(zip(needs, pool.map(lambda need: need.probe(ws), needs)))
+    sizes = runner.side_by_side([partial(folder_size, folder) for folder in folders], 4)
+    tools = runner.side_by_side([partial(_look, tool, ws) for tool in system.TOOLS], 4)
+    probes = dict(zip(needs, runner.side_by_side([partial(need.probe, ws) for need in needs], 4)))
     missing = tuple(dict.fromkeys(name for probe in probes.values() for name in probe.missing))
-    _tool_table(list(tools), missing).print()
+    _tool_table(tools, missing).print()
     table = report.Table("Prerequisites", ("what", "is"))
     table.rows = [[need.name, probe.why or probe.text] for need, probe in probes.items()]
     table.print()

@@ -165,7 +165,10 @@ class ReleaseError(StepError):
     exit_code = 30
 
 
-class Interrupted(StepError):
-    """Ctrl-C or SIGTERM: the programs that were running have been ended."""
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM: the programs that were running have been ended.
 
-    exit_code = 130
+    No StepError, so that no step takes it for something that it can do without.
+    """
+
+    exit_code: ClassVar[int] = 130

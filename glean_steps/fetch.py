@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from glean_steps import report, settings, workspace
+from glean_steps import report, runner, settings, workspace
 from glean_steps.errors import DownloadError, OfflineError, WrongHashError
 
 CONNECT_TIMEOUT_S = 10.0
@@ -142,6 +142,7 @@ def fetch_into(download: Download, part: Path, patient: Patience) -> None:
     except OSError as error:
         raise workspace.disk_error(error, part) from error
     for attempt in range(1, patient.attempts + 1):
+        runner.go_on()
         try:
             _attempt(download, part, patient, limit)
             return
@@ -194,11 +195,11 @@ def _attempt(download: Download, part: Path, patient: Patience, limit: float) ->
             length = response.headers.get("Content-Length")
             total = have + int(length) if length and length.isdigit() else None
             _receive(response, download, part, have, total, limit)
-    except requests.exceptions.InvalidSchema as error:
-        raise DownloadError(
-            f"could not fetch {download.name}", why=str(error), fix="give the mirror as an http or https URL"
-        ) from error
-    except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+    except (
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.InvalidURL,
+        requests.exceptions.MissingSchema,
+    ) as error:
         raise DownloadError(
             f"could not fetch {download.name}", why=str(error), fix="give the mirror as an http or https URL"
         ) from error
@@ -220,6 +221,7 @@ def _receive(response: object, download: Download, part: Path, have: int, total:
         with open(part, "r+b" if have else "wb") as stream:
             stream.seek(have)
             for block in response.iter_content(1 << 16):  # type: ignore[attr-defined]
+                runner.go_on()
                 stream.write(block)
                 done += len(block)
                 progress.add(len(block))

@@ -7,9 +7,9 @@ import re
 import shutil
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, TypeVar
 
@@ -48,18 +48,16 @@ def exit_codes() -> Iterator[None]:
     """Turn what can go wrong in a step into a message and the exit code of its kind; everything else passes through."""
     runner.raise_on_sigterm()
     try:
-        for line in settings.check():
-            report.say(line)
-        yield
+        with runner.together():
+            for line in settings.check():
+                report.say(line)
+            yield
     except StepError as error:
-        runner.end_children()
         print(f"\nerror: {error}", file=sys.stderr, flush=True)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        runner.end_children()
-        interrupted = Interrupted("ended by Ctrl-C", why="the programs that were running have been ended")
-        print(f"\nerror: {interrupted}", file=sys.stderr, flush=True)
-        raise SystemExit(interrupted.exit_code) from None
+    except KeyboardInterrupt as error:
+        print(f"\nerror: {str(error) or 'ended by Ctrl-C'}", file=sys.stderr, flush=True)
+        raise SystemExit(Interrupted.exit_code) from None
 
 
 # --- wheels -----------------------------------------------------------------------------------------------------------
@@ -175,19 +173,11 @@ def _make(
     rust = [system.RUST_SOURCES] if system.missing([system.RUST]) else []
     linkers = [tool for target in targets for tool in system.linkers(target)]
     system.require([system.C_COMPILER, *rust, *linkers, *[tool for way in ways for tool in way.tools]], ws)
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        run = report.carried(chains.measured)
-        making = pool.submit(run, "places", lambda: _make_places(targets, python, ws))
-        building = pool.submit(run, "wheels", lambda: _build(targets, clock, ws))
-        try:
-            # Whichever fails first ends the other, since a build may take half an hour.
-            for future in as_completed((making, building)):
-                future.result()
-        except BaseException:
-            # The pool waits for its threads, and they wait for their programs.
-            runner.end_children()
-            raise
-        places, (wheels, audits) = making.result(), building.result()
+    calls: List[Callable[[], Any]] = [
+        partial(chains.measured, "places", lambda: _make_places(targets, python, ws)),
+        partial(chains.measured, "wheels", lambda: _build(targets, clock, ws)),
+    ]
+    places, (wheels, audits) = runner.side_by_side(calls, 2)
     for target in targets:
         own = _Clock(clock.seconds)
         with chains.measure("proofs"), own.measure("proof"), report.step(f"prove {wheels[target].name}"):
@@ -247,17 +237,8 @@ def _make_places(targets: Sequence[Target], python: Optional[str], ws: Workspace
 
 def pack_all(targets: Sequence[Target], libraries: Dict[Target, Path], ws: Workspace) -> Dict[Target, Path]:
     """Return a retagged wheel of each library, packed at the same time."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        waiting = {
-            target: pool.submit(report.carried(wheel.pack_and_retag), libraries[target], target, ws=ws)
-            for target in targets
-        }
-        try:
-            return {target: future.result() for target, future in waiting.items()}
-        except BaseException:
-            # The pool waits for its threads, and they wait for their programs.
-            runner.end_children()
-            raise
+    calls = [partial(wheel.pack_and_retag, libraries[target], target, ws=ws) for target in targets]
+    return dict(zip(targets, runner.side_by_side(calls)))
 
 
 def audit_wheel(path: Path, target: Target, ws: Workspace) -> audit.AuditReport:

@@ -10,7 +10,6 @@ import json
 import re
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
@@ -143,12 +142,7 @@ def check_wheels(table: Pins, ws: Workspace) -> List[Finding]:
             pin = row.runtime.get(target.arch)
             if pin is not None:
                 questions.append(lambda row=row, target=target, pin=pin: _check_runtime(row, target, pin, ws))  # type: ignore[misc]
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        try:
-            return list(pool.map(lambda question: question(), questions))
-        except BaseException:
-            runner.end_children()
-            raise
+    return runner.side_by_side(questions, 2)
 
 
 def _check_runtime(row: PythonRow, target: Target, pin: WheelPin, ws: Workspace) -> Finding:

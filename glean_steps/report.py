@@ -6,49 +6,35 @@ first needed because a run that finds nothing to do should cost nothing.
 
 from __future__ import annotations
 
+import contextvars
 import io
 import os
 import shlex
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, TextIO, TypeVar
+from typing import Any, Dict, Iterator, List, Optional, Sequence, TextIO
 
 from glean_steps import settings
 
-T = TypeVar("T")
-
-_thread = threading.local()
+_into: contextvars.ContextVar[Optional[TextIO]] = contextvars.ContextVar("into", default=None)
 
 
 def stream() -> TextIO:
     """Return where this thread's progress goes: standard error, or what `captured` collects."""
-    into: Optional[TextIO] = getattr(_thread, "into", None)
-    return into if into is not None else sys.stderr
+    return _into.get() or sys.stderr
 
 
 @contextmanager
 def captured() -> Iterator[io.StringIO]:
     """Collect this thread's progress for the block, output of its programs included."""
-    before, into = getattr(_thread, "into", None), io.StringIO()
-    _thread.into = into
+    into = io.StringIO()
+    token = _into.set(into)
     try:
         yield into
     finally:
-        _thread.into = before
-
-
-def carried(call: Callable[..., T]) -> Callable[..., T]:
-    """Return a call for another thread, whose progress goes where this thread's goes."""
-    into = getattr(_thread, "into", None)
-
-    def run(*arguments: Any, **options: Any) -> T:
-        _thread.into = into
-        return call(*arguments, **options)
-
-    return run
+        _into.reset(token)
 
 
 def say(text: str) -> None:

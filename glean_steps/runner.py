@@ -1,12 +1,14 @@
 """Start programs: the only module that imports subprocess.
 
 Every program gets a deadline, a usable standard input and a process group of its own, so that Ctrl-C, SIGTERM and the
-deadline end it with all its children. The last lines of what it printed are kept for the error.
+deadline end it with all its children. The last lines of what it printed are kept for the error. A block of `together`
+that fails ends its programs, and no others.
 """
 
 from __future__ import annotations
 
 import collections
+import contextvars
 import ctypes
 import os
 import select
@@ -17,6 +19,8 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -26,6 +30,7 @@ from typing import (
     Callable,
     Deque,
     Dict,
+    Iterator,
     List,
     Mapping,
     Optional,
@@ -33,7 +38,9 @@ from typing import (
     Sequence,
     Set,
     TextIO,
+    Tuple,
     TypedDict,
+    TypeVar,
 )
 
 from glean_steps import report, settings
@@ -46,8 +53,19 @@ TAIL_LINES = 40
 GRACE_S = 5.0
 _PR_SET_PDEATHSIG = 1
 
-_groups: Set[int] = set()
-_groups_lock = threading.Lock()
+T = TypeVar("T")
+
+
+@dataclass
+class _Block:
+    """A block of `together`: the process groups that run in it, and whether it was ended."""
+
+    groups: Set[int] = field(default_factory=set)
+    ended: bool = False
+
+
+# The blocks that this thread is in, the outermost first.
+_blocks: contextvars.ContextVar[Tuple[_Block, ...]] = contextvars.ContextVar("blocks", default=())
 
 
 @dataclass(frozen=True)
@@ -58,13 +76,11 @@ class Completed:
         argv: what was started.
         status: its exit status; negative is the number of the signal that ended it.
         stdout: what it wrote, decoded as UTF-8, standard error included unless `split_stderr` was asked for.
-        seconds: how long it ran.
     """
 
     argv: Sequence[str]
     status: int
     stdout: str
-    seconds: float
 
 
 class RunOptions(TypedDict, total=False):
@@ -109,6 +125,7 @@ def run(argv: Sequence[object], *, timeout_s: float, **options: Unpack[RunOption
         MissingToolError: the program does not exist.
         CommandFailedError: non-zero exit status, with `check`.
         DeadlineError: not ended in time; it has been ended, with its process group.
+        Interrupted: the block of `together` that it belongs to was ended.
     """
     cwd, env, stdin = options.get("cwd"), options.get("env"), options.get("stdin")
     split_stderr, forward = options.get("split_stderr", False), options.get("forward", False)
@@ -118,7 +135,7 @@ def run(argv: Sequence[object], *, timeout_s: float, **options: Unpack[RunOption
     if options.get("echo", True):
         report.command(words)
     sink = tempfile.TemporaryFile() if options.get("detached") else None
-    started = time.monotonic()
+    go_on()
     try:
         process = subprocess.Popen(
             words,
@@ -142,8 +159,9 @@ def run(argv: Sequence[object], *, timeout_s: float, **options: Unpack[RunOption
         ) from error
     except OSError as error:
         raise CommandFailedError(f"cannot start {words[0]}", why=str(error), status=126) from error
-    with _groups_lock:
-        _groups.add(process.pid)
+    blocks = _blocks.get()
+    for block in blocks:
+        block.groups.add(process.pid)
     output = _Output(tail=collections.deque(maxlen=TAIL_LINES))
     screen = None if options.get("quiet") else report.stream()
     readers = []
@@ -153,6 +171,7 @@ def run(argv: Sequence[object], *, timeout_s: float, **options: Unpack[RunOption
         readers.append(_reader(process.stderr, output, keep=False, to=sys.stderr if forward else screen))
     late = False
     try:
+        go_on()  # A block that ended meanwhile did not know of this program.
         if stdin is not None and process.stdin is not None:
             _writer(process.stdin, stdin)
         if not _ends_within(process, timeout_s):
@@ -160,16 +179,16 @@ def run(argv: Sequence[object], *, timeout_s: float, **options: Unpack[RunOption
             _end_group(process)
             if on_deadline is not None:
                 on_deadline()
+        go_on()
     except BaseException:
         _end_group(process)
         raise
     finally:
-        with _groups_lock:
-            _groups.discard(process.pid)
+        for block in blocks:
+            block.groups.discard(process.pid)
         # A grandchild that left the group can hold the pipe open for ever; what it prints is not waited for.
         for reader in readers:
             reader.join(timeout=2.0)
-    seconds = time.monotonic() - started
     if sink is not None:
         with sink:
             sink.seek(0)
@@ -193,7 +212,7 @@ def run(argv: Sequence[object], *, timeout_s: float, **options: Unpack[RunOption
             tail=tail,
             output="".join(output.kept),
         )
-    return Completed(words, process.returncode, "".join(output.kept), seconds)
+    return Completed(words, process.returncode, "".join(output.kept))
 
 
 def _ends_within(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
@@ -217,24 +236,66 @@ def _ends_within(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
     return True
 
 
-def end_children() -> None:
-    """End every process group that this process started and that still runs."""
-    with _groups_lock:
-        groups = list(_groups)
+@contextmanager
+def together() -> Iterator[None]:
+    """When an error leaves the block, end the programs that run in it; from then on none starts in it.
+
+    What `side_by_side` does in threads belongs to the block, and so does a block inside.
+    """
+    own = _Block()
+    token = _blocks.set((*_blocks.get(), own))
+    try:
+        yield
+    except BaseException:
+        own.ended = True
+        _end_groups(list(own.groups))
+        raise
+    finally:
+        _blocks.reset(token)
+
+
+def go_on() -> None:
+    """Return if what this thread does is still wanted.
+
+    Raises:
+        Interrupted: a block of `together` that this thread is in was ended.
+    """
+    if any(block.ended for block in _blocks.get()):
+        raise Interrupted("ended with the others")
+
+
+def side_by_side(calls: Sequence[Callable[[], T]], most: Optional[int] = None) -> List[T]:
+    """Make calls in threads and return what they return; the first that fails ends the others, with their programs.
+
+    Args:
+        calls: each is made in a copy of this thread's context: its progress goes where this one's goes.
+        most: how many at a time; as many as there are cores when absent.
+    """
+    # The pool waits for its threads, and they wait for their programs, so the block has to be inside.
+    with ThreadPoolExecutor(max_workers=most or os.cpu_count()) as pool, together():
+        futures = [pool.submit(contextvars.copy_context().run, call) for call in calls]
+        for future in as_completed(futures):
+            future.result()
+        return [future.result() for future in futures]
+
+
+def _end_groups(groups: Sequence[int]) -> None:
     for group in groups:
         _signal_group(group, signal.SIGTERM)
     limit = time.monotonic() + GRACE_S
-    while time.monotonic() < limit and any(_group_lives(group) for group in groups):
-        time.sleep(0.05)
-    for group in groups:
-        _signal_group(group, signal.SIGKILL)
+    try:
+        while time.monotonic() < limit and any(_group_lives(group) for group in groups):
+            time.sleep(0.05)
+    finally:  # A second Ctrl-C cuts the grace short, not the end.
+        for group in groups:
+            _signal_group(group, signal.SIGKILL)
 
 
 def raise_on_sigterm() -> None:
     """Let SIGTERM unwind the stack like Ctrl-C does, so that children are ended and temporary files removed."""
 
     def unwind(signum: int, frame: Optional[FrameType]) -> None:
-        raise Interrupted("ended by SIGTERM", why="another process asked this one to end", fix="run it again")
+        raise Interrupted("ended by SIGTERM")
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, unwind)

@@ -6,6 +6,7 @@ passed.
 
 from __future__ import annotations
 
+import contextvars
 import os
 import re
 import tempfile
@@ -21,7 +22,6 @@ from glean_steps import project, report, runner
 from glean_steps.errors import (
     CommandFailedError,
     DownloadError,
-    Interrupted,
     MissingToolError,
     NotProvableError,
     OfflineError,
@@ -83,13 +83,13 @@ class Suite:
 # --- running ----------------------------------------------------------------------------------------------------------
 
 
-def run(suites: Sequence[Suite], ws: Workspace, *, at_once: Optional[int] = None) -> List[Result]:
+def run(suites: Sequence[Suite], ws: Workspace) -> List[Result]:
     """Run suites, print the closing table, and return the results in the order of the suites.
 
     Raises:
         TestsFailedError: names the suites that failed, or says that none could run.
     """
-    return finish(collect(suites, ws, at_once=at_once))
+    return finish(collect(suites, ws))
 
 
 def collect(suites: Sequence[Suite], ws: Workspace, *, at_once: Optional[int] = None) -> List[Result]:
@@ -102,22 +102,18 @@ def collect(suites: Sequence[Suite], ws: Workspace, *, at_once: Optional[int] = 
     results: Dict[int, Result] = {}
     pending = list(enumerate(suites))
     running: Dict[Future[Result], Tuple[int, Suite]] = {}
-    with ThreadPoolExecutor(max_workers=places) as pool, report.Live() as live:
-        try:
-            while pending or running:
-                for place, suite in list(pending):
-                    taken = frozenset().union(*(other.uses for _, other in running.values()))
-                    if len(running) < places and not suite.uses & taken:
-                        pending.remove((place, suite))
-                        running[pool.submit(_grouped, suite, ws, made, live)] = (place, suite)
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    place, _ = running.pop(future)
-                    results[place] = future.result()
-        except BaseException:
-            # The pool waits for its threads, and they wait for their programs.
-            made.stopped.set()
-            runner.end_children()
-            raise
+    # The pool waits for its threads, and they wait for their programs, so the block has to be inside.
+    with ThreadPoolExecutor(max_workers=places) as pool, runner.together(), report.Live() as live:
+        while pending or running:
+            for place, suite in list(pending):
+                taken = frozenset().union(*(other.uses for _, other in running.values()))
+                if len(running) < places and not suite.uses & taken:
+                    pending.remove((place, suite))
+                    context = contextvars.copy_context()
+                    running[pool.submit(context.run, _grouped, suite, ws, made, live)] = (place, suite)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                place, _ = running.pop(future)
+                results[place] = future.result()
     return [results[place] for place in range(len(suites))]
 
 
@@ -141,7 +137,6 @@ class _Made:
     """What the prerequisites of a run returned; each is made once, whichever suite needs it first."""
 
     def __init__(self, ws: Workspace) -> None:
-        self.stopped = threading.Event()
         self._ws = ws
         self._guard = threading.Lock()
         self._locks: Dict[Prerequisite, threading.Lock] = {}
@@ -151,13 +146,10 @@ class _Made:
         with self._guard:
             lock = self._locks.setdefault(need, threading.Lock())
         with lock:
-            if self.stopped.is_set():
-                raise Interrupted("ended", why="the run was interrupted")
+            runner.go_on()
             if need not in self._outcomes:
                 try:
                     self._outcomes[need] = (need.ensure(self._ws), None)
-                except Interrupted:
-                    raise
                 except StepError as error:
                     self._outcomes[need] = (None, error)
             value, problem = self._outcomes[need]
@@ -174,8 +166,6 @@ def run_one(suite: Suite, ws: Workspace, made: Optional[_Made] = None) -> Result
     try:
         result = suite.run(ws, *[made.get(need) for need in suite.needs])
         result.suite = result.suite or suite.name
-    except Interrupted:
-        raise
     except NOT_HERE as error:
         why = one_line(f"{error.what}: {error.why}" if error.why else error.what)
         result = Result(suite.name, not_run=why, fix=one_line(error.fix))

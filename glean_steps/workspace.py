@@ -123,6 +123,7 @@ def lock(path: Path, what: str) -> Iterator[None]:
 def _wait_for_lock(descriptor: int, path: Path) -> None:
     said = float("-inf")
     while True:
+        runner.go_on()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return

@@ -161,7 +161,7 @@ class Programs:
         self.calls.append(words)
         if any(word in words for word in self._failing):
             raise CommandFailedError("it failed", tail=["for this reason"])
-        return Completed(words, 0, "", 0.0)
+        return Completed(words, 0, "")
 
 
 def no_modules(monkeypatch: pytest.MonkeyPatch, *absent: str) -> None:

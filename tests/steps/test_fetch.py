@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import errno
 import hashlib
 import os
@@ -17,8 +18,8 @@ from typing import Callable
 
 import pytest
 
-from glean_steps import fetch, settings
-from glean_steps.errors import DiskError, DownloadError, OfflineError, SettingError, WrongHashError
+from glean_steps import fetch, runner, settings
+from glean_steps.errors import DiskError, DownloadError, Interrupted, OfflineError, SettingError, WrongHashError
 from glean_steps.fetch import Download, Patience
 
 CONTENT = b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(10_000))
@@ -249,6 +250,15 @@ def test_a_download_that_takes_too_long_altogether_is_ended(server: Server, cach
 
 
 # --- continuing -------------------------------------------------------------------------------------------------------
+
+
+def test_a_download_ends_with_the_run_that_it_belongs_to(server: Server, cache: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), runner.together():
+        context = contextvars.copy_context()
+        raise KeyboardInterrupt
+    with pytest.raises(Interrupted):
+        context.run(fetch.fetch_into, wanted(server), cache / "part", QUICK)
+    assert server.requests == []
 
 
 def hang(server: Server) -> None:

@@ -65,8 +65,8 @@ class Programs:
                 (folder / words[-1]).touch()
         else:
             output = self.fuzz(words, options)
-            return Completed(words, self.status, output, 0.0)
-        return Completed(words, 0, output, 0.0)
+            return Completed(words, self.status, output)
+        return Completed(words, 0, output)
 
     def fuzz(self, words: Sequence[str], options: Dict[str, Any]) -> str:
         """Play a target that libFuzzer runs."""
@@ -94,7 +94,7 @@ def crate(ws: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Wor
 
 
 def fuzz_all(ws: Workspace, names: Sequence[str] = ("journal", "boundary"), seconds: int = 60) -> List[Result]:
-    return suites.run(catalog.fuzzing(names, seconds, ""), ws, at_once=1)
+    return suites.run(catalog.fuzzing(names, seconds, ""), ws)
 
 
 def sanitizer_runtime(tmp_path: Path) -> None:

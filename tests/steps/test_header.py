@@ -35,7 +35,7 @@ class Programs:
             (root / "target").mkdir()
         elif self.text:
             Path(words[words.index("--output") + 1]).write_text(self.text)
-        return Completed(words, 0, "", 0.0)
+        return Completed(words, 0, "")
 
 
 @pytest.fixture

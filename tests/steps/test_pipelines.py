@@ -24,9 +24,7 @@ AMD64, WIN32 = WINDOWS[:2]
 # --- exit codes -------------------------------------------------------------------------------------------------------
 
 KINDS: list[type[StepError]] = [
-    kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, StepError) and kind is not Interrupted
+    kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, StepError)
 ]
 
 

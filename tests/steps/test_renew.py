@@ -139,12 +139,12 @@ class Index:
         requirement, minor = words[-1], words[words.index("--python-version") + 1]
         answer = self.newest[minor] if requirement == "pip" else self.wheels.get(requirement)
         if answer is None:
-            return Completed(words, 1, f"ERROR: No matching distribution found for {requirement}\n", 0.0)
+            return Completed(words, 1, f"ERROR: No matching distribution found for {requirement}\n")
         version, digest = answer
         info = {"url": "https://index.example/wheel", "archive_info": {"hashes": {"sha256": digest} if digest else {}}}
         item = {"metadata": {"name": requirement.split("==")[0], "version": version}, "download_info": info}
         Path(words[words.index("--report") + 1]).write_text(json.dumps({"install": [item]}))
-        return Completed(words, 0, "", 0.0)
+        return Completed(words, 0, "")
 
 
 def renewed(ws: Workspace, path: Path, index: Index, *, write: bool = False) -> Dict[str, Finding]:

@@ -53,7 +53,7 @@ class Debian:
             (folder / "dev").mkdir()
         elif words[0].endswith("-static"):
             out = '["3.11.2", "s390x"]' if "-c" in words else "qemu-s390x version 7.2 (Debian)"
-        return runner.Completed(words, 0, out, 0.0)
+        return runner.Completed(words, 0, out)
 
 
 @pytest.fixture

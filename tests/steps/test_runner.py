@@ -13,7 +13,7 @@ from typing import Callable
 import pytest
 
 from glean_steps import runner
-from glean_steps.errors import CommandFailedError, DeadlineError, MissingToolError, SettingError
+from glean_steps.errors import CommandFailedError, DeadlineError, Interrupted, MissingToolError, SettingError
 
 # How long a test waits for what has to happen anyway, on however slow a machine; nothing is asserted about it.
 PATIENCE_S = 60.0
@@ -264,12 +264,9 @@ def start_runner(tmp_path: Path, checkout: Path, code: str = FAMILY) -> tuple[su
         "runner.raise_on_sigterm()\n"
         "try:\n"
         f"    runner.run([sys.executable, '-c', {code!r}, sys.argv[1]], timeout_s=600)\n"
-        "except KeyboardInterrupt:\n"
-        "    print('interrupted')\n"
-        "    raise SystemExit(130)\n"
-        "except errors.Interrupted as error:\n"
-        "    print(error)\n"
-        "    raise SystemExit(error.exit_code)\n"
+        "except KeyboardInterrupt as error:\n"
+        "    print(str(error) or 'interrupted')\n"
+        "    raise SystemExit(errors.Interrupted.exit_code)\n"
     )
     started = subprocess.Popen(
         [sys.executable, "-B", "-c", script, str(tmp_path / "pids")],
@@ -314,25 +311,38 @@ def test_killing_the_runner_ends_its_direct_child(tmp_path: Path, checkout: Path
             os.kill(grandchild, signal.SIGKILL)
 
 
-def test_all_children_can_be_ended_from_elsewhere(tmp_path: Path, checkout: Path) -> None:
-    script = (
-        "import sys, threading; from glean_steps import runner\n"
-        f"argv = [sys.executable, '-c', {FAMILY!r}, sys.argv[1]]\n"
-        "thread = threading.Thread(target=lambda: print(runner.run(argv, timeout_s=600, check=False).status))\n"
-        "thread.start(); sys.stdin.readline(); runner.end_children(); thread.join()\n"
-    )
-    started = subprocess.Popen(
-        [sys.executable, "-B", "-c", script, str(tmp_path / "pids")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(checkout)},
-    )
-    pids = family(tmp_path / "pids")
-    out, _ = started.communicate("end\n", timeout=PATIENCE_S)
-    assert out.strip() == str(-signal.SIGTERM)
+def test_the_first_that_fails_ends_the_others_with_their_programs(tmp_path: Path) -> None:
+    path = tmp_path / "pids"
+
+    def fail() -> None:
+        family(path)
+        raise ValueError("a defect")
+
+    with pytest.raises(ValueError, match="a defect"):
+        runner.side_by_side([lambda: runner.run(python(FAMILY, path), timeout_s=600), fail], 2)
+    pids = family(path)
     assert until(lambda: not any(lives(pid) for pid in pids))
+
+
+def test_what_was_ended_starts_nothing_more(tmp_path: Path) -> None:
+    """A thread that goes on after its program was ended would start the next one."""
+    path, seen = tmp_path / "pids", []
+
+    def go_on() -> None:
+        for argv in (python(FAMILY, path), python("pass")):
+            try:
+                runner.run(argv, timeout_s=600, check=False)
+            except Interrupted as error:
+                seen.append(error)
+
+    def fail() -> None:
+        family(path)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), runner.together():
+        runner.side_by_side([lambda: runner.side_by_side([go_on]), fail], 2)
+    assert len(seen) == 2
+    assert runner.run(python("pass"), timeout_s=PATIENCE_S).status == 0, "what is outside goes on"
 
 
 def test_only_the_runner_imports_subprocess(checkout: Path) -> None:

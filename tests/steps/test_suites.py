@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import time
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
-from glean_steps import catalog, environments, errors, interpreters, pins, report, runner, suites
+from glean_steps import catalog, environments, errors, interpreters, pins, runner, suites
 from glean_steps.errors import (
     CommandFailedError,
     DownloadError,
@@ -145,14 +145,14 @@ def test_a_report_that_was_cut_is_none(tmp_path: Path) -> None:
     junit = tmp_path / "report.xml"
     junit.write_text("<testsuites><testsuite><testcase name='a'/>")
     with pytest.raises(CommandFailedError, match="left no report") as caught:
-        suites.count_junit(junit, Completed(["pytest"], 3, "Fatal Python error: Aborted\n", 1.0))
+        suites.count_junit(junit, Completed(["pytest"], 3, "Fatal Python error: Aborted\n"))
     assert caught.value.status == 3 and caught.value.tail == ["Fatal Python error: Aborted"]
 
 
 def test_an_exit_status_without_a_failed_test_is_a_failure(tmp_path: Path) -> None:
     junit = tmp_path / "report.xml"
     junit.write_text("<testsuites><testsuite><testcase classname='c' name='a'/></testsuite></testsuites>")
-    result = suites.count_junit(junit, Completed(["pytest"], 1, "", 1.0))
+    result = suites.count_junit(junit, Completed(["pytest"], 1, ""))
     assert (result.passed, result.failed) == (1, 1) and "exit status 1" in result.notes[0]
 
 
@@ -174,25 +174,25 @@ test result: FAILED. 40 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out;
 
 
 def test_cargos_programs_are_added_up_and_failed_tests_are_named_whole() -> None:
-    result = suites.count_cargo(Completed(["cargo"], 101, CARGO, 1.0))
+    result = suites.count_cargo(Completed(["cargo"], 101, CARGO))
     assert (result.passed, result.failed, result.skipped) == (41, 2, 1)
     assert result.notes == ["failed: counter::saturates - should panic", "failed: src/lib.rs - Glean (line 12)"]
 
 
 def test_a_cargo_that_does_not_compile_has_failed_with_its_last_words() -> None:
-    result = suites.count_cargo(Completed(["cargo"], 101, "error: could not compile `glean_core`\n", 1.0))
+    result = suites.count_cargo(Completed(["cargo"], 101, "error: could not compile `glean_core`\n"))
     assert result.failed == 1 and "could not compile `glean_core`" in result.notes[0]
 
 
 def test_a_test_program_that_crashes_after_others_passed_has_failed() -> None:
     passed = "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured\n"
     crashed = passed + "error: test failed\n  process didn't exit successfully (exit code: 0xc0000005)\n"
-    result = suites.count_cargo(Completed(["cargo"], 1, crashed, 1.0))
+    result = suites.count_cargo(Completed(["cargo"], 1, crashed))
     assert (result.passed, result.failed) == (5, 1) and "0xc0000005" in result.notes[0]
 
 
 def test_a_cargo_that_ran_nothing_has_failed() -> None:
-    result = suites.count_cargo(Completed(["cargo"], 0, "test result: ok. 0 passed; 0 failed; 0 ignored\n", 1.0))
+    result = suites.count_cargo(Completed(["cargo"], 0, "test result: ok. 0 passed; 0 failed; 0 ignored\n"))
     assert result.failed == 1 and result.notes == ["no test ran"]
 
 
@@ -317,9 +317,8 @@ def test_output_of_one_of_several_is_printed_in_one_piece_and_only_if_it_failed(
 ) -> None:
     def run(text: str, failed: int) -> Callable[[Workspace], Result]:
         def inner(ws: Workspace) -> Result:
-            with ThreadPoolExecutor(max_workers=1) as pool:
-                argv = [sys.executable, "-c", f"print('{text}')"]
-                pool.submit(report.carried(ws.run), argv, timeout_s=1800, echo=False).result()
+            argv = [sys.executable, "-c", f"print('{text}')"]
+            runner.side_by_side([lambda: ws.run(argv, timeout_s=1800, echo=False)])
             return Result("", passed=1, failed=failed)
 
         return inner
@@ -339,6 +338,32 @@ def test_a_prerequisite_that_cannot_be_had_keeps_only_its_suites_from_running(ws
     entries = [Suite("a", lambda ws, _: Result("", passed=1), needs), Suite("b", lambda ws: Result("", passed=1))]
     first, second = suites.collect(entries, ws, at_once=2)
     assert first.not_run == "no Wine here: none" and first.fix == "install it" and second.passed == 1
+
+
+def test_a_suite_that_cannot_be_had_ends_no_program_of_another(ws: Workspace, tmp_path: Path) -> None:
+    """Nor does it leave its own running."""
+    there, gone = tmp_path / "there", tmp_path / "gone"
+    other = f"import pathlib, time\npathlib.Path({str(there)!r}).touch()\n"
+    other += f"while not pathlib.Path({str(gone)!r}).exists(): time.sleep(0.02)\n"
+
+    def unprovable() -> None:
+        while not there.exists():
+            time.sleep(0.02)
+        raise NotProvableError("no Wine here", why="none")
+
+    def lacking(ws: Workspace) -> Result:
+        hanging = [sys.executable, "-c", "import time; time.sleep(600)"]
+        try:
+            runner.side_by_side([unprovable, lambda: ws.run(hanging, timeout_s=1800)], 2)
+        finally:
+            gone.touch()
+        return Result("", passed=1)
+
+    def running(ws: Workspace) -> Result:
+        return suites.check(ws.run([sys.executable, "-c", other], timeout_s=1800, check=False))
+
+    first, second = suites.collect([Suite("a", lacking), Suite("b", running)], ws, at_once=2)
+    assert first.not_run == "no Wine here: none" and (second.passed, second.failed) == (1, 0)
 
 
 def test_an_interruption_ends_the_run_and_starts_no_other_suite(ws: Workspace) -> None:

@@ -35,7 +35,7 @@ class Recorder:
         for start, answer in self._answers.items():
             if " ".join(words).startswith(start):
                 return answer
-        return Completed(words, 0, "", 0.0)
+        return Completed(words, 0, "")
 
 
 def with_start(run: Recorder) -> Workspace:
@@ -78,7 +78,7 @@ def test_install_never_gives_one_line_with_every_missing_package(monkeypatch: py
 
 @pytest.mark.usefixtures("root_with_apt")
 def test_root_gets_one_apt_call_for_all_tools_and_a_failing_update_is_ignored() -> None:
-    run = Recorder({"apt-get update": Completed([], 100, "E: an unrelated source", 0.0)})
+    run = Recorder({"apt-get update": Completed([], 100, "E: an unrelated source")})
     with pytest.raises(MissingToolError, match="nothing, other"):
         system.require([NOTHING, OTHER], with_start(run))
     assert [call[:2] for call in run.calls[:2]] == [["apt-get", "update"], ["apt-get", "install"]]
@@ -99,7 +99,7 @@ def test_the_package_lists_are_refreshed_once_per_run() -> None:
 
 @pytest.mark.usefixtures("root_with_apt")
 def test_an_apt_that_fails_is_quoted() -> None:
-    run = Recorder({"apt-get install": Completed([], 100, "E: Unable to locate package nothing-a", 0.0)})
+    run = Recorder({"apt-get install": Completed([], 100, "E: Unable to locate package nothing-a")})
     with pytest.raises(MissingToolError) as caught:
         system.require([NOTHING], with_start(run))
     assert "exit status 100" in caught.value.why
@@ -108,7 +108,7 @@ def test_an_apt_that_fails_is_quoted() -> None:
 
 @pytest.mark.usefixtures("root_with_apt")
 def test_an_installation_that_was_interrupted_before_is_finished_first() -> None:
-    run = Recorder({"apt-get install": Completed([], 100, "E: you must manually run 'dpkg --configure -a'", 0.0)})
+    run = Recorder({"apt-get install": Completed([], 100, "E: you must manually run 'dpkg --configure -a'")})
     with pytest.raises(MissingToolError):
         system.require([NOTHING], with_start(run))
     assert ["dpkg", "--configure", "-a"] in run.calls
@@ -126,9 +126,7 @@ def test_offline_installs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("root_with_apt")
 def test_the_first_alternative_that_is_new_enough_is_chosen() -> None:
-    debian = Recorder(
-        {"apt-cache policy rustc-web": Completed([], 0, policy(rustc_web="1.96.0", cargo_web="1.96.0"), 0.0)}
-    )
+    debian = Recorder({"apt-cache policy rustc-web": Completed([], 0, policy(rustc_web="1.96.0", cargo_web="1.96.0"))})
     assert system.packages_for([system.RUST], with_start(debian)) == ["rustc-web", "cargo-web"]
 
 
@@ -137,8 +135,8 @@ def test_a_distribution_with_versioned_compilers_gives_its_newest() -> None:
     versioned = policy(**{"rustc_1.89": "1.89.0", "cargo_1.89": "1.89.0", "rust_1.89_src": "1.89.0"})
     run = Recorder(
         {
-            "apt-cache pkgnames rustc-": Completed([], 0, "rustc-1.80\nrustc-1.89\nrustc-1.89-doc\nrustc-web\n", 0.0),
-            "apt-cache policy rustc-1.89": Completed([], 0, versioned, 0.0),
+            "apt-cache pkgnames rustc-": Completed([], 0, "rustc-1.80\nrustc-1.89\nrustc-1.89-doc\nrustc-web\n"),
+            "apt-cache policy rustc-1.89": Completed([], 0, versioned),
         }
     )
     assert system.packages_for([system.RUST_SOURCES], with_start(run)) == ["rustc-1.89", "cargo-1.89", "rust-1.89-src"]
@@ -149,8 +147,8 @@ def test_a_plain_compiler_that_is_too_old_is_passed_over(monkeypatch: pytest.Mon
     tool = system.Tool("rust", "builds", (("old",), ("new",)), programs=("x",), minimum="1.85")
     run = Recorder(
         {
-            "apt-cache policy old": Completed([], 0, policy(old="1.75.0+dfsg"), 0.0),
-            "apt-cache policy new": Completed([], 0, policy(new="1.85.1"), 0.0),
+            "apt-cache policy old": Completed([], 0, policy(old="1.75.0+dfsg")),
+            "apt-cache policy new": Completed([], 0, policy(new="1.85.1")),
         }
     )
     assert system.packages_for([tool], with_start(run)) == ["new"]

@@ -59,7 +59,7 @@ class FakeRust:
         status, text = self._answer(words)
         if status and options.get("check", True):
             raise CommandFailedError("it failed", status=status, tail=[text])
-        return Completed(words, status, text, 0.0)
+        return Completed(words, status, text)
 
     def _answer(self, words: List[str]) -> tuple[int, str]:
         name = Path(words[0]).name
@@ -284,7 +284,7 @@ def test_a_compiler_that_does_not_work_is_passed_over(
 
     def run(argv: Sequence[object], **options: Any) -> Completed:
         if str(argv[0]).startswith(str(broken)):
-            return Completed([], 1, "error: no default toolchain", 0.0)
+            return Completed([], 1, "error: no default toolchain")
         return rust.run(argv, **options)
 
     assert toolchain.host_rust(replace(ws, start=run)).rustc == rust.sysroot / "bin" / "rustc"

@@ -144,7 +144,7 @@ class Recorder:
     def __call__(self, argv: Sequence[object], **options: Any) -> runner.Completed:
         words = [str(word) for word in argv]
         self.calls.append((words, dict(options.get("env") or {})))
-        return runner.Completed(words, 0, self.act(words), 0.0)
+        return runner.Completed(words, 0, self.act(words))
 
 
 def test_a_packed_wheel_has_the_library_and_the_tag_of_this_machine(

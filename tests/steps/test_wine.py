@@ -51,9 +51,9 @@ class Recorder:
             if isinstance(answer, int):
                 if options.get("check", True):
                     raise CommandFailedError(f"{words[0]} failed", why=line, status=answer)
-                return Completed(words, answer, "", 0.0)
-            return Completed(words, 0, answer, 0.0)
-        return Completed(words, 0, "wine-9.9\n" if line.endswith(" --version") else "", 0.0)
+                return Completed(words, answer, "")
+            return Completed(words, 0, answer)
+        return Completed(words, 0, "wine-9.9\n" if line.endswith(" --version") else "")
 
 
 # --- which Wine -------------------------------------------------------------------------------------------------------
