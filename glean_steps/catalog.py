@@ -149,8 +149,15 @@ def native_pythons(ws: Workspace) -> List[str]:
     return sorted({*wanted, *found}, key=interpreters.order)
 
 
-def python_wine(version: Optional[str], target: Target, beside: Sequence[Target] = WINDOWS) -> Suite:
-    """The Python suite in a Windows Python, against the finished wheel."""
+def python_wine(
+    version: Optional[str], target: Target, beside: Sequence[Target] = WINDOWS, proven: Optional[str] = None
+) -> Suite:
+    """The Python suite in a Windows Python, against the finished wheel.
+
+    Args:
+        proven: the Windows Python to prove the wheel in, when one was asked for. There is one wheel of a target, so the
+            suites of all Pythons have to ask for the same.
+    """
 
     def run(ws: Workspace, wines: None, packed: Path, prefix: Path, python: WindowsPython) -> Result:
         with wine.session(target, ws) as warm:
@@ -164,7 +171,7 @@ def python_wine(version: Optional[str], target: Target, beside: Sequence[Target]
     shown = version or pins.find_python().version
     needs = (
         Wines(tuple(beside)),
-        ProvenWheel(target, version),
+        ProvenWheel(target, proven),
         Prefix(target),
         windows_python.Environment(version, target),
     )
@@ -436,7 +443,7 @@ def windows(targets: Sequence[Target] = WINDOWS, python: Optional[str] = None) -
         versions += [(target, version) for version, arch in tested for target in targets if target.arch == arch]
     return [
         *[rust_wine(target, targets) for target in targets],
-        *[python_wine(version, target, targets) for target, version in versions],
+        *[python_wine(version, target, targets, python) for target, version in versions],
     ]
 
 

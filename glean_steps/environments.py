@@ -110,6 +110,8 @@ class Environment:
             if packed is not None:
                 installed = workspace.file_sha256(packed)
                 if stamp.facts().get("wheel") != installed:
+                    # pip ended in the middle leaves neither the old wheel nor the new one.
+                    stamp.write("made", files=[program], facts={"base": base})
                     _pip(program, ["--no-deps", "--no-index", "--force-reinstall", packed], ws)
                     stamp.write("made", files=[program], facts={"base": base, "wheel": installed})
         return program

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import sys
 import time
@@ -35,12 +33,8 @@ from glean_steps.workspace import Stamp, Workspace
 
 T = TypeVar("T")
 
-# The modules whose change can change a wheel, or what its audit and proof say.
-_MODULES = (
-    *("audit.py", "cargo.py", "components.py", "library.py", "pins.toml", "project.py", "prove.py", "roots.py"),
-    "foreign.py",
-    *("targets.py", "toolchain.py", "wheel.py", "windows_python.py", "wine.py", "zig.py"),
-)
+# The modules whose change can change what the audit and the proof of a wheel say.
+_MODULES = ("audit.py", "foreign.py", "pins.toml", "prove.py", "roots.py", "windows_python.py", "wine.py")
 
 
 @contextmanager
@@ -141,24 +135,13 @@ def up_to_date(targets: Sequence[Target], ws: Workspace) -> Dict[str, str]:
 
 def _sources(ws: Workspace) -> str:
     """Return the fingerprint of the files that shape a wheel, its audit and its proof."""
-    shaping = (*project.SHAPES_A_WHEEL, project.PROOF, project.SUITE_REQUIREMENTS)
-    modules = Path(__file__).parent
-    return workspace.fingerprint(*[ws.root / name for name in shaping], *[modules / name for name in _MODULES])
-
-
-# Variables that shape a library.
-_SHAPING = re.compile(r"RUSTFLAGS|^CARGO_PROFILE_|^SOURCE_DATE_EPOCH$")
+    proving = [ws.root / project.PROOF, ws.root / project.SUITE_REQUIREMENTS]
+    return workspace.fingerprint(wheel.sources(ws), *proving, *[Path(__file__).with_name(name) for name in _MODULES])
 
 
 def _wheel_key(target: Target, ws: Workspace, python: Optional[str], sources: str) -> str:
     """Return the key over everything that shapes a proven wheel: sources, steps, compilers, Wine, Python asked for."""
-    return workspace.fingerprint(
-        sources,
-        target.triple,
-        toolchain.machine_key(ws, target),
-        prove.WAYS[target.proof].identity(python),
-        {name: value for name, value in os.environ.items() if _SHAPING.search(name)},
-    )
+    return workspace.fingerprint(wheel.key(target, ws, sources), prove.WAYS[target.proof].identity(python))
 
 
 def _make(

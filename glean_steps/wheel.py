@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import stat
 import sys
 import tarfile
@@ -25,6 +26,12 @@ PYTHON_TAG, ABI_TAG = "py3", "none"
 # The caller's SOURCE_DATE_EPOCH, else the first moment that a zip archive can hold: no clock and no commit in a wheel,
 # so the same sources give the same bytes wherever and whenever they are packed.
 EPOCH = "315532800"
+
+# The modules whose change can change a wheel, and the variables that shape its library.
+_MODULES = (
+    *("cargo.py", "components.py", "library.py", "project.py", "targets.py", "toolchain.py", "wheel.py", "zig.py"),
+)
+_SHAPING = re.compile(r"RUSTFLAGS|^CARGO_PROFILE_|^SOURCE_DATE_EPOCH$")
 
 # What a PEP 517 front end does, in one process: call the backend with the checkout off sys.path, so that a build cannot
 # import what it will not have elsewhere. `python -I` would do that too, but also hide PYTHONPATH.
@@ -202,6 +209,23 @@ def sdist_files(path: Path) -> dict[str, bytes]:
         return {name: stream.read() for name, stream in files if stream is not None}
 
 
+def sources(ws: workspace.Workspace) -> str:
+    """Return the fingerprint of the files that shape every wheel: what is packed, what packs it, and these steps."""
+    shaping = [ws.root / name for name in (*project.SHAPES_A_WHEEL, project.TOOL_REQUIREMENTS)]
+    return workspace.fingerprint(*shaping, *[Path(__file__).with_name(name) for name in _MODULES])
+
+
+def key(target: Target, ws: workspace.Workspace, files: str) -> str:
+    """Return the key over everything that shapes a target's wheel: files, the Python that packs it, compiler, flags."""
+    return workspace.fingerprint(
+        files,
+        target.triple,
+        sys.version,
+        toolchain.machine_key(ws, target if target.triple else None),
+        {name: value for name, value in os.environ.items() if _SHAPING.search(name)},
+    )
+
+
 def native_wheel(ws: workspace.Workspace) -> Path:
     """Return a wheel for this machine, built by the same steps as all others; it serves every CPython.
 
@@ -212,16 +236,15 @@ def native_wheel(ws: workspace.Workspace) -> Path:
     target = targets.HOST
     folder = ws.state / "wheels" / target.platform_tag
     stamp = ws.stamp("native-wheel")
-    shaping = [ws.root / name for name in project.SHAPES_A_WHEEL]
-    key = workspace.fingerprint(toolchain.machine_key(ws), os.environ.get("SOURCE_DATE_EPOCH"), *shaping)
-    if stamp.is_current(key):
+    shaped = key(target, ws, sources(ws))
+    if stamp.is_current(shaped):
         path = folder / str(stamp.facts().get("name"))
         report.skip(path.name)
         return path
     with report.step("Build the native wheel"):
         library = cargo.build_libraries([target], ws=ws)[target.triple]
         path = pack_and_retag(library, target, ws=ws)
-        stamp.write(key, files=[path], facts={"name": path.name})
+        stamp.write(shaped, files=[path], facts={"name": path.name})
     return path
 
 

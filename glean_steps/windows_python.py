@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ContextManager, Dict, List, Literal, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
@@ -423,6 +423,11 @@ def _probe_runtime(row: PythonRow, target: Target, ws: Workspace) -> Tuple[str, 
 # --- pip and packages in it -------------------------------------------------------------------------------------------
 
 
+def ready_key(row: PythonRow, ws: Workspace) -> str:
+    """Return the key over everything that shapes a Windows CPython with pip and the test dependencies."""
+    return workspace.fingerprint(_RECIPE, asdict(row), _requirements_file(ws), _PACKER, _LAUNCHER_C, _SITECUSTOMIZE)
+
+
 def ensure(row: PythonRow, target: Target, ws: Workspace) -> WindowsPython:
     """Return a Windows CPython with pip and the test dependencies, making what is missing.
 
@@ -431,16 +436,7 @@ def ensure(row: PythonRow, target: Target, ws: Workspace) -> WindowsPython:
     """
     home = ws.state / "python" / f"{row.version}-{target.arch}"
     stamp = ws.stamp(f"python-{row.version}-{target.arch}")
-    key = workspace.fingerprint(
-        _RECIPE,
-        row.version,
-        dict(row.sha256),
-        row.pip.sha256,
-        _requirements_file(ws),
-        _PACKER,
-        _LAUNCHER_C,
-        _SITECUSTOMIZE,
-    )
+    key = ready_key(row, ws)
     facts = stamp.facts()
     if facts and stamp.is_current(key):
         return WindowsPython(facts["version"], target.arch, home, facts["provider"])

@@ -158,7 +158,16 @@ def test_a_wheels_key_changes_with_what_shapes_it(ws: Workspace, monkeypatch: py
             seen.append(key())
     monkeypatch.setattr(wine, "identity", lambda: ["another Wine"])
     seen.append(key())
+    monkeypatch.setattr(sys, "version", "another Python")
+    seen.append(key())
     assert len(set(seen)) == len(seen) and key() == seen[-1]
+
+
+def test_the_tools_that_pack_a_wheel_shape_it(ws: Workspace) -> None:
+    before = pipelines._sources(ws)
+    (ws.root / "requirements").mkdir()
+    (ws.root / "requirements" / "tools.txt").write_text("setuptools==1\n")
+    assert pipelines._sources(ws) != before
 
 
 @pytest.mark.wine

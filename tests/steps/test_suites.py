@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import pytest
 
@@ -389,6 +390,39 @@ def test_the_usual_windows_suites_are_the_default_python_of_each_target_and_the_
     assert [suite.name for suite in catalog.windows() if suite.name.startswith("Python")] == usual + tested
     asked = [suite.name for suite in catalog.windows(WINDOWS[1:], "3.11")]
     assert asked == ["Rust, Wine win32", "Python, Wine 3.11 win32"]
+
+
+def test_one_run_proves_each_wheel_once_whatever_pythons_it_is_tested_in() -> None:
+    for python in (None, "3.11"):
+        wheels = {need for suite in catalog.windows(WINDOWS, python) for need in suite.needs if "wheel" in need.name}
+        assert wheels == {catalog.ProvenWheel(target, python) for target in WINDOWS}
+
+
+def test_an_environment_that_lost_its_wheel_half_way_gets_it_again(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it's the wheel that it had before."""
+    packed, installed = tmp_path / "a.whl", []
+
+    def start(argv: Sequence[object], **options: Any) -> Completed:
+        if packed in argv:
+            installed.append(packed.read_text())
+            if installed[-1] == "new":
+                raise KeyboardInterrupt
+        program = ws.state / "venvs" / "it" / "bin" / "python"
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.touch()
+        return Completed([], 0, "")
+
+    monkeypatch.setattr(environments.NativeWheel, "ensure", lambda self, ws: packed)
+    environment = environments.Environment("it", "tests.txt")
+    for text in ("old", "old", "new", "old"):
+        packed.write_text(text)
+        try:
+            environment.ensure(replace(ws, start=start))
+        except KeyboardInterrupt:
+            pass
+    assert installed == ["old", "new", "old"]
 
 
 def test_every_missing_python_is_a_suite_that_is_not_run(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

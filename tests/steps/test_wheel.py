@@ -368,6 +368,9 @@ def test_native_wheel_is_made_by_the_same_steps_once_until_something_changes(
     first.unlink()
     wheel.native_wheel(checkout_of_its_own)
     assert len(built) == 3
+    monkeypatch.setenv("RUSTFLAGS", "-Ctarget-cpu=native")
+    wheel.native_wheel(checkout_of_its_own)
+    assert len(built) == 4
 
 
 def test_source_distribution_has_the_same_bytes_for_everybody(checkout_of_its_own: Workspace) -> None:

@@ -112,6 +112,13 @@ def test_requirements_are_chosen_for_the_windows_python_and_lose_their_markers(v
     assert "cffi==1.15.1 --hash=sha256:aaaa --hash=sha256:bbbb" in selected or version == "3.14"
 
 
+def test_another_runtime_makes_a_windows_python_anew(ws: Workspace, checkout: Path) -> None:
+    here, row = replace(ws, root=checkout), pins.load().pythons[0]
+    other = {arch: replace(pin, sha256="0" * 64) for arch, pin in row.runtime.items()}
+    rows = [row, replace(row, runtime=other), replace(row, runtime_version="3.0.0")]
+    assert other and len({windows_python.ready_key(each, here) for each in rows}) == 3
+
+
 @pytest.mark.parametrize("row", pins.load().pythons, ids=lambda row: row.version)
 def test_the_real_requirements_hold_for_every_windows_python(row: PythonRow, checkout: Path) -> None:
     selected = windows_python.select_requirements((checkout / "requirements" / "tests.txt").read_text(), row)
