@@ -153,7 +153,10 @@ def test(request: Request, python: WindowsPython, target: Target, prefix: Path, 
     except CommandFailedError as error:
         _count(result, "pip install", [suites.one_line(" ".join(error.tail[-3:])) or error.what])
         return result
-    for module in request.modules or audit.modules(wheel):
+    modules = request.modules or audit.modules(wheel)
+    if not modules:
+        _count(result, "import", ["no module found to import"])
+    for module in modules:
         argv = [python.executable, "-c", f"import {module}"]
         done = warm.run(argv, timeout_s=IMPORT_S, cwd=python.home, check=False)
         last = done.stdout.strip().splitlines()[-1:] or [f"exit status {done.status}"]

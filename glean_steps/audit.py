@@ -535,14 +535,18 @@ def fits(name: str, version: str, target: Target) -> bool:
 
 
 def modules(path: Path) -> list[str]:
-    """Return what to import to see whether a wheel works: the module of the project's name, else every public one."""
-    tops: dict[str, None] = {}
+    """Return what to import to see whether a wheel works: the module of the project's name, else every public one.
+
+    Where a namespace package is all there is, those are the shallowest below it.
+    """
+    found: dict[tuple[str, ...], None] = {}
     for name in archive.read_members(path):
-        top, _, rest = name.partition("/")
-        if "." not in top and rest.split(".")[0] == "__init__":
-            tops[top] = None
-        elif not rest and PurePosixPath(top).suffix in (".py", ".pyd"):
-            tops[top.split(".")[0]] = None
+        *folders, file = PurePosixPath(name).parts
+        stem = file.split(".")[0]
+        if file.endswith((".py", ".pyd")) and not any("." in folder for folder in folders):
+            found[(*folders, *([] if stem == "__init__" else [stem]))] = None
     project_name = path.name.split("-")[0].lower()
-    named = [top for top in tops if top.lower() == project_name]
-    return named or [top for top in tops if not top.startswith("_")]
+    named = [parts[0] for parts in found if len(parts) == 1 and parts[0].lower() == project_name]
+    public = [parts for parts in found if parts and not any(part.startswith("_") for part in parts)]
+    depth = min(map(len, public), default=0)
+    return named or [".".join(parts) for parts in public if len(parts) == depth]

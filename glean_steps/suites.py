@@ -248,9 +248,15 @@ def pytest(
         junit = Path(folder, "report.xml")
         command = [*python, "-m", "pytest", "-q", "-W", "error", "-o", f"cache_dir={path(Path(folder, 'cache'))}"]
         command += [f"--junitxml={path(junit)}", *arguments, path(tests)]
-        first = count_junit(junit, run_it(command))
+        done = run_it(command)
+        first = count_junit(junit, done)
         failed = [note for note in first.notes if note.startswith(_FAILED)]
-        if not 0 < len(failed) <= _AGAIN or any(re.search(project.ONE_TRY, note) for note in failed):
+        # Any other status than 1: pytest ended before it had run everything, and what it did not run has not passed.
+        if (
+            done.status != 1
+            or not 0 < len(failed) <= _AGAIN
+            or any(re.search(project.ONE_TRY, note) for note in failed)
+        ):
             return first
         report.say(f"running {len(failed)} tests once more")
         junit.unlink()

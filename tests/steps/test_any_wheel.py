@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import windows
 
-from glean_steps import any_wheel, commands, errors, suites
+from glean_steps import any_wheel, commands, errors, suites, windows_python, wine
 from glean_steps.errors import CommandFailedError, NotProvableError, SettingError
 from glean_steps.suites import Result, Suite
 from glean_steps.targets import WINDOWS
@@ -78,6 +78,19 @@ def test_file_that_is_not_there_is_refused(ws: Workspace, words: list[str]) -> N
 )
 def test_what_the_index_has_in_place_of_a_wheel_is_told(log: str, says: str) -> None:
     assert says in any_wheel._offers(CommandFailedError("x", output=log), "small")
+
+
+def test_wheel_without_anything_to_import_has_not_passed(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(any_wheel.audit, "modules", lambda wheel: [])
+    monkeypatch.setattr(any_wheel, "_pip", lambda *_: None)
+    (tmp_path / "drive_c" / "windows" / "system32").mkdir(parents=True)
+    python = windows_python.WindowsPython("3.13.1", "amd64", tmp_path, "")
+    request = any_wheel.Request(str(pure_wheel(tmp_path)))
+    warm = wine.Wine(ws, wine.Provider("", ""), tmp_path, AMD64)
+    result = any_wheel.test(request, python, AMD64, tmp_path, warm, ws)
+    assert result.failed == 1 and "import: no module found to import" in result.notes
 
 
 # --- in a real Windows Python -----------------------------------------------------------------------------------------

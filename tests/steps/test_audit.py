@@ -875,3 +875,6 @@ def test_module_to_import_is_that_of_the_project_else_every_public_one(tmp_path:
     assert audit.modules(wheel.write(tmp_path)) == ["small"]
     wheel.files = {"first/__init__.py": b"", "_hidden/__init__.py": b""}
     assert audit.modules(wheel.write(tmp_path)) == ["first", "other"]
+    wheel.library_name = "google/_upb/_message.pyd"
+    wheel.files = {"google/protobuf/__init__.py": b"", "google/protobuf/text.py": b""}
+    assert audit.modules(wheel.write(tmp_path)) == ["google.protobuf"]

@@ -213,10 +213,23 @@ def test_release_is_published_once_and_installed_from_the_index(
         subprocess.run(argv, check=True, timeout=1800)
         assert HOST.machine in (tmp_path / "there" / "glean_py" / "__init__.py").read_text()
 
-        ready.stamp("uploaded").forget()
+        for stamp in (ready.state / "stamps").glob("uploaded-*"):
+            stamp.unlink()
         with pytest.raises(ReleaseError, match=f"0 of {len(files)} files are there") as caught:
             release.run(ready, VERSION, publish=True)
         assert "the index has it already" in caught.value.why and "published once" in caught.value.fix
+
+
+def test_what_one_index_has_is_uploaded_to_another(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.whl").write_text("a wheel")
+    sent: list[Any] = []
+    monkeypatch.setattr(release, "_twine", lambda python, words, ws: sent.append(words[-1]))
+    for url in ("https://test.index", "https://index", "https://index"):
+        monkeypatch.setenv("TWINE_REPOSITORY_URL", url)
+        release.upload([tmp_path / "a.whl"], Path("python"), ws)
+    assert len(sent) == 2
 
 
 class _Cut(ThreadingHTTPServer):

@@ -95,6 +95,14 @@ def test_test_that_passes_at_the_second_try_is_reported_as_unstable(suite: Path)
     assert (suite / "tries").read_text() == "xx"
 
 
+def test_a_suite_that_ended_early_has_no_second_try(suite: Path) -> None:
+    """What never ran at the first try would not run at the second one either, and the suite would pass without it."""
+    (suite / "test_it.py").write_text(WEAK)
+    (suite / "test_more.py").write_text("import pytest\ndef test_end(): pytest.exit('the end', 3)\n")
+    result = run_pytest(suite)
+    assert (result.failed, result.unstable) == (1, 0) and (suite / "tries").read_text() == "x"
+
+
 def test_what_counts_losses_has_one_try(suite: Path) -> None:
     (suite / "test_kill.py").write_text(WEAK)
     result = run_pytest(suite)
