@@ -6,10 +6,14 @@ root=$1
 folder=$2
 shift 2
 
-# Nothing mounted here may reach the machine's own namespace. Inside a chroot there is no mount at / to say that of, and the
-# mounts are as private as whoever made the chroot left them. They must not be taken away afterwards: Wine's daemons outlive
-# the program that started them.
-mount --make-rprivate / 2>/dev/null || true
+# Nothing mounted here may reach the machine's own namespace: it would outlive this one, and whoever removes the root
+# would remove the machine's folders with it. Inside a chroot there is no mount at / to say that of, so the root becomes
+# one; that one may stay, and is used again. The others must not be taken away afterwards: Wine's daemons outlive the
+# program that started them.
+mount --make-rprivate / 2>/dev/null || {
+  mountpoint -q "$root" || mount --bind "$root" "$root"
+  mount --make-private "$root"
+}
 
 for entry in /*; do
   case "$entry" in

@@ -27,7 +27,7 @@ from glean_steps import (
     wine,
     workspace,
 )
-from glean_steps.errors import AuditError, Interrupted, SettingError, StepError
+from glean_steps.errors import AuditError, DiskError, Interrupted, SettingError, StepError
 from glean_steps.targets import TARGETS, WINDOWS, Target
 from glean_steps.workspace import Stamp, Workspace
 
@@ -393,6 +393,13 @@ def clean(ws: Workspace, *, cache: bool = False) -> None:
         targets = {cargo.target_dir(target, ws=ws) for target in TARGETS}
         folders += [folder for folder in sorted(targets) if ws.cache in folder.parents]
         folders += [ws.cache] if cache else []
+        mounted = [mount for folder in folders for mount in workspace.mounts_below(folder)]
+        if mounted:
+            raise DiskError(
+                "nothing was removed",
+                why=f"it would remove what is mounted at {', '.join(mounted)}",
+                fix="end what uses them, or take them away: " + "; ".join(f"umount -l {mount}" for mount in mounted),
+            )
         for folder in folders:
             if folder.exists():
                 report.say(f"removing {folder}")

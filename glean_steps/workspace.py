@@ -8,6 +8,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -224,6 +225,17 @@ def sweep(folder: Path, prefix: str) -> None:
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
+
+
+def mounts_below(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> List[str]:
+    """Return where something is mounted below a folder."""
+    try:
+        lines = table.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return []  # Not Linux.
+    # Spaces and the like are written as a backslash and three octal digits.
+    points = [re.sub(r"\\(\d{3})", lambda octal: chr(int(octal.group(1), 8)), line.split()[4]) for line in lines]
+    return [point for point in points if folder.resolve() in Path(point).parents]
 
 
 def write_text(path: Path, text: str) -> None:

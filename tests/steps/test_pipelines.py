@@ -119,6 +119,16 @@ def test_cleaning_ends_programs_and_leaves_wheels_tools_and_cache(ws: Workspace)
     assert not ws.cache.exists() and kept[0].exists() and kept[1].exists()
 
 
+def test_cleaning_removes_nothing_through_a_mount(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = ws.cache / "wine32-root" / "home" / "x"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    monkeypatch.setattr(workspace, "mounts_below", lambda folder: [str(kept.parent)] if folder == ws.cache else [])
+    with pytest.raises(errors.DiskError, match="nothing was removed"):
+        pipelines.clean(ws, cache=True)
+    assert kept.exists()
+
+
 # --- real wheels ------------------------------------------------------------------------------------------------------
 
 

@@ -368,3 +368,13 @@ def test_a_hash_is_that_of_the_whole_file(tmp_path: Path) -> None:
         ["sha256sum", tmp_path / "file"], capture_output=True, text=True, check=True, timeout=1800
     )
     assert workspace.file_sha256(tmp_path / "file") == expected.stdout.split()[0]
+
+
+def test_what_is_mounted_below_a_folder_is_found(tmp_path: Path) -> None:
+    table, below = tmp_path / "mountinfo", tmp_path / "a root"
+    lines = [
+        f"1 2 0:1 / {str(point).replace(' ', chr(92) + '040')} rw - tmpfs x rw"
+        for point in (Path("/"), below / "home", below, tmp_path / "a roots" / "x")
+    ]
+    table.write_text("\n".join(lines))
+    assert workspace.mounts_below(below, table) == [str(below / "home")]
