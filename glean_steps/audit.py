@@ -104,7 +104,7 @@ def check(
     *,
     header: Path,
     lock: Path,
-    expected_files: Iterable[str] | None = None,
+    expected_files: Iterable[str],
     private_folders: Iterable[str] | None = None,
 ) -> AuditReport:
     """Audit a wheel; return what was found out.
@@ -114,7 +114,7 @@ def check(
         target: what it was built for.
         header: the C header; the library has to export what it declares, and nothing else.
         lock: the Cargo.lock whose crates the wheel has to list.
-        expected_files: names of the package's files in the wheel; those that this checkout gives when absent.
+        expected_files: names of the package's files in the wheel.
         private_folders: folders whose names must not be in any file; the usual ones and this machine's when absent.
 
     Raises:
@@ -134,7 +134,7 @@ def check(
     except UnsafeArchiveError as error:
         case.find("archive", error.why)
         raise _failed(case) from error
-    _check_file_list(case, _expected(expected_files, target))
+    _check_file_list(case, frozenset(expected_files))
     _check_record(case)
     _check_wheel_metadata(case)
     _check_core_metadata(case)
@@ -216,11 +216,6 @@ def _check_name(case: _Case) -> None:
 
 def _name_tag(name: str) -> str:
     return "-".join(name[: -len(".whl")].split("-")[-3:])
-
-
-def _expected(files: Iterable[str] | None, target: Target) -> frozenset[str]:
-    """Return the given names, or those that this checkout gives."""
-    return expected_files(workspace.here(), target) if files is None else frozenset(files)
 
 
 def _check_file_list(case: _Case, expected: frozenset[str]) -> None:
@@ -544,7 +539,8 @@ def modules(path: Path) -> list[str]:
         *folders, file = PurePosixPath(name).parts
         stem = file.split(".")[0]
         if file.endswith((".py", ".pyd")) and not any("." in folder for folder in folders):
-            found[(*folders, *([] if stem == "__init__" else [stem]))] = None
+            parts = (*folders, stem)
+            found[parts[:-1] if stem == "__init__" else parts] = None
     project_name = path.name.split("-")[0].lower()
     named = [parts[0] for parts in found if len(parts) == 1 and parts[0].lower() == project_name]
     public = [parts for parts in found if parts and not any(part.startswith("_") for part in parts)]

@@ -17,7 +17,6 @@ from glean_steps.workspace import Workspace
 
 DEFAULT_SECONDS = 60
 BUILD_S = 1800.0
-QUERY_S = 60.0
 # What a target may take beside its time: reading the corpus of former runs, and the last input.
 SLACK_S = 300.0
 SANITIZERS = ("address", "none")
@@ -69,17 +68,15 @@ def build(names: Sequence[str], sanitizer: str, ws: Workspace) -> Dict[str, Path
     program = cargo_fuzz(ws)
     rust = toolchain.host_rust(ws)
     system.require([system.C_COMPILER, CXX_COMPILER], ws)
-    verbose = ws.run([rust.rustc, "-vV"], timeout_s=QUERY_S, quiet=True, echo=False).stdout
-    triple = verbose.partition("host: ")[2].partition("\n")[0].strip()
-    sanitizer = sanitizer or best_sanitizer(rust, triple)
+    sanitizer = sanitizer or best_sanitizer(rust)
     folder = cargo.target_dir(ws=ws) / "fuzz"
     with report.step(f"build the fuzz targets (sanitizer: {sanitizer})"):
         env = runner.child_env(_cargo_env(rust))
         for name in names:
             argv: List[object] = [program, "fuzz", "build", "--sanitizer", sanitizer]
-            argv += ["--target", triple, "--target-dir", folder, name]
+            argv += ["--target", rust.host, "--target-dir", folder, name]
             ws.run(argv, timeout_s=BUILD_S, cwd=ws.crate, env=env)
-    made = {name: folder / triple / "release" / name for name in names}
+    made = {name: folder / rust.host / "release" / name for name in names}
     for path in made.values():
         if not path.is_file():
             raise MissingArtifactError(
@@ -90,9 +87,9 @@ def build(names: Sequence[str], sanitizer: str, ws: Workspace) -> Dict[str, Path
     return made
 
 
-def best_sanitizer(rust: Rust, triple: str) -> str:
+def best_sanitizer(rust: Rust) -> str:
     """Return `address` where the compiler came with what that needs, else `none`."""
-    folder = toolchain.machine_sysroot(rust) / "lib" / "rustlib" / triple / "lib"
+    folder = toolchain.machine_sysroot(rust) / "lib" / "rustlib" / rust.host / "lib"
     return "address" if any(folder.glob("librustc-*_rt.asan.*")) else "none"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -63,14 +63,12 @@ class Pins:
         mirrors: base URLs by name.
         pythons: the rows.
         tested: version and architecture of the Pythons that run the suite beside the default one.
-        raw: the file as it was read.
     """
 
     default_python: str
     mirrors: Mapping[str, str]
     pythons: Tuple[PythonRow, ...]
     tested: Tuple[Tuple[str, str], ...]
-    raw: Mapping[str, Any] = field(repr=False)
 
 
 def load(path: Path = PINS) -> Pins:
@@ -89,7 +87,7 @@ def load(path: Path = PINS) -> Pins:
         rows = tuple(_row(item, raw) for item in raw["python"])
         tested = tuple((item["version"], item["arch"]) for item in raw.get("tested", []))
         mirrors = {name: raw["mirrors"][name] for name in ("python", "get_pip")}
-        return Pins(raw["default_python"], mirrors, rows, tested, raw)
+        return Pins(raw["default_python"], mirrors, rows, tested)
     except (ValueError, KeyError, TypeError) as error:
         raise SettingError(
             f"cannot read {path}", why=f"{type(error).__name__}: {error}", fix="restore it from git"

@@ -56,8 +56,6 @@ class Programs:
             (root / "bin").mkdir()
             (root / "bin" / "cargo-fuzz").touch()
             (root / "target").mkdir()
-        elif "-vV" in words:
-            output = f"rustc 1.95.0\nhost: {TRIPLE}\nrelease: 1.95.0\n"
         elif "build" in words:
             folder = Path(words[words.index("--target-dir") + 1]) / TRIPLE / "release"
             folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +85,9 @@ class Programs:
 def crate(ws: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace:
     (ws.crate / "fuzz").mkdir(parents=True)
     (ws.crate / "fuzz" / "Cargo.toml").write_text(MANIFEST)
-    rust = Rust(tmp_path / "rust/bin/cargo", tmp_path / "rust/bin/rustc", Path("rustdoc"), None, "a test", "1.95.0", "")
+    rust = Rust(
+        tmp_path / "rust/bin/cargo", tmp_path / "rust/bin/rustc", Path("rustdoc"), None, "a test", "1.95.0", TRIPLE
+    )
     monkeypatch.setattr(toolchain, "host_rust", lambda ws: rust)
     monkeypatch.setattr(system, "require", lambda tools, ws: None)
     return ws
