@@ -25,6 +25,8 @@ LEFT_OUT = {
     "tkinter",
     "turtledemo",
 }
+# A later runtime of 3.11 calls it on the class, where the library of Debian 12 wants an instance.
+CACHES = b"    def invalidate_caches(cls)"
 
 
 def pyc(source: bytes, name: str) -> bytes:
@@ -49,6 +51,8 @@ def main(out: str) -> None:
                     continue
                 with open(path, "rb") as stream:
                     source = stream.read()
+                if inside == "importlib/metadata/__init__.py" and b"@classmethod\n" + CACHES not in source:
+                    source = source.replace(CACHES, b"    @classmethod\n" + CACHES)
                 try:
                     data = pyc(source, inside)
                 except SyntaxError:

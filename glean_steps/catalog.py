@@ -307,13 +307,13 @@ def differential(count: int, seed: int, zone: str) -> Suite:
 
 def collector_page() -> Suite:
     """The page of the collector in the system's Chromium, and the tutorial, with the installed wheel."""
-    chromium = system.tools("chromium")
+    programs = system.tools("chromium", "curl")
 
     def run(ws: Workspace, browser: None, rust: Rust, packed: Path, program: Path) -> Result:
-        return _installed(program, project.COLLECTOR, ws, ["--chromium", system.find(chromium[0])])
+        return _installed(program, project.COLLECTOR, ws, ["--chromium", system.find(programs[0])])
 
     needs = (
-        system.Programs(chromium),
+        system.Programs(programs),
         HostRust(),
         NativeWheel(),
         Environment("collector", project.COLLECTOR_REQUIREMENTS),

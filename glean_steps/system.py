@@ -148,6 +148,12 @@ CHROMIUM = Tool(
     packages=(("chromium",),),
     programs=("chromium",),
 )
+CURL = Tool(
+    name="curl",
+    why="runs the command that the page of the collector shows",
+    packages=(("curl",),),
+    programs=("curl",),
+)
 
 
 def linkers(target: Target) -> Tuple[Tool, ...]:
@@ -176,6 +182,7 @@ TOOLS: Tuple[Tool, ...] = (
     MMDEBSTRAP,
     QEMU,
     CHROMIUM,
+    CURL,
 )
 
 

@@ -29,11 +29,7 @@ FAULTS = {
     "byte by byte": fault_server.one_byte_at_a_time(0.2),
 }
 # A process takes seconds under Wine, where one fault and one way to end stand for all.
-CASES = (
-    [("never answers", "atexit")]
-    if sys.platform == "win32"
-    else [(fault, end) for fault in FAULTS for end in ENDS]
-)
+CASES = [("never answers", "atexit")] if sys.platform == "win32" else [(fault, end) for fault in FAULTS for end in ENDS]
 
 
 def wait_until(condition):

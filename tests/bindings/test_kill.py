@@ -256,7 +256,8 @@ def test_processes_that_share_a_directory_lose_nothing(tmp_path, nursery, is_kil
         assert own - may_lack <= counts["events"].get(f"worker{number}", 0) <= own
         total += own
     assert sum(counts["counters"].values()) == total
-    assert len(counts["client_ids"]) == 1
+    # On a busy machine all of them may be killed before they start.
+    assert len(counts["client_ids"]) == 1 or is_killed and total == 0
     if not is_killed:
         assert total == workers * rounds * (100 if IS_WINDOWS else 2000)
 

@@ -1,11 +1,13 @@
 """Programs from PyPI that host an application: servers that fork, cooperative threads, frozen programs."""
 
 import contextlib
+import ctypes.util
 import shlex
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.request
 from pathlib import Path
@@ -166,6 +168,9 @@ custom.submit()
 
 
 def test_a_program_of_pyinstaller_runs_its_main_once(tmp_path):
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    if sysconfig.get_config_var("Py_ENABLE_SHARED") and ctypes.util.find_library(version) is None:
+        pytest.skip(f"PyInstaller needs the shared library of this Python: apt install lib{version}")
     (tmp_path / "host.py").write_text(HOST)
     command = shlex.split(code_of("frozen-programs.md", "sh"))
     assert (command[0], command[-1]) == ("pyinstaller", "app.py")
