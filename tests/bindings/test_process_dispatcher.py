@@ -19,8 +19,10 @@ HELPER = Path(_process_dispatcher.__file__).parent / "_subprocess" / "_process_d
 
 
 @pytest.fixture(autouse=True)
-def no_process():
-    """No process of another test."""
+def no_process(monkeypatch):
+    """No process of another test; and this one is no child of a container's first process, whatever runs the tests."""
+    monkeypatch.setattr(os, "getppid", lambda: 2)
+    monkeypatch.delenv("SYSTEMD_EXEC_PID", raising=False)
     ProcessDispatcher._wait_for_last_process()
     yield
     ProcessDispatcher._wait_for_last_process()
@@ -110,6 +112,17 @@ def test_this_python_is_one():
 )
 def test_a_program_that_is_not_named_like_python_is_not_started(name, is_python):
     assert _process_dispatcher._is_name_of_python(name) is is_python
+
+
+def test_where_children_end_with_the_program_none_is_started(monkeypatch):
+    assert _process_dispatcher.find_python() is not None
+    monkeypatch.setenv("SYSTEMD_EXEC_PID", str(os.getpid()))
+    assert _process_dispatcher.find_python() is None
+    # Another process of the same service.
+    monkeypatch.setenv("SYSTEMD_EXEC_PID", str(os.getpid() + 1))
+    assert _process_dispatcher.find_python() is not None
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    assert (_process_dispatcher.find_python() is None) == (os.name == "posix")
 
 
 def test_a_host_that_says_what_it_is_is_not_started(monkeypatch):
