@@ -51,6 +51,18 @@ def test_a_program_ends_although_the_server_never_does_its_part(tmp_path, fault,
         assert accepted_ids(server) == [document_id]
 
 
+def test_an_endpoint_may_be_anything_that_has_a_text(tmp_path):
+    code = """
+endpoint = type("Address", (), {"__str__": lambda self, text=endpoint: text})()
+start()
+custom.submit()
+Glean.shutdown()
+"""
+    with FaultServer(answer_late(1.0)) as server:
+        run_program(tmp_path, server.endpoint, code)
+        server.wait_for_accepted(1)
+
+
 def test_a_program_ends_although_the_server_is_not_there(tmp_path):
     endpoint, placeholder = fault_server.refusing_endpoint()
     with placeholder:

@@ -18,7 +18,7 @@ from upload_programs import accepted_ids, run_program, waiting_ids
 
 from glean_py import Configuration, Glean, _uniffi, testing
 from glean_py.metrics import CounterMetricType, EventMetricType
-from glean_py.net import BaseUploader, HttpClientUploader, PingUploadWorker, http_client
+from glean_py.net import BaseUploader, HttpClientUploader, PingUploadWorker, http_client, ping_upload_worker
 from glean_py.net.ping_uploader import UploadResult
 
 
@@ -170,6 +170,12 @@ def test_an_uploader_that_raises_or_returns_nonsense_is_logged_and_the_ping_stay
         custom.submit()
     assert len(waiting_ids(data_dir)) == 1
     assert len([record for record in caplog.records if "uploader" in record.getMessage()]) == 1
+
+
+@pytest.mark.parametrize("pause_s", ["120", float("nan"), [1]])
+def test_a_pause_that_is_no_number_is_none(pause_s):
+    _, status, pause_ms = ping_upload_worker._describe(UploadResult.HTTP_STATUS(503, pause_s))
+    assert (status, pause_ms) == (503, ping_upload_worker.FOREVER_MS)
 
 
 def test_an_uploader_that_wants_no_more_pings_keeps_those_that_wait(stopped):
