@@ -590,6 +590,23 @@ mod forks {
     }
 
     #[test]
+    fn do_not_track_that_is_set_later_keeps_no_thread_busy() {
+        let _turn = take_turn();
+        let directory = TempDir::new();
+        let ping = new_ping(abi::PING);
+        check(abi::initialize(&abi::settings(directory.path())));
+        in_child(|| {
+            submit(ping);
+            glean_core::process::fold().unwrap();
+            do_not_track();
+            assert_eq!(next().kind, GLEAN_UPLOAD_DONE);
+            let mut is_woken = 1;
+            check(unsafe { glean_upload_wait(1, &mut is_woken) });
+            is_woken == 0
+        });
+    }
+
+    #[test]
     fn do_not_track_needs_no_directory_that_can_be_written() {
         let _turn = take_turn();
         let directory = TempDir::new();
