@@ -69,6 +69,17 @@ def open_files_until(is_done):
 """
 
 
+def _start(argv, options):
+    """Start a process. Wine on a busy machine now and then has an "internal error" (1359) instead."""
+    for _ in range(5):
+        try:
+            return subprocess.Popen(argv, **options)
+        except OSError as error:
+            if getattr(error, "winerror", None) != 1359:
+                raise
+    return subprocess.Popen(argv, **options)
+
+
 class Child:
     """A process with lines in and lines out.
 
@@ -81,9 +92,8 @@ class Child:
         self._errors = tempfile.TemporaryFile()
         options.setdefault("stdin", subprocess.PIPE)
         options.setdefault("stdout", subprocess.PIPE)
-        self._process = subprocess.Popen(
-            [str(word) for word in argv], stderr=self._errors, universal_newlines=True, **options
-        )
+        options.update(stderr=self._errors, universal_newlines=True)
+        self._process = _start([str(word) for word in argv], options)
         self.pid = self._process.pid
         self._lines: Any = queue.Queue()
         self._reader = threading.Thread(target=self._read_all, daemon=True)

@@ -59,8 +59,8 @@ def test_server_and_collector_get_the_same(tmp_path, collector):
         run_program(tmp_path, server.endpoint, SUBMIT, **copying(collector, GLEAN_DEBUG_VIEW_TAG="my-tag"))
         accepted = server.wait_for_accepted(3)
         collector.wait_for_pings("custom", 3, timeout_s=60)
-    assert sorted(request.document_id for request in accepted) == ids(collector)
     bodies = {request.document_id: request.body for request in accepted}
+    assert sorted(bodies) == ids(collector)
     for ping in collector.pings():
         assert (ping["body"], ping["times"], ping["tag"]) == (bodies[ping["document_id"]], 1, "my-tag")
 
