@@ -678,9 +678,7 @@ impl<C> Running<C> {
     /// Moves what waits in memory to a segment, and goes on there; a segment that is too small stays unused.
     fn go_on_in(&mut self, segment: Segment, mut tail: Tail) {
         let Place::Memory(memory) = &self.place else { return };
-        let mut fits = true;
-        frame::scan(&memory.frames, 0, |payload| fits &= segment.append_payload(&mut tail, payload) == Pushed::Done);
-        if fits {
+        if segment.fill(&mut tail, &memory.frames) == Pushed::Done {
             self.is_wanted = false;
             self.place = Place::Segment { segment: Arc::new(segment), tail, counted: None };
         } else {

@@ -153,6 +153,7 @@ impl Segment {
     }
 
     /// Appends a payload that is encoded already.
+    #[cfg(test)]
     pub fn append_payload(&self, tail: &mut Tail, payload: &[u8]) -> Pushed {
         if !self.has_room(tail, payload.len()) {
             return Pushed::Full;
@@ -160,6 +161,46 @@ impl Segment {
         self.copy_payload(tail, payload);
         let header = frame::header(payload, tail.offset, self.last_count(tail));
         self.publish(tail, header, frame::size(payload.len()), None)
+    }
+
+    /// Appends frames to a segment that has none: all of them, or none that anybody sees.
+    ///
+    /// The first one makes the others visible, so it comes last: whoever folds or seals the segment meanwhile must not take a
+    /// part of what is appended to another one as a whole later.
+    pub fn fill(&self, tail: &mut Tail, frames: &[u8]) -> Pushed {
+        let begin = tail.offset;
+        let mut end = Tail { offset: begin, count: None };
+        let mut first = None;
+        let mut pushed = Pushed::Done;
+        frame::scan(frames, 0, |payload| {
+            let size = frame::size(payload.len());
+            if pushed != Pushed::Done {
+                return;
+            }
+            if !self.has_room(&end, payload.len()) {
+                pushed = Pushed::Full;
+                return;
+            }
+            self.copy_payload(&end, payload);
+            let header = frame::header(payload, end.offset, 0);
+            if first.is_none() {
+                first = Some((header, size));
+                end.offset += size;
+            } else {
+                pushed = self.publish(&mut end, header, size, None);
+            }
+        });
+        if let (Pushed::Done, Some((header, size))) = (pushed, first) {
+            pushed = self.publish(tail, header, size, None);
+        }
+        if pushed == Pushed::Done {
+            *tail = end;
+        } else if end.offset > begin {
+            // Or somebody who looks for lost frames finds them.
+            // SAFETY: nobody else knows of what is behind the first header.
+            unsafe { self.map.room(begin + frame::HEADER_BYTES, end.offset) }.fill(0);
+        }
+        pushed
     }
 
     /// Appends a frame that counts.
@@ -376,6 +417,32 @@ mod tests {
             is_over.store(true, Ordering::Release);
         });
         assert_eq!(read_all(&segment), (3 * u64::from(FRAMES), u64::from(FRAMES), false));
+    }
+
+    #[test]
+    fn what_fills_a_segment_is_there_as_a_whole_or_not_at_all() {
+        const ROUNDS: u32 = if cfg!(miri) { 4 } else { 300 };
+        let of = |count: u8| {
+            let mut frames = Vec::new();
+            (1..=count).for_each(|byte| frame::push(&mut frames, &[byte; 13]));
+            frames
+        };
+        for round in 0..ROUNDS {
+            let (segment, mut tail) = create(4096);
+            let (pushed, seen) = std::thread::scope(|scope| {
+                let taker = scope.spawn(|| {
+                    (0..round * 10).for_each(|_| std::hint::spin_loop());
+                    segment.seal(&Tail { offset: FRAMES, count: None });
+                    read_all(&segment).1
+                });
+                (segment.fill(&mut tail, &of(40)), taker.join().unwrap())
+            });
+            let filled = if pushed == Pushed::Done { 40 } else { 0 };
+            assert_eq!((seen, read_all(&segment).1), (filled, filled), "round {round}");
+        }
+        let (segment, mut tail) = create(4096);
+        assert_eq!(segment.fill(&mut tail, &of(250)), Pushed::Full);
+        assert_eq!(read_all(&segment), (0, 0, false));
     }
 
     #[test]
