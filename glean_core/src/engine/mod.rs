@@ -247,8 +247,9 @@ impl Engine {
         let listing = self.directory.list()?;
         let mut step = Step::default();
         self.has_others = listing.processes().any(|process| process != self.process);
+        let mut left = listing.logs();
         if self.pass.is_empty() {
-            let mut logs = listing.logs();
+            let mut logs = left.clone();
             if let Some(log) = own.filter(|own| !listing.has(own.name())).and_then(|own| LogFile::named(own.name())) {
                 logs.push(log);
                 sort::by(&mut logs, LogFile::cmp);
@@ -280,7 +281,6 @@ impl Engine {
             }
             self.commit(&listing, own, lock)?;
         }
-        let mut left = listing.logs();
         if !finished.is_empty() {
             self.base.settle();
             let removed = self.remove(&finished);
@@ -288,12 +288,9 @@ impl Engine {
         }
         if step.is_done {
             self.remove_locks(&listing, &left);
-            let is_there = |process: &str| {
-                process == self.process
-                    || left.iter().any(|log| log.process == process)
-                    || listing.processes().any(|listed| listed == process)
-            };
-            self.readers.retain(|process, _| is_there(process));
+            let there: BTreeSet<&str> =
+                sort::collect(left.iter().map(|log| log.process.as_str()).chain(listing.processes()));
+            self.readers.retain(|process, _| *process == self.process || there.contains(process.as_str()));
         }
         let own_segments = left.into_iter().filter(|log| log.process == self.process).map(|log| log.name);
         step.own_segments = own_segments.collect();

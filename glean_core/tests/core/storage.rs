@@ -569,6 +569,15 @@ fn remove_base(directory: &TempDir) {
     fs::remove_file(directory.path().join("db").join("base")).unwrap();
 }
 
+/// Removes the base, or leaves nothing in it.
+fn lose_base(directory: &TempDir, is_removed: bool) {
+    if is_removed {
+        remove_base(directory);
+    } else {
+        fs::write(directory.path().join("db").join("base"), "").unwrap();
+    }
+}
+
 #[test]
 fn what_was_sent_is_not_sent_again_without_the_base() {
     let directory = TempDir::new();
@@ -620,11 +629,7 @@ fn memory_that_is_not_the_newest_brings_nothing_back_without_the_base() {
         other.add("test.total", 1);
         other.submit("custom", None);
         other.fold();
-        if is_removed {
-            remove_base(&directory);
-        } else {
-            fs::write(directory.path().join("db").join("base"), "").unwrap();
-        }
+        lose_base(&directory, is_removed);
         for (process, amount, total) in [(&mut writer, 2, 8), (&mut other, 4, 12)] {
             process.fold();
             process.add("test.total", amount);
@@ -644,11 +649,7 @@ fn memory_that_is_the_newest_is_kept_without_the_base() {
     process.engine.ask_for_base();
     process.fold();
     for is_removed in [true, false] {
-        if is_removed {
-            remove_base(&directory);
-        } else {
-            fs::write(directory.path().join("db").join("base"), "").unwrap();
-        }
+        lose_base(&directory, is_removed);
         assert_eq!(process.count("test.total"), 5);
     }
 }

@@ -628,23 +628,25 @@ fn two_processes_never_send_a_ping_at_once_and_a_killed_one_gives_its_ping_back(
     assert!(pending(directory.path()).is_empty());
 }
 
-#[test]
-fn a_ping_that_another_process_took_after_the_look_at_the_clock_is_left_to_it() {
+/// Returns a process, beside a ping that another one has taken until so many milliseconds from now.
+fn beside_a_lease(rest_ms: i64) -> (TempDir, Client) {
     let directory = TempDir::new();
     let path = put(directory.path(), crate::common::PENDING, 1);
-    let mut client = Client::new(directory.path());
-    let until_ms = client.now.unix_ms + 60_001;
+    let client = Client::new(directory.path());
+    let until_ms = client.now.unix_ms + rest_ms;
     fs::rename(&path, path.with_file_name(format!("{}.sending-{until_ms}", id(1)))).unwrap();
+    (directory, client)
+}
+
+#[test]
+fn a_ping_that_another_process_took_after_the_look_at_the_clock_is_left_to_it() {
+    let (_directory, mut client) = beside_a_lease(60_001);
     assert_ne!(client.done(), None, "it looks again when the lease ends");
 }
 
 #[test]
 fn a_lease_from_a_clock_that_was_wrong_does_not_last() {
-    let directory = TempDir::new();
-    let path = put(directory.path(), crate::common::PENDING, 1);
-    let mut client = Client::new(directory.path());
-    let until_ms = client.now.unix_ms + 120_001;
-    fs::rename(&path, path.with_file_name(format!("{}.sending-{until_ms}", id(1)))).unwrap();
+    let (_directory, mut client) = beside_a_lease(120_001);
     assert_eq!(client.send().document_id, id(1));
 }
 
