@@ -296,11 +296,6 @@ def _close_handle(handle):
     ctypes.windll.kernel32.CloseHandle(ctypes.c_void_p(handle))  # type: ignore[attr-defined,unused-ignore]
 
 
-def needs_linux(what):
-    """Skip a test elsewhere; `what` is what only Linux has."""
-    return pytest.mark.skipif(sys.platform != "linux", reason=f"only Linux has {what}")
-
-
 def strace(folder, *options):
     """Return what starts a program under strace, which writes to `folder`/trace; skip the test if there is none."""
     program = shutil.which("strace")

@@ -22,15 +22,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Of the tests of a file that can't run here for the same reason, keep one, which is skipped and says why."""
+    """Of the tests that can't run here for the same reason, keep one, which is skipped and says why."""
     kept: List[Any] = []
     left: List[Any] = []
     seen = set()
     for item in items:
         reason = _why_not(item)
-        (left if (item.fspath, reason) in seen else kept).append(item)
+        (left if reason in seen else kept).append(item)
         if reason:
-            seen.add((item.fspath, reason))
+            seen.add(reason)
     config.hook.pytest_deselected(items=left)
     items[:] = kept
 
@@ -41,6 +41,12 @@ def _why_not(item):
     if "parser" in getattr(item, "fixturenames", ()) and importlib.util.find_spec("glean_parser") is None:
         reasons.append("no parser")
     return reasons[0] if reasons else None
+
+
+@pytest.fixture
+def parser():
+    """A glean_parser that glean_py reads YAML with."""
+    return pytest.importorskip("glean_parser.parser", reason="glean_parser is not installed, which reads YAML")
 
 
 class Sent:

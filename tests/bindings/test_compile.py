@@ -29,12 +29,6 @@ REQUIRED = "bugs: [u], data_reviews: [u], notification_emails: [a@example.com], 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-@pytest.fixture
-def parser():
-    """A glean_parser that glean_py reads YAML with."""
-    return pytest.importorskip("glean_parser.parser", reason="glean_parser is not installed: no YAML is compiled here")
-
-
 def import_file(file, name="telemetry"):
     """Return the module in a file, imported anew."""
     spec = importlib.util.spec_from_file_location(name, str(file))

@@ -1,10 +1,10 @@
 """Nothing is recorded, made, deleted or sent against the user's wish."""
 
 import logging
-import os
 import subprocess
 import sys
 
+import needs
 import pytest
 from children import wait_until
 from conftest import describe, make_ping
@@ -85,9 +85,7 @@ def test_children_inherit_the_wish(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid"), reason="Windows has no directories without the right to write for tests"
-)
+@needs.posix
 def test_do_not_track_works_where_nothing_can_be_written(tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir()

@@ -1,9 +1,9 @@
 """GLEAN_DEBUG_COLLECTOR: a collector gets a copy of each ping, whatever becomes of the ping itself."""
 
 import json
-import os
 import socket
 
+import needs
 import pytest
 from conftest import describe, make_ping
 from fault_server import FaultServer, answer, answer_late, never_answer
@@ -153,7 +153,7 @@ def test_nothing_is_copied_of_who_does_not_want_to_be_tracked(tmp_path, collecto
     assert len(waiting_ids(tmp_path)) == 3 and ids(collector) == []
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@needs.fork
 def test_forked_processes_send_their_own(tmp_path, collector):
     code = """
 start(shutdown_timeout_s=60)

@@ -9,6 +9,7 @@ import sys
 import time
 
 import fault_server
+import needs
 import pytest
 from fault_server import FaultServer, answer_late
 from upload_programs import accepted_ids, run_program, start_program, waiting_ids
@@ -143,13 +144,16 @@ def test_no_process_is_started_when_there_is_nothing_to_send(tmp_path):
         assert len(server.accepted) == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "execv"), reason="there is no execv here")
 @pytest.mark.parametrize(
-    "how", ["os._exit(3)", "os.kill(os.getpid(), 15)", "os.execv(sys.executable, [sys.executable, '-c', ''])"]
+    "how",
+    [
+        "os._exit(3)",
+        "os.kill(os.getpid(), 15)",
+        # In Windows the program after it is another process, which nobody waits for.
+        pytest.param("os.execv(sys.executable, [sys.executable, '-c', ''])", marks=needs.posix),
+    ],
 )
 def test_an_end_that_runs_no_exit_handlers_loses_nothing(tmp_path, how):
-    if sys.platform == "win32" and "execv" in how:
-        pytest.skip("in Windows the program after execv is another process, which nobody waits for")
     expected = {"os._exit(3)": 3, "os.kill(os.getpid(), 15)": -signal.SIGTERM}.get(how, 0)
     if sys.platform == "win32" and "kill" in how:
         expected = 15
@@ -206,7 +210,7 @@ Glean.set_experiment_active("id", "branch")
         assert (program.returncode, out.split(), err) == (0, [b"1000", b"True"], b"")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no Ctrl-C for one process alone")
+@needs.posix
 def test_ctrl_c_ends_the_wait_for_the_server(tmp_path):
     code = "start(shutdown_timeout_s=600, allow_multiprocessing=False)\ncustom.submit()\nprint('end', flush=True)"
     with FaultServer(fault_server.never_answer) as server:
@@ -220,7 +224,7 @@ def test_ctrl_c_ends_the_wait_for_the_server(tmp_path):
     assert len(waiting_ids(tmp_path)) == 1
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells the signals of a thread")
+@needs.linux
 def test_the_upload_thread_takes_no_signals(tmp_path):
     code = """
 start()

@@ -1,13 +1,13 @@
 """Forked processes send their own pings, over connections of their own, and none of their parent's twice."""
 
-import os
 import sys
 
+import needs
 import pytest
 from fault_server import FaultServer, answer, answer_late
 from upload_programs import PREPARE, accepted_ids, environment, finish_program, run_program, start_program, waiting_ids
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+pytestmark = needs.fork
 
 FORK = """
 def fork(code, fork=os.fork):

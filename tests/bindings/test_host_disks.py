@@ -4,12 +4,14 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 from textwrap import dedent
 
+import fault_server
+import needs
 import pytest
-from children import PATIENCE_S, count, needs_linux, run, start, strace
+from children import PATIENCE_S, count, run, start, strace
+from fault_server import FaultServer
 
 # What asks a disk for something. Opening and looking is what Python does all the time itself.
 CHANGES = (
@@ -47,7 +49,7 @@ def mark(name):
 """
 
 
-@needs_linux("strace")
+@needs.linux
 def test_a_call_touches_no_file(tmp_path):
     """So no lock that a call takes is held while somebody waits for a disk, at least by callers."""
     data_dir = tmp_path / "data"
@@ -80,7 +82,7 @@ def traced(folder):
         return int(trace.readline().split()[0])
 
 
-@needs_linux("strace")
+@needs.linux
 def test_what_a_start_asks_the_disk_for_does_not_grow_with_what_others_left(tmp_path):
     counts = []
     for leftovers in (0, 2000):
@@ -130,7 +132,7 @@ hear()
 """
 
 
-@needs_linux("strace")
+@needs.linux
 def test_a_host_does_not_wait_for_a_slow_disk(tmp_path):
     """Each call of the system that changes a file takes longer than a test waits for an answer."""
     data_dir = tmp_path / "data"
@@ -143,16 +145,17 @@ def test_a_host_does_not_wait_for_a_slow_disk(tmp_path):
         # It is stopped in the middle of something, as strace is.
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """A small file system of its own, which can be frozen and full."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only root of a Linux can mount a file system")
+@pytest.fixture(params=["ext4", "btrfs"])
+def disk(tmp_path, request):
+    """A small file system, which can be frozen and full: one that overwrites blocks, and one that copies them."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a file system")
     image, folder = tmp_path / "image", tmp_path / "disk"
     folder.mkdir()
     with open(str(image), "wb") as file:
-        file.truncate(48 << 20)
-    for words in (["mkfs.ext4", "-q", image], ["mount", "-o", "loop", image, folder]):
+        # The least that mkfs.btrfs takes.
+        file.truncate(48 << 20 if request.param == "ext4" else 114294784)
+    for words in ([f"mkfs.{request.param}", "-q", image], ["mount", "-o", "loop", image, folder]):
         if shutil.which(str(words[0])) is None:
             pytest.skip(f"{words[0]} is not installed, so there is no disk to freeze or to fill")
         done = subprocess.run([str(word) for word in words], check=False, stderr=subprocess.PIPE, timeout=PATIENCE_S)
@@ -194,6 +197,30 @@ class Frozen:
         subprocess.run(["fsfreeze", "--unfreeze", self._folder], check=False, stderr=subprocess.DEVNULL)
 
 
+@needs.linux
+def test_each_kind_of_disk_keeps_what_is_recorded_faster_than_it_writes(tmp_path, disk):
+    """Also where files cannot be mapped: what a thread writes there is seen at once, and none of it is dropped."""
+    code = """
+    text = TextMetricType(describe("text"))
+    initialize()
+    for number in range(1, 101):
+        counter.add()
+        assert counter.test_get_value() == number
+    # Some 4 MB.
+    for number in range(4000):
+        counter.add()
+        text.set("some text" * 100)
+    assert counter.test_get_value() == 4100
+    counter.add()
+    custom.submit()
+    say(counter.test_get_value())
+    counter.add()
+    """
+    assert run(disk / "data", code, cwd=str(tmp_path)) == ["None"]
+    assert count(disk / "data") == 4102
+
+
+@needs.linux
 def test_a_host_does_not_wait_for_a_frozen_disk(tmp_path, disk):
     """Except for the thread that records something, which may wait for the page it writes to.
 
@@ -212,9 +239,9 @@ def test_a_host_does_not_wait_for_a_frozen_disk(tmp_path, disk):
     counter.test_get_value()
     say("started")
     hear()
-    # Something for Glean's thread to do, and somebody who records.
+    # Something for Glean's thread to do, and somebody who records what memory takes.
     def record():
-        for number in range(2000):
+        for number in range(500):
             counter.add()
             text.set("some text" * 100)
         custom.submit()
@@ -232,10 +259,41 @@ def test_a_host_does_not_wait_for_a_frozen_disk(tmp_path, disk):
             assert not frozen.is_over, "the host went on only after the disk did"
         child.say("end")
         child.finish()
-    assert count(data_dir) == 4000
+    assert count(data_dir) == 2500
 
 
-@needs_linux("strace")
+@needs.linux
+def test_the_end_of_uploads_does_not_wait_for_a_frozen_disk(tmp_path, disk):
+    """What was being sent would be given back, which is a change."""
+    if shutil.which("fsfreeze") is None:
+        pytest.skip("fsfreeze is not installed")
+    data_dir = disk / "data"
+    code = """
+    from glean_py import _ffi
+    Glean.initialize("glean-tests", "1.0", True, Configuration(server_endpoint=ENDPOINT), DATA_DIR)
+    custom.submit()
+    while not list((DATA_DIR / "pending_pings").glob("*.sending-*")):
+        time.sleep(0.01)
+    say("sending")
+    hear()
+    _ffi.lib.glean_upload_close()
+    say("closed")
+    hear()
+    # Nothing is to be said to a disk that has thawed meanwhile.
+    os._exit(0)
+    """
+    with FaultServer(fault_server.never_answer) as server:
+        env = dict(os.environ, no_proxy="*")
+        with start(data_dir, code.replace("ENDPOINT", repr(server.endpoint)), cwd=str(tmp_path), env=env) as child:
+            assert child.hear() == "sending"
+            with Frozen(disk) as frozen:
+                assert child.ask("go on") == "closed"
+                assert not frozen.is_over, "the end waited for the disk"
+            child.say("end")
+            child.finish()
+
+
+@needs.linux
 def test_a_full_disk_is_not_asked_again_by_each_call(tmp_path):
     """A limit for the size of files does to us what a full disk does."""
     data_dir = tmp_path / "data"
@@ -278,6 +336,7 @@ def test_a_full_disk_is_not_asked_again_by_each_call(tmp_path):
     assert count(data_dir) >= 1000
 
 
+@needs.linux
 def test_a_full_disk_costs_only_what_did_not_fit_any_more(tmp_path, disk):
     data_dir = disk / "data"
     code = """

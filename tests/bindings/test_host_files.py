@@ -4,8 +4,9 @@ import contextlib
 import os
 import shutil
 
+import needs
 import pytest
-from children import IS_WINDOWS, count, needs_linux, run, start, total_sent
+from children import IS_WINDOWS, count, run, start, total_sent
 
 # Does what it is told: `add N` records, `send` submits and waits, `value` tells what is stored, `end` ends.
 OBEDIENT = """
@@ -112,7 +113,7 @@ def test_a_living_process_whose_values_are_removed_counts_nothing_twice(tmp_path
 
 
 @pytest.mark.parametrize("ends", ["ending", "killed", "forking"])
-@pytest.mark.skipif(IS_WINDOWS, reason="Windows has no descriptors that a program could close by number")
+@needs.posix
 def test_a_host_that_closes_all_descriptors_keeps_what_it_opens_then(tmp_path, ends):
     """As programs do that become daemons."""
     data_dir = tmp_path / "data"
@@ -164,7 +165,7 @@ def test_a_host_that_closes_all_descriptors_keeps_what_it_opens_then(tmp_path, e
     assert count(data_dir) == 3110
 
 
-@needs_linux("/proc")
+@needs.linux
 def test_a_host_without_standard_streams_gets_none_of_our_files_for_them(tmp_path):
     data_dir = tmp_path / "data"
     code = """

@@ -7,14 +7,13 @@ import threading
 import time
 from textwrap import dedent
 
+import needs
 import pytest
 from children import (
     FEW_DESCRIPTORS,
-    IS_WINDOWS,
     Child,
     Held,
     count,
-    needs_linux,
     run,
     sent,
     start,
@@ -47,10 +46,8 @@ def peak_bytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 """
 
-needs_limits = pytest.mark.skipif(IS_WINDOWS, reason="Windows has no limit for descriptors")
 
-
-@needs_limits
+@needs.posix
 def test_a_burst_of_pings_is_published_with_few_descriptors(tmp_path):
     data_dir = tmp_path / "data"
     code = """
@@ -135,7 +132,7 @@ hear()
 IDLE = "initialize()\ncounter.test_get_value()\nsay('started')\nhear()\n"
 
 
-@needs_linux("/proc")
+@needs.linux
 def test_a_backlog_is_published_in_bounded_memory_and_others_have_their_turn(tmp_path):
     data_dir = tmp_path / "data"
     # Somebody else has to be there to be considered.
@@ -161,7 +158,7 @@ def test_a_backlog_is_published_in_bounded_memory_and_others_have_their_turn(tmp
     assert total_sent(data_dir) == 400
 
 
-@needs_linux("/proc")
+@needs.linux
 def test_the_backlog_of_a_dead_process_is_published_in_bounded_memory(tmp_path):
     data_dir = tmp_path / "data"
     with start(data_dir, BACKLOG) as child:
@@ -231,7 +228,7 @@ def test_who_submits_faster_than_it_can_publish_leaves_room_for_others(tmp_path)
             child.finish()
 
 
-@needs_limits
+@needs.posix
 def test_children_that_end_hard_cost_no_descriptors(tmp_path):
     data_dir = tmp_path / "data"
     code = """
@@ -262,7 +259,7 @@ def test_children_that_end_hard_cost_no_descriptors(tmp_path):
     assert count(data_dir) == 600
 
 
-@needs_limits
+@needs.posix
 def test_a_backlog_costs_no_descriptors(tmp_path):
     """A segment has half a megabyte at most, so this takes some sixty of them."""
     data_dir = tmp_path / "data"
@@ -337,9 +334,8 @@ def test_a_child_that_fails_fails_its_test_at_once():
             child.ask("go")
 
 
+@needs.fork
 def test_a_failing_child_that_left_a_child_fails_its_test_at_once():
-    if not hasattr(os, "fork"):
-        pytest.skip("Windows has no fork")
     code = "import os, sys, time\nif os.fork(): sys.exit(3)\nprint(os.getpid(), flush=True)\ntime.sleep(600)"
     with Child([sys.executable, "-c", code]) as child:
         orphan = int(child.hear())

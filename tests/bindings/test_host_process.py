@@ -4,10 +4,9 @@ import os
 import signal
 from textwrap import dedent
 
+import needs
 import pytest
-from children import Held, count, needs_linux, run, start, total_sent, wait_until
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+from children import Held, count, run, start, total_sent, wait_until
 
 # Keeps a thread of Glean at work for as long as somebody holds the lock of the directory.
 WITH_A_THREAD = """
@@ -20,7 +19,7 @@ custom.submit()
 """
 
 
-@needs_linux("sigtimedwait and /proc")
+@needs.linux
 def test_a_signal_that_the_host_waits_for_reaches_it(tmp_path):
     data_dir = tmp_path / "data"
     code = """
@@ -49,7 +48,7 @@ def signals_of(status, field):
     return {number for number in range(1, 65) if mask >> (number - 1) & 1}
 
 
-@needs_linux("/proc")
+@needs.linux
 def test_no_thread_of_ours_takes_a_signal(tmp_path):
     data_dir = tmp_path / "data"
     with start(data_dir, WITH_A_THREAD + "say('recorded')\nhear()\n") as child:
@@ -79,7 +78,7 @@ def test_no_thread_of_ours_takes_a_signal(tmp_path):
         child.finish()
 
 
-@needs_linux("/proc")
+@needs.linux
 @pytest.mark.parametrize("action", ["default", "ignored", "handled"])
 def test_signal_handlers_of_the_host_stay_as_they_are(tmp_path, action):
     code = """
@@ -135,7 +134,7 @@ def test_what_exit_handlers_record_after_a_shutdown_is_dropped(tmp_path):
     assert count(data_dir) == 5
 
 
-@needs_linux("/proc")
+@needs.linux
 def test_generations_of_forks_inherit_nothing_but_the_last_one(tmp_path):
     data_dir = tmp_path / "data"
     code = """
@@ -180,7 +179,7 @@ def test_generations_of_forks_inherit_nothing_but_the_last_one(tmp_path):
     assert count(data_dir) == 30
 
 
-@needs_fork
+@needs.fork
 def test_children_that_never_record_hold_nothing_of_their_parent(tmp_path):
     """A server whose workers outlive it: its next start finds no trace of a living process."""
     data_dir = tmp_path / "data"
@@ -206,8 +205,8 @@ def test_children_that_never_record_hold_nothing_of_their_parent(tmp_path):
             os.kill(worker, signal.SIGKILL)
 
 
-@needs_fork
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="only /proc tells how many threads a process has")
+@needs.fork
+@needs.linux
 def test_a_process_at_rest_has_no_thread_so_that_python_does_not_warn_of_a_fork(tmp_path):
     data_dir = tmp_path / "data"
     code = """

@@ -10,17 +10,16 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
-import pytest
+import needs
 from children import PATIENCE_S
 from test_kill import Nursery
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the hunt needs forks, limits and pipes with names")
+pytestmark = needs.linux
 
 SECONDS = float(os.environ.get("GLEAN_HUNT_SECONDS", "5"))
 SEED = os.environ.get("GLEAN_HUNT_SEED")

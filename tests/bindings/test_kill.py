@@ -17,6 +17,7 @@ import threading
 import time
 from pathlib import Path
 
+import needs
 import pytest
 from children import IS_WINDOWS, Child, has_journal, wait_until
 
@@ -267,7 +268,7 @@ def _made(folder):
     return folder
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+@needs.fork
 def test_what_a_forked_child_records_is_kept_and_counted_once(tmp_path, nursery):
     data_dir = tmp_path / "data"
     request = {"work": "fork", "data_dir": str(data_dir), "calls": 500, "children": 4}
@@ -278,7 +279,7 @@ def test_what_a_forked_child_records_is_kept_and_counted_once(tmp_path, nursery)
     assert len(counts["client_ids"]) == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+@needs.fork
 def test_a_forked_child_that_is_killed_loses_nothing(tmp_path, nursery):
     data_dir = tmp_path / "data"
     nursery.run({"work": "fork", "data_dir": str(data_dir), "calls": 300, "children": 3, "is_killed": True})

@@ -25,12 +25,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture
-def parser():
-    """A glean_parser that glean_py reads YAML with."""
-    return pytest.importorskip("glean_parser.parser", reason="glean_parser is not installed: no YAML is read here")
-
-
-@pytest.fixture
 def tree(parser):
     """The metrics and pings of the data folder."""
     return glean_py.load_metrics([DATA / "metrics.yaml", str(DATA / "pings.yaml")])

@@ -6,7 +6,7 @@ A process costs seconds under Wine, so there are few here, each with several ass
 import os
 import time
 
-import pytest
+import needs
 from children import start, wait_until
 from conftest import describe, make_ping, read_pings
 
@@ -124,7 +124,7 @@ def run_forked(code):
         time.sleep(0.005)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+@needs.fork
 def test_what_a_forked_process_records_is_counted_once(ping, caplog):
     counter = make_counter()
     counter.add()
@@ -142,7 +142,7 @@ def test_what_a_forked_process_records_is_counted_once(ping, caplog):
     assert caplog.records == []
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+@needs.fork
 def test_a_forked_process_that_ends_properly_leaves_the_parent_alone(ping):
     counter = make_counter()
     counter.add()
@@ -157,7 +157,7 @@ def test_a_forked_process_that_ends_properly_leaves_the_parent_alone(ping):
     assert counter.test_get_value() == 111
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+@needs.fork
 def test_a_forked_process_may_submit(ping):
     counter = make_counter()
     counter.add()
@@ -173,7 +173,7 @@ def test_a_forked_process_may_submit(ping):
     assert sent.body["metrics"]["counter"] == {"test.metric": 11}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+@needs.fork
 def test_a_process_forked_before_initialize_may_use_glean(stopped, tmp_path):
     counter = make_counter()
     make_ping()

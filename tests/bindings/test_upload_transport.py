@@ -11,6 +11,7 @@ import time
 from typing import List
 
 import fault_server
+import needs
 import pytest
 from fault_server import FaultServer, answer
 
@@ -381,7 +382,7 @@ def test_what_is_sent_is_handed_over_to_who_can_do_what_it_asks_for():
     assert (request.body, request.headers["X-Debug-ID"]) == (b"body", "tag")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+@needs.fork
 def test_a_forked_process_leaves_the_connection_of_its_parent_alone():
     with FaultServer(tls=True) as server:
         assert send(server.endpoint) == UploadResult.HTTP_STATUS(200)

@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 
+import needs
 import pytest
 
 from glean_py import _util, glean
@@ -24,7 +25,7 @@ def test_the_locale_is_a_language_tag(monkeypatch, name, tag):
     assert _util.get_locale_tag() == tag
 
 
-@pytest.mark.skipif(os.name != "posix", reason="in Windows the locale isn't in the environment")
+@needs.posix
 @pytest.mark.parametrize(
     "environment, tag",
     [
@@ -57,7 +58,7 @@ def test_the_facts_about_the_machine_are_what_they_are(monkeypatch):
         assert _util.get_windows_build_number() is None
 
 
-@pytest.mark.skipif(os.name != "posix", reason="there is no uname in Windows")
+@needs.posix
 def test_a_translated_program_says_what_the_machine_is(monkeypatch):
     kernel = "Darwin Kernel Version 21.6.0: root:xnu-8020/RELEASE_ARM64_T8101"
     system = os.uname_result(("Darwin", "host", "21.6.0", kernel, "x86_64"))

@@ -562,6 +562,18 @@ impl<C: Serialize> Log<C> {
         }
     }
 
+    /// Tells whether a call has to wait until a file takes it. Where files cannot be mapped, all go to memory first, and only what
+    /// comes faster than the disk takes it waits.
+    pub fn is_behind(&self) -> bool {
+        match &self.phase {
+            Phase::Running(running) if running.is_unmapped => match &running.place {
+                Place::Memory(memory) => memory.frames.len() - memory.context_bytes > MAX_DELAYED_BYTES / 4,
+                Place::Segment { .. } => false,
+            },
+            _ => self.has_delayed(),
+        }
+    }
+
     /// Tells whether calls wait in memory for a segment.
     pub fn has_delayed(&self) -> bool {
         match &self.phase {

@@ -122,6 +122,7 @@ fn wants_to_rest() -> bool {
 }
 
 pub(super) fn fold_and_log() {
+    lifecycle::wait_for_calls();
     if let Err(error) = fold_now() {
         log_trouble(false, &error);
     }
@@ -133,7 +134,7 @@ pub(super) fn fold_and_log() {
 ///
 /// What [`Engine::step`] returns.
 pub fn fold() -> Result<()> {
-    lifecycle::wait_for_start();
+    lifecycle::wait_for_calls();
     fold_now()
 }
 
@@ -175,7 +176,7 @@ pub(super) fn fold_with(engine: &mut Engine) -> Result<()> {
 ///
 /// [`Error::NotInitialized`] if Glean doesn't run.
 pub fn ask<T>(question: impl FnOnce(&State, Option<&Context>) -> T) -> Result<T> {
-    lifecycle::wait_for_start();
+    lifecycle::wait_for_calls();
     with_engine(|engine| {
         if let Err(error) = fold_with(engine) {
             log_trouble(false, &error);
@@ -204,6 +205,6 @@ pub fn submit_now(name: &str, op: &Op<'_>) -> Result<bool> {
 }
 
 fn ask_engine<T>(question: impl FnOnce(&Engine) -> T) -> Result<T> {
-    lifecycle::wait_for_start();
+    lifecycle::wait_for_calls();
     with_engine(|engine| fold_with(engine).map(|()| question(engine))).unwrap_or(Err(Error::NotInitialized))
 }

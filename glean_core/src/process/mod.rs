@@ -202,7 +202,7 @@ fn settle(appended: Appended) -> Result<()> {
             if !wait_for_file(Instant::now() + if is_test_mode() { TEST_PATIENCE } else { FILE_PATIENCE }) {
                 // Where the disk takes none, nobody waits any more.
                 let mut shared = shared();
-                shared.is_stalled = shared.log.has_delayed();
+                shared.is_stalled = shared.log.is_behind();
             }
             Ok(())
         }
@@ -210,11 +210,11 @@ fn settle(appended: Appended) -> Result<()> {
     }
 }
 
-/// Waits until no call is in memory alone, or nobody waits for that; `false` at the deadline.
+/// Waits until calls are where they belong, or nobody waits for that; `false` at the deadline.
 #[cold]
 fn wait_for_file(deadline: Instant) -> bool {
     let mut shared = shared();
-    while shared.log.has_delayed() && !shared.is_stalled && !shared.log.is_unmapped() {
+    while shared.log.is_behind() && !shared.is_stalled {
         let Some(rest) = deadline.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero()) else {
             return false;
         };
