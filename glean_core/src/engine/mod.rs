@@ -455,8 +455,12 @@ impl Engine {
         }
     }
 
-    /// Carries out the effects of the base. Pings are visible before the first wait for the disk: the base has them, too.
+    /// Carries out the effects of the base. Pings are visible before the disk has their files: the base has them, too.
     fn carry_out(&mut self, attempt: Attempt, own: Option<&Arc<Segment>>) -> Result<()> {
+        if !self.header.effects.is_empty() {
+            // A ping that was sent must not be made once more from the base before, with another document id.
+            self.base.settle();
+        }
         let published = files::carry_out(&self.data_dir, &self.header.effects, attempt)?;
         for (path, _) in &published {
             self.published.0 += 1;

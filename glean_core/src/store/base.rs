@@ -272,7 +272,8 @@ impl BaseFile {
         self.replace(half, capacity, 1)
     }
 
-    /// Waits until a power cut brings no former file back. Needed before anything is removed that the base replaces.
+    /// Waits until a power cut brings no former file back. Needed before a ping is visible that the base has, and before
+    /// anything is removed that the base replaces.
     pub fn settle(&mut self) {
         if std::mem::take(&mut self.is_unsettled) {
             disk::sync_parent(&self.path);
