@@ -5,13 +5,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::replaced::Replaced;
+use super::worker::spawn;
 use crate::do_not_track;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -31,6 +32,8 @@ use crate::upload::{Now, Outcome, Step, Task, UploadSettings, Uploader, lease, n
 
 /// Name of the lock of a process that was started to upload.
 const LOCK: &str = "uploads.lock";
+/// How long the end of a process waits for the disk before uploads leave what they have there.
+const END_PATIENCE: Duration = Duration::from_millis(500);
 /// How long another process may hold the directory.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// How many observations wait for a journal at most.
@@ -311,9 +314,29 @@ pub fn open(settings: &OpenSettings, limits: UploadSettings) -> Result<bool> {
     Ok(true)
 }
 
-/// Gives back what is being sent, writes what is to be written, and leaves the directory.
+/// Gives back what is being sent, writes what is to be written, and leaves the directory. A disk that hangs is not waited for.
 pub fn close() {
     let Some(attached) = process::shared().uploads.take() else { return };
+    if within(END_PATIENCE, move || leave(&attached)).is_none() {
+        log_at!(Debug, "the end of uploads did not wait for the disk; what was being sent is free again in a minute");
+    }
+}
+
+/// Runs what touches files on a thread of its own, and waits for it only so long.
+fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let done = Arc::new((Mutex::new(None), Condvar::new()));
+    let shown = Arc::clone(&done);
+    let work = move || {
+        let result = work();
+        *lock(&done.0) = Some(result);
+        done.1.notify_all();
+    };
+    spawn("glean.uploads", work).ok()?;
+    let waiting = shown.1.wait_timeout_while(lock(&shown.0), patience, |result| result.is_none());
+    waiting.unwrap_or_else(PoisonError::into_inner).0.take()
+}
+
+fn leave(attached: &Attached) {
     let running = running();
     if let Some((_, mut uploader)) = lock(&running.uploader).take() {
         uploader.close();
@@ -321,7 +344,7 @@ pub fn close() {
     *lock(&running.guard) = None;
     let unrecorded = std::mem::take(&mut *lock(&running.unrecorded));
     if attached.consent.is_collecting && !unrecorded.is_empty() {
-        if let Err(error) = leave_journal(&attached, &unrecorded) {
+        if let Err(error) = leave_journal(attached, &unrecorded) {
             log_at!(Debug, "how the last uploads went is not counted: {error}");
         }
     }
@@ -340,11 +363,16 @@ fn leave_journal(attached: &Attached, observed: &[Observation]) -> Result<()> {
     process::write_journal(&directory, &process, operations)
 }
 
-/// Returns what somebody has to know who could start a process that uploads, as JSON.
+/// Returns what somebody has to know who could start a process that uploads, as JSON. On a disk that hangs nothing waits.
 pub fn peek() -> Json {
     let is_frozen = do_not_track::is_asked_for();
-    let mut peeked = json!({ "waiting": 0, "retry_ms": null, "is_exclusive_taken": false, "is_frozen": is_frozen });
-    let (false, Some(attached)) = (is_frozen, attached()) else { return peeked };
+    let nothing = json!({ "waiting": 0, "retry_ms": null, "is_exclusive_taken": false, "is_frozen": is_frozen });
+    let (false, Some(attached)) = (is_frozen, attached()) else { return nothing };
+    let shown = nothing.clone();
+    within(END_PATIENCE, move || look(&attached, shown)).unwrap_or(nothing)
+}
+
+fn look(attached: &Attached, mut peeked: Json) -> Json {
     let now_ms = crate::time::unix_ms_now();
     let pings: Vec<_> = [Folder::Deletion, Folder::Pending]
         .into_iter()

@@ -137,7 +137,7 @@ pub(super) type Held = MutexGuard<'static, State>;
 
 /// Starts a thread that takes no signals: those are for the threads of the program.
 #[cfg(unix)]
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     // SAFETY: signal sets are plain data that the first call fills; all pointers are valid for the calls. A thread inherits
     // the mask of the one that starts it.
     unsafe {
@@ -152,6 +152,6 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()
 }
 
 #[cfg(not(unix))]
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
 }
