@@ -12,7 +12,7 @@ from glean_py._util import native_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, List, Optional
+    from typing import Callable, Dict, List, Optional
 
     from glean_py.config import Configuration
 
@@ -100,6 +100,8 @@ class _UploadThread:
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
         self.pid = os.getpid()
+        # Forked processes that have this object and started a thread of their own.
+        self.heirs: Dict[int, object] = {}
         self._is_finishing = False
         self._is_stopped = False
         self._running = native_thread("allocate_lock")()
@@ -212,7 +214,11 @@ def wake() -> None:
 def note_submission() -> None:
     """See to it that this process has its thread: one that was forked starts it when it submits for the first time."""
     thread = _UploadThread.current
-    if thread is not None and thread.pid != os.getpid():
+    if thread is None or thread.pid == os.getpid():
+        return
+    # Two threads of a child may submit for the first time at once. The dictionary decides, so that none waits.
+    first = object()
+    if thread.heirs.setdefault(os.getpid(), first) is first:
         start(thread.configuration)
 
 
@@ -235,7 +241,8 @@ def end(data_dir: str, application_id: str, deadline: float, may_hand_over: bool
         may_hand_over = _process_dispatcher.find_python() is not None
     moment = min(deadline, monotonic() + _MOMENT_S) if may_hand_over else deadline
     has_ended = thread.finish(moment, deadline)
-    if not may_hand_over:
+    # After that deadline the disk or the thread hangs, and whoever looks at what waits would hang as well.
+    if not may_hand_over or monotonic() >= deadline:
         return
     import json
 
