@@ -1,4 +1,4 @@
-"""`nox -s bench`: measure the core and the build against their baselines, print a table, write docs/benchmarks.md."""
+"""`nox -s bench`: measure core, uploads and build against baselines, print a table, write docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -12,17 +12,27 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Set, Tuple
 
-from benchmarks import building, cold, core, document, figures, table
+from benchmarks import building, cold, core, document, figures, platforms, table, uploads
 from benchmarks.figures import Figures, Result, key_order
 from benchmarks.place import Measure, Place, Side
-from benchmarks.table import BUILD, CORE, Comparison, Group
+from benchmarks.table import BUILD, CORE, PLATFORMS, UPLOADS, Comparison, Group
 from glean_steps import report, system, workspace
 from glean_steps.errors import Interrupted, SettingError, StepError
 from glean_steps.workspace import Workspace
 
 # What measures each group, by its name, and the versions of what takes part.
-MEASURES: Dict[str, Measure] = {**building.MEASURES, **core.MEASURES}
-VERSIONS: Dict[str, Callable[[Place], Dict[str, str]]] = {BUILD: building.versions, CORE: core.versions}
+MEASURES: Dict[str, Measure] = {
+    **building.MEASURES,
+    **core.MEASURES,
+    **uploads.MEASURES,
+    **platforms.MEASURES,
+}
+VERSIONS: Dict[str, Callable[[Place], Dict[str, str]]] = {
+    BUILD: building.versions,
+    CORE: core.versions,
+    UPLOADS: uploads.versions,
+    PLATFORMS: platforms.versions,
+}
 
 
 @dataclass(frozen=True)

@@ -23,24 +23,25 @@ COMMAND_S = 1800.0
 PIP_S = 900.0
 _SEPARATOR = "\x1f"
 
-# What a build does between the toolchain and the smoke test, as one program in a checkout that is the first argument.
-_BUILD_AND_AUDIT = """
+# What a build does between the toolchain and the proof, as one program; its arguments are a checkout and platform tags.
+BUILD_AND_AUDIT = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 sys.path.insert(0, sys.argv[1])
 from glean_steps import cargo, pipelines, wheel, workspace
-from glean_steps.targets import WINDOWS
+from glean_steps.targets import find_target
 ws = workspace.here()
-libraries = cargo.build_libraries(WINDOWS, ws=ws)
+targets = [find_target(tag) for tag in sys.argv[2:]]
+libraries = cargo.build_libraries(targets, ws=ws)
 def finish(target):
     pipelines.audit_wheel(wheel.pack_and_retag(libraries[target.triple], target, ws=ws), target, ws)
 with ThreadPoolExecutor() as pool:
-    list(pool.map(finish, WINDOWS))
+    list(pool.map(finish, targets))
 """
 
 # cffi is the kind of binding that our own wheel has. The interpreter is named on the command line: maturin would look
 # for a Windows one.
-_PYPROJECT = """[build-system]
+PYPROJECT = """[build-system]
 requires = ["maturin>=1,<2"]
 build-backend = "maturin"
 
@@ -66,14 +67,15 @@ def nothing_changed(place: Place) -> Iterator[Dict[str, Side]]:
     """The whole command again; the round that does not count makes the wheels."""
     folder = place.scratch / "maturin"
     shutil.copytree(place.ws.crate, folder, ignore=shutil.ignore_patterns("target"))
-    (folder / "pyproject.toml").write_text(_PYPROJECT, encoding="utf-8")
+    (folder / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
     yield {
-        "build_windows": lambda: _typed(place, "nox", "-s", "build_windows"),
+        "build_windows": lambda: typed(place, "nox", "-s", "build_windows"),
         "maturin": lambda: _run_maturin(folder, place),
     }
 
 
-def _typed(place: Place, *words: str) -> float:
+def typed(place: Place, *words: str) -> float:
+    """Return the seconds of a command of the checkout, as somebody types it."""
     return stopwatch.typed(*words, cwd=place.ws.root, timeout_s=COMMAND_S).seconds
 
 
@@ -104,7 +106,9 @@ def one_line_changed(place: Place) -> Iterator[Dict[str, Side]]:
         return stopwatch.run(argv, timeout_s=COMMAND_S, cwd=copy.root, env=env).seconds
 
     yield {
-        "both wheels": lambda: timed([sys.executable, "-c", _BUILD_AND_AUDIT, copy.root]),
+        "both wheels": lambda: timed(
+            [sys.executable, "-c", BUILD_AND_AUDIT, copy.root, *[target.platform_tag for target in WINDOWS]]
+        ),
         # This process's tool environment serves the copy too; bootstrap.py would make the copy one of its own.
         "both wheels, proven": lambda: timed([sys.executable, "-m", "nox", "-s", "build_windows"]),
         "cargo once": lambda: _bare_cargo(place.scratch / "cargo", copy),
@@ -148,7 +152,7 @@ def windows_pythons(place: Place) -> Iterator[Dict[str, Side]]:
 
         yield {
             "set up": set_up,
-            "wine-setup": lambda: _typed(place, "invoke", "wine-setup"),
+            "wine-setup": lambda: typed(place, "invoke", "wine-setup"),
             "literal recipe": lambda: stopwatch.call(
                 lambda: _literal_recipe(home.with_name("literal"), row, copy, warm)
             ),
@@ -238,16 +242,20 @@ def wheel_size(place: Place) -> Iterator[Dict[str, Side]]:
         with place.ws.locked():
             return float(pipelines.make_wheels([WINDOWS[0]], place.ws)[0].path.stat().st_size)
 
-    yield {"our wheel": ours, "their wheel": lambda: float(_glean_sdk_wheel(place).stat().st_size)}
+    yield {
+        "our wheel": ours,
+        "their wheel": lambda: float(glean_sdk_wheel(place, [WINDOWS[0].platform_tag]).stat().st_size),
+    }
 
 
-def _glean_sdk_wheel(place: Place) -> Path:
-    """Fetch the pinned glean-sdk's wheel for Windows."""
-    folder, listed = place.scratch / "glean-sdk", place.scratch / "glean-sdk.txt"
+def glean_sdk_wheel(place: Place, tags: Sequence[str]) -> Path:
+    """Fetch the pinned glean-sdk's wheel for one of these platform tags."""
+    folder, listed = place.scratch / f"glean-sdk-{tags[0]}", place.scratch / "glean-sdk.txt"
     text = (place.ws.root / "requirements/bench.txt").read_text(encoding="utf-8").replace("\\\n", " ")
     listed.write_text(next(line for line in text.splitlines() if line.startswith("glean-sdk==")), encoding="utf-8")
     argv = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
-    argv += ["--only-binary=:all:", "--platform", WINDOWS[0].platform_tag, "--python-version", "3.11"]
+    argv += ["--only-binary=:all:", "--python-version", "3.11"]
+    argv += [word for tag in tags for word in ("--platform", tag)]
     options = ["--require-hashes", "-d", folder, "-r", listed]
     runner.run([*argv, *options], timeout_s=environments.PIP_S, quiet=True)
     return next(folder.glob("*.whl"))

@@ -228,11 +228,13 @@ MEASURES: Dict[str, Measure] = {
 }
 
 
-def versions(place: Place) -> Dict[str, str]:
-    """Return the versions of everything that takes part in comparisons of the core."""
+def python_version(place: Place) -> Dict[str, str]:
+    """Return the version of the Python that probes run in."""
     ask = "import platform; print(platform.python_version())"
     done = runner.run([place.python, "-I", "-c", ask], timeout_s=60, quiet=True, split_stderr=True, echo=False)
-    return {
-        "Python of what is measured": done.stdout.strip(),
-        **place.versions("glean_py", "glean-sdk", "prometheus-client", "cffi"),
-    }
+    return {"Python of what is measured": done.stdout.strip()}
+
+
+def versions(place: Place) -> Dict[str, str]:
+    """Return the versions of everything that takes part in comparisons of the core."""
+    return {**python_version(place), **place.versions("glean_py", "glean-sdk", "prometheus-client", "cffi")}

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from benchmarks import chart
 from benchmarks.figures import Figures, Result, ratio_text, results, spread
-from benchmarks.table import BUILD, CORE, Group
+from benchmarks.table import BUILD, CORE, PLATFORMS, UPLOADS, Group
 from glean_steps import report, workspace
 
 FIGURES = Path("docs/benchmarks.json")
@@ -21,7 +21,12 @@ DOCUMENT = Path("docs/benchmarks.md")
 CHART = Path("docs/benchmarks.svg")
 COLD = "cold"
 NO_PROFILE = "no profile yet; it belongs into `benchmarks/comparisons.toml`."
-_HEADINGS = {CORE: "## The telemetry core", BUILD: "## Building"}
+_HEADINGS = {
+    CORE: "## The telemetry core",
+    UPLOADS: "## Uploads",
+    BUILD: "## Building",
+    PLATFORMS: "## Building for every platform",
+}
 _COLUMNS = ("#", "ours", "baseline", "ours min / median / max", "baseline min / median / max", "ratio", "of medians")
 _HEAD = """# Benchmarks
 

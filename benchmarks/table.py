@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 TABLE = Path(__file__).with_name("comparisons.toml")
-CORE, BUILD = "core", "build"
+CORE, UPLOADS, BUILD, PLATFORMS = "core", "uploads", "build", "platforms"
 GROWTH = "21"
+ENDS = "22"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Group:
     """Comparisons that share their preparation and their rounds.
 
     Attributes:
-        part: the section of the document that shows them, `core` or `build`.
+        part: the section of the document that shows them: `core`, `uploads`, `build` or `platforms`.
         once: one round is enough, since the figures do not vary.
     """
 
@@ -63,7 +64,22 @@ def _group(entry: Dict[str, Any]) -> Group:
         Comparison(**{**fields, "sides": tuple(fields["sides"])}) for fields in entry.get("comparison", ())
     )
     grown = tuple(_growth(entry)) if "metrics" in entry else ()
-    return Group(entry["name"], entry["part"], comparisons + grown, entry.get("once", False))
+    ends = tuple(_ends(entry)) if "servers" in entry else ()
+    return Group(entry["name"], entry["part"], comparisons + grown + ends, entry.get("once", False))
+
+
+def _ends(entry: Dict[str, Any]) -> Iterator[Comparison]:
+    """Return the comparisons of each end of a program with each other package, and with a bare interpreter."""
+    number = 0
+    for server, said in entry["servers"].items():
+        for way, called in entry["ways"].items():
+            for other in (*entry["others"], ""):
+                number += 1
+                what = f"{called}, {said}" if other else f"{called}, {said}, over a bare interpreter"
+                cell = f"{server}, {way}"
+                sides = (f"glean_py, {cell}", f"{other}, {cell}") if other else (f"over bare, {cell}", "0.1 s")
+                note = entry["note"] if number == 1 else ""
+                yield Comparison(f"{ENDS}.{number}", what, other or "0.1 s", sides, goal="1", note=note)
 
 
 def _growth(entry: Dict[str, Any]) -> Iterator[Comparison]:

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Callable, Dict, Mapping
 
-from . import calls, starts, volume
+from . import calls, sending, starts, volume
 
 MEASURES: Mapping[str, Callable[..., Dict[str, float]]] = {
     "call": calls.one_call,
@@ -18,6 +18,8 @@ MEASURES: Mapping[str, Callable[..., Dict[str, float]]] = {
     "import": starts.import_over_bare,
     "load": starts.load_module,
     "first record": starts.first_record,
+    "ending": sending.ending,
+    "arriving": sending.arriving,
 }
 
 
