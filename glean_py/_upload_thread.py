@@ -22,7 +22,7 @@ _JOIN_S = 0.05
 # How often it looks for what other processes left: forked ones that ended before they could send it, for example.
 _LOOK_MS = 600_000
 # How long the end of a program waits for a server that is quick, before a process of its own sends what is left.
-_MOMENT_S = 0.03
+_MOMENT_S = 0.01
 # How long it sends nothing after an error that is none of a server.
 _AFTER_ERROR_MS = 60_000
 # How long a fork waits for the thread to import what it needs, which takes some 30 ms.
@@ -44,8 +44,8 @@ class _Imports:
     is_broken = False
 
     @classmethod
-    def run(cls) -> None:
-        """Import everything that the thread needs, once."""
+    def run(cls, is_stopped: Callable[[], bool] = bool) -> None:
+        """Import everything that the thread needs, once, unless it is told to stop."""
         if cls.is_done:
             return
         with cls.lock:
@@ -53,8 +53,7 @@ class _Imports:
             try:
                 from glean_py.net import http_client, ping_upload_worker  # noqa: F401
 
-                http_client.load()
-                cls.is_done = True
+                cls.is_done = http_client.load(is_stopped)
             finally:
                 cls.is_running = cls.is_stuck = False
 
@@ -153,7 +152,8 @@ class _UploadThread:
         if stop is not None:
             stop()
         _ffi.lib.glean_upload_wake()
-        has_ended = self._running.acquire(True, _JOIN_S)
+        # Nothing cuts off an import; a thread that has one to do sends nothing behind it.
+        has_ended = self._running.acquire(True, _JOIN_S if _Imports.is_done else 0)
         if not has_ended and is_loading is not None and is_loading():
             # Nothing cuts OpenSSL off while it reads authorities, and it crashes if the process ends meanwhile.
             has_ended = self._running.acquire(True, max(0.0, deadline - monotonic()))
@@ -161,7 +161,7 @@ class _UploadThread:
 
     def _run(self) -> None:
         try:
-            _Imports.run()
+            _Imports.run(lambda: self._is_stopped)
             from glean_py.net import http_client, ping_upload_worker
 
             http_client.start()
@@ -239,7 +239,10 @@ def end(data_dir: str, application_id: str, deadline: float, may_hand_over: bool
         from glean_py import _process_dispatcher
 
         may_hand_over = _process_dispatcher.find_python() is not None
-    moment = min(deadline, monotonic() + _MOMENT_S) if may_hand_over else deadline
+    moment = deadline
+    if may_hand_over:
+        # A thread that still imports what it needs is no quicker than a process.
+        moment = min(deadline, monotonic() + (_MOMENT_S if _Imports.is_done else 0))
     has_ended = thread.finish(moment, deadline)
     # After that deadline the disk or the thread hangs, and whoever looks at what waits would hang as well.
     if not may_hand_over or monotonic() >= deadline:

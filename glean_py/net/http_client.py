@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
     from http.client import HTTPConnection, HTTPResponse
-    from typing import Any, Dict, List, Optional, Set, Tuple
+    from typing import Any, Callable, Dict, List, Optional, Set, Tuple
     from urllib.parse import SplitResult
 
     from glean_py.net.ping_uploader import CapablePingUploadRequest, PingUploadRequest
@@ -505,9 +505,12 @@ def start() -> None:
     copies().start()
 
 
-def load() -> None:
-    """Import what a request may need, so that nothing is imported while one is on its way."""
+def load(is_stopped: Callable[[], bool] = bool) -> bool:
+    """Import what a request may need, so that none imports while it is on its way; return whether all is there."""
     for name in _NEEDED:
+        if is_stopped():
+            # Whoever ends the program needs the interpreter for himself.
+            return False
         try:
             __import__(name)
         except Exception:
@@ -517,6 +520,7 @@ def load() -> None:
         from glean_py.net import debug_collector
 
         debug_collector.find_collector()
+    return True
 
 
 def stop() -> None:
