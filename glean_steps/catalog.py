@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import sys
@@ -150,7 +151,11 @@ def native_pythons(ws: Workspace) -> List[str]:
 
 
 def python_wine(
-    version: Optional[str], target: Target, beside: Sequence[Target] = WINDOWS, proven: Optional[str] = None
+    version: Optional[str],
+    target: Target,
+    beside: Sequence[Target] = WINDOWS,
+    proven: Optional[str] = None,
+    arguments: Sequence[str] = (),
 ) -> Suite:
     """The Python suite in a Windows Python, against the finished wheel.
 
@@ -162,7 +167,7 @@ def python_wine(
     def run(ws: Workspace, wines: None, packed: Path, prefix: Path, python: WindowsPython) -> Result:
         with wine.session(target, ws) as warm:
             prove.install(packed, python, warm, ws)
-            result = python_suite_in_wine(python, warm, ws)
+            result = python_suite_in_wine(python, warm, ws, arguments)
         wanted = pins.find_python(version).version
         exact = f"{python.version} {python.arch}"
         result.suite = f"Python, Wine {exact}" + ("" if python.version == wanted else f" (for {wanted})")
@@ -178,7 +183,9 @@ def python_wine(
     return Suite(f"Python, Wine {shown} {target.arch}", run, needs, frozenset({f"Wine {target.arch}"}))
 
 
-def python_suite_in_wine(python: WindowsPython, warm: wine.Wine, ws: Workspace) -> Result:
+def python_suite_in_wine(
+    python: WindowsPython, warm: wine.Wine, ws: Workspace, arguments: Sequence[str] = ()
+) -> Result:
     """Run the Python suite in a Windows Python that has the wheel."""
     with suite_copy(ws) as (copy, empty):
         return suites.pytest(
@@ -186,6 +193,7 @@ def python_suite_in_wine(python: WindowsPython, warm: wine.Wine, ws: Workspace) 
             copy,
             lambda argv: warm.run(argv, timeout_s=SUITE_S, cwd=empty, check=False),
             path=wine.windows_path,
+            arguments=arguments,
         )
 
 
@@ -312,13 +320,35 @@ def collector_page() -> Suite:
     def run(ws: Workspace, browser: None, rust: Rust, packed: Path, program: Path) -> Result:
         return _installed(program, project.COLLECTOR, ws, ["--chromium", system.find(programs[0])])
 
+    return Suite("collector page", run, (system.Programs(programs), *_COLLECTOR))
+
+
+def collector_page_wine(target: Target, beside: Sequence[Target] = WINDOWS) -> Suite:
+    """The page in the system's Chromium, collector and programs in a Windows Python."""
+    (program,) = system.tools("chromium")
+
+    def run(
+        ws: Workspace, _: None, wines: None, packed: Path, prefix: Path, python: WindowsPython, *installed: Path
+    ) -> Result:
+        with wine.session(target, ws) as warm:
+            prove.install(packed, python, warm, ws)
+            argv = warm.provider.argv([warm.provider.loader, python.executable], python.executable.parent)
+            options = ["--chromium", system.find(program), "--windows-python", json.dumps([str(word) for word in argv])]
+            return _installed(installed[-1], project.COLLECTOR, ws, options, warm.env_changes())
+
     needs = (
-        system.Programs(programs),
-        HostRust(),
-        NativeWheel(),
-        Environment("collector", project.COLLECTOR_REQUIREMENTS),
+        system.Programs((program,)),
+        Wines(tuple(beside)),
+        ProvenWheel(target, None),
+        Prefix(target),
+        windows_python.Environment(None, target),
+        *_COLLECTOR,
     )
-    return Suite("collector page", run, needs)
+    return Suite(f"collector page, Wine {target.arch}", run, needs, frozenset({f"Wine {target.arch}"}))
+
+
+# The installed wheel, and what drives a browser.
+_COLLECTOR = (HostRust(), NativeWheel(), Environment("collector", project.COLLECTOR_REQUIREMENTS))
 
 
 def hosts() -> Suite:
@@ -330,11 +360,17 @@ def hosts() -> Suite:
     return Suite("hosts", run, (HostRust(), NativeWheel(), Environment("hosts", project.HOSTS_REQUIREMENTS)))
 
 
-def _installed(program: Path, tests: str, ws: Workspace, arguments: Sequence[object] = ()) -> Result:
+def _installed(
+    program: Path,
+    tests: str,
+    ws: Workspace,
+    arguments: Sequence[object] = (),
+    changes: Optional[Mapping[str, str]] = None,
+) -> Result:
     """Run tests of the checkout where it cannot be imported, so that they see the wheel."""
     folder = ws.root / tests
     with tempfile.TemporaryDirectory(prefix="glean-") as empty:
-        env = {**environments.clean_env(), "TMPDIR": empty}
+        env = {**environments.clean_env(), "TMPDIR": empty, **(changes or {})}
         return suites.pytest(
             [program],
             folder,
@@ -437,26 +473,28 @@ def fuzzing(names: Sequence[str], seconds: int, sanitizer: str) -> List[Suite]:
 
 def windows(targets: Sequence[Target] = WINDOWS, python: Optional[str] = None) -> List[Suite]:
     """The tests under Wine, in the Python asked for or in the default one and those of `[[tested]]`."""
-    versions: List[Tuple[Target, Optional[str]]] = [(target, python) for target in targets]
-    if not python:
-        tested = pins.load().tested
-        versions += [(target, version) for version, arch in tested for target in targets if target.arch == arch]
+    tested = [] if python else pins.load().tested
+    more = [(target, version) for version, arch in tested for target in targets if target.arch == arch]
     return [
         *[rust_wine(target, targets) for target in targets],
-        *[python_wine(version, target, targets, python) for target, version in versions],
+        *[python_wine(python, target, targets, python) for target in targets],
+        *[python_wine(version, target, targets, arguments=project.WITHOUT_CORE) for target, version in more],
     ]
 
 
 def tests(ws: Workspace) -> List[Suite]:
     """Every suite of the test command, the longest first."""
+    oldest, *between, newest = native_pythons(ws)
     return [
         steps(),
         *windows(),
         rust_native(),
-        *[python_native(minor) for minor in native_pythons(ws)],
+        *[python_native(minor) for minor in (oldest, newest)],
+        *[python_native(minor, arguments=project.WITHOUT_CORE) for minor in between],
         hunt(ws, "kill hunt", project.HUNT_ONCE),
         differential(FIXED_COUNT, FIXED_SEED, "UTC"),
         collector_page(),
+        collector_page_wine(WINDOWS[0]),
         hosts(),
         miri(),
     ]

@@ -58,7 +58,9 @@ SUITE = "tests/bindings"
 # What a suite reads beside its own folder.
 SUITE_FILES = ("tests/vectors.json",)
 SUITE_REQUIREMENTS = "requirements/tests.txt"
-# Tests that kill processes or damage files, and count: a sample everywhere, many once in a run, more at night.
+# For Pythons between the oldest and the newest: without the tests whose results do not depend on the Python.
+WITHOUT_CORE = ("-m", "not core")
+# Tests that kill processes or damage files, and count: a sample in a suite, many once in a run, more at night.
 HUNT = "test_kill or test_hunt or test_crash_consistency"
 # One failure of these is one too many.
 ONE_TRY = r"test_kill|test_hunt|test_crash_consistency|test_upload_soak|test_host_files|test_processes"

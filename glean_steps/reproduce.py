@@ -18,6 +18,7 @@ from glean_steps.workspace import Workspace
 BUILD_S = 7200.0
 SHOW_S = 600.0
 STAMP = "reproduced"
+COPY = "a copy"
 # What the copy runs: the same steps, from its own sources, without audit and proof.
 _MAKE = "import sys; from glean_steps import reproduce; reproduce.make(sys.argv[1].split(','))"
 
@@ -34,7 +35,10 @@ def run(ws: Workspace, targets: Sequence[Target]) -> None:
     with ws.locked():
         first = [*pipelines.make_wheels(targets, ws), pipelines.make_sdist(ws)]
         with tempfile.TemporaryDirectory(prefix="glean-again ") as folder, report.step("build everything once more"):
-            again = _build_copy(Path(folder), targets, ws)
+            try:
+                again = _build_copy(Path(folder), targets, ws)
+            finally:
+                _remove_targets(Path(folder), targets, ws)
             different = [(each.path, again / each.path.name) for each in first]
             different = [(one, other) for one, other in different if _bytes(one) != _bytes(other)]
             if different:
@@ -59,7 +63,7 @@ def make(tags: Sequence[str]) -> None:
 
 def _build_copy(folder: Path, targets: Sequence[Target], ws: Workspace) -> Path:
     """Build in a copy of the checkout; return its dist/."""
-    copy, home = folder / "a copy", folder / "home"
+    copy, home = folder / COPY, folder / "home"
     for name in files(ws):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ws.root / name, copy / name)
@@ -75,6 +79,14 @@ def _build_copy(folder: Path, targets: Sequence[Target], ws: Workspace) -> Path:
     argv: list[object] = ["sh", "-c", 'umask 077; exec "$@"', "sh", *_other_user(ws), sys.executable, "-c", _MAKE, tags]
     ws.run(argv, timeout_s=BUILD_S, cwd=copy, env=env)
     return copy / "dist"
+
+
+def _remove_targets(folder: Path, targets: Sequence[Target], ws: Workspace) -> None:
+    """Remove what cargo made for the copy: its path has a space, so that is in the cache."""
+    copy = Workspace(root=folder / COPY, cache=ws.cache)
+    for made in {cargo.target_dir(target, ws=copy).parents[1] for target in targets}:
+        if made.parent == ws.cache / "targets":
+            shutil.rmtree(made, ignore_errors=True)
 
 
 def files(ws: Workspace) -> list[str]:

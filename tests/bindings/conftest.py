@@ -21,6 +21,13 @@ os.environ.pop("DO_NOT_TRACK", None)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config):
+    """Declare the mark of tests that are about the core."""
+    config.addinivalue_line(
+        "markers", "core: what the core does, whatever the Python; the oldest and the newest run it"
+    )
+
+
 def pytest_collection_modifyitems(config, items):
     """Of the tests that can't run here for the same reason, keep one, which is skipped and says why."""
     kept: List[Any] = []

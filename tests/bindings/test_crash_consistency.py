@@ -18,6 +18,8 @@ from children import IS_WINDOWS
 from kill_child import SCHEDULE, Model
 from test_kill import Nursery
 
+pytestmark = pytest.mark.core
+
 # An opening takes some milliseconds, a hundred under Wine, so most suites make a sample of them: always the same one.
 MOST_OPENINGS = int(os.environ.get("GLEAN_OPENINGS", "32" if IS_WINDOWS else "64"))
 WINDOW_BYTES = 32

@@ -13,6 +13,8 @@ import pytest
 from children import PATIENCE_S, count, run, start, strace
 from fault_server import FaultServer
 
+pytestmark = pytest.mark.core
+
 # What asks a disk for something. Opening and looking is what Python does all the time itself.
 CHANGES = (
     "fsync,fdatasync,msync,flock,fallocate,ftruncate,mkdir,mkdirat,link,linkat,"

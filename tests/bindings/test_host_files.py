@@ -8,6 +8,8 @@ import needs
 import pytest
 from children import IS_WINDOWS, count, run, start, total_sent
 
+pytestmark = pytest.mark.core
+
 # Does what it is told: `add N` records, `send` submits and waits, `value` tells what is stored, `end` ends.
 OBEDIENT = """
 initialize()

@@ -21,6 +21,8 @@ from children import (
     wait_until,
 )
 
+pytestmark = pytest.mark.core
+
 # What Glean may need beyond what a process at rest has.
 MEMORY_BYTES = 32 << 20
 

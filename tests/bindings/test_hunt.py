@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 
 import needs
+import pytest
 from children import PATIENCE_S
 from test_kill import Nursery
 
-pytestmark = needs.linux
+pytestmark = [needs.linux, pytest.mark.core]
 
 SECONDS = float(os.environ.get("GLEAN_HUNT_SECONDS", "5"))
 SEED = os.environ.get("GLEAN_HUNT_SEED")

@@ -21,6 +21,8 @@ import needs
 import pytest
 from children import IS_WINDOWS, Child, has_journal, wait_until
 
+pytestmark = pytest.mark.core
+
 HERE = Path(__file__).resolve().parent
 # A process costs seconds under Wine.
 KILLS = int(os.environ.get("GLEAN_KILLS", "10" if IS_WINDOWS else "20"))

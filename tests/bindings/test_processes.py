@@ -7,11 +7,14 @@ import os
 import time
 
 import needs
+import pytest
 from children import start, wait_until
 from conftest import describe, make_ping, read_pings
 
 from glean_py import Glean
 from glean_py.metrics import CounterMetricType
+
+pytestmark = pytest.mark.core
 
 
 def make_counter():

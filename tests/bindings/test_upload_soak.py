@@ -11,8 +11,11 @@ import time
 from typing import Any, Dict, List, Set
 
 import fault_server
+import pytest
 from fault_server import FaultServer, answer
 from upload_programs import accepted_ids, run_program, start_program
+
+pytestmark = pytest.mark.core
 
 SECONDS = float(os.environ.get("GLEAN_TEST_SOAK_S", "4"))
 PROCESSES = 3 if sys.platform == "win32" else 10
