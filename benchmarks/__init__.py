@@ -12,10 +12,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Set, Tuple
 
-from benchmarks import building, cold, core, document, figures, platforms, table, uploads
+from benchmarks import building, cold, core, document, figures, page, platforms, table, uploads
 from benchmarks.figures import Figures, Result, key_order
 from benchmarks.place import Measure, Place, Side
-from benchmarks.table import BUILD, CORE, PLATFORMS, UPLOADS, Comparison, Group
+from benchmarks.table import BUILD, CORE, PAGE, PLATFORMS, UPLOADS, Comparison, Group
 from glean_steps import report, system, workspace
 from glean_steps.errors import Interrupted, SettingError, StepError
 from glean_steps.workspace import Workspace
@@ -25,12 +25,14 @@ MEASURES: Dict[str, Measure] = {
     **building.MEASURES,
     **core.MEASURES,
     **uploads.MEASURES,
+    **page.MEASURES,
     **platforms.MEASURES,
 }
 VERSIONS: Dict[str, Callable[[Place], Dict[str, str]]] = {
     BUILD: building.versions,
     CORE: core.versions,
     UPLOADS: uploads.versions,
+    PAGE: page.versions,
     PLATFORMS: platforms.versions,
 }
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
-from typing import Dict, Iterator, List
+from typing import Callable, Dict, Iterator, List
 
 from benchmarks.place import Measure, Place, Side
 from glean_steps import runner, system
@@ -43,7 +44,7 @@ def both(place: Place, figure: str, measure: str, **options: object) -> Dict[str
     return {name: side(place, figure, measure, package=package, **options) for name, package in PACKAGES.items()}
 
 
-def shared(place: Place, names: Dict[str, str], measure: str, **options: object) -> Dict[str, Side]:
+def shared(names: Dict[str, str], measure: Callable[[], Dict[str, float]]) -> Dict[str, Side]:
     """Return sides that share one run of a probe a round: the figure that each takes, by its name.
 
     A figure is given out once; whoever asks for it again starts the probe again.
@@ -54,7 +55,7 @@ def shared(place: Place, names: Dict[str, str], measure: str, **options: object)
         def take() -> float:
             if figure not in left:
                 left.clear()
-                left.update(probe(place, measure, **options))
+                left.update(measure())
             return left.pop(figure)
 
         return take
@@ -134,7 +135,7 @@ def records(place: Place) -> Iterator[Dict[str, Side]]:
     options = {"count": place.some(1_000_000), "rest_s": REST_S * place.effort}
     for name, package in PACKAGES.items():
         names = {f"{name}, {figure}": figure for figure in (*_RECORDS_FIGURES, *_QUARTER_FIGURES)}
-        sides.update(shared(place, names, "records", package=package, **options))
+        sides.update(shared(names, partial(probe, place, "records", package=package, **options)))
     yield sides
 
 
@@ -146,7 +147,7 @@ def growth(place: Place) -> Iterator[Dict[str, Side]]:
             names = {f"{name}, {metrics}, {figure}": figure for figure in ("ns", "s", "over bare", "disk")}
             count = place.some(200_000 if name == "glean_py" else 2000)
             options = {"metrics": place.some(metrics), "count": count, "rest_s": REST_S * place.effort}
-            sides.update(shared(place, names, "growth", package=package, **options))
+            sides.update(shared(names, partial(probe, place, "growth", package=package, **options)))
     yield sides
 
 

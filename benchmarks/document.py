@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from benchmarks import chart
 from benchmarks.figures import Figures, Result, ratio_text, results, spread
-from benchmarks.table import BUILD, CORE, PLATFORMS, UPLOADS, Group
+from benchmarks.table import BUILD, CORE, PAGE, PLATFORMS, UPLOADS, Group
 from glean_steps import report, workspace
 
 FIGURES = Path("docs/benchmarks.json")
@@ -24,6 +24,7 @@ NO_PROFILE = "no profile yet; it belongs into `benchmarks/comparisons.toml`."
 _HEADINGS = {
     CORE: "## The telemetry core",
     UPLOADS: "## Uploads",
+    PAGE: "## The page of the collector",
     BUILD: "## Building",
     PLATFORMS: "## Building for every platform",
 }

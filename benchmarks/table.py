@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 TABLE = Path(__file__).with_name("comparisons.toml")
-CORE, UPLOADS, BUILD, PLATFORMS = "core", "uploads", "build", "platforms"
+CORE, UPLOADS, PAGE, BUILD, PLATFORMS = "core", "uploads", "page", "build", "platforms"
 GROWTH = "21"
 ENDS = "22"
 
@@ -38,7 +38,7 @@ class Group:
     """Comparisons that share their preparation and their rounds.
 
     Attributes:
-        part: the section of the document that shows them: `core`, `uploads`, `build` or `platforms`.
+        part: the section of the document that shows them, such as `core`.
         once: one round is enough, since the figures do not vary.
     """
 
