@@ -71,6 +71,39 @@ send()
         assert len(accepted_ids(server)) == len(set(accepted_ids(server))) == 4
 
 
+def test_threads_of_a_forked_process_that_submit_at_once_start_one_upload_thread(tmp_path):
+    code = """
+import threading
+from glean_py import _upload_thread
+start(allow_multiprocessing=False)
+send()
+started = []
+begin = _upload_thread._UploadThread.start
+def begin_slowly(self):
+    started.append(self)
+    time.sleep(0.1)
+    return begin(self)
+_upload_thread._UploadThread.start = begin_slowly
+def submit_at_once():
+    together = threading.Barrier(4)
+    def submit():
+        together.wait(60)
+        custom.submit()
+    threads = [threading.Thread(target=submit) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wait_until(is_sent)
+    assert len(started) == 1, started
+time.sleep(0.2)
+wait_for(fork(submit_at_once))
+"""
+    with FaultServer() as server:
+        run_forking(tmp_path, server, code)
+        assert len(accepted_ids(server)) == len(set(accepted_ids(server))) == 5
+
+
 def test_a_fork_in_the_middle_of_an_upload_sends_nothing_twice(tmp_path):
     code = """
 start(allow_multiprocessing=False)

@@ -72,7 +72,11 @@ CASES: List[Any] = [
 
 @pytest.mark.parametrize("cls, variant, arguments, record, stored", CASES, ids=[case[0]._type_name for case in CASES])
 def test_every_type_of_metric_can_have_labels(running, cls, variant, arguments, record, stored):
-    metric = cls(getattr(LabeledMetricData, variant)(describe(), *arguments))
+    data = getattr(LabeledMetricData, variant)(describe(), *arguments)
+    variants = ["COMMON", "CUSTOM_DISTRIBUTION", "MEMORY_DISTRIBUTION", "TIMING_DISTRIBUTION"]
+    for names in (variants, [name.lower() for name in variants]):
+        assert [getattr(data, f"is_{name}")() for name in names] == [name == variant for name in variants]
+    metric = cls(data)
     record(metric["label"])
     assert metric.test_get_value() == {"label": stored}
     assert metric["label"].test_get_value() == stored
