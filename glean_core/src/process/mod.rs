@@ -232,6 +232,11 @@ pub fn wake() {
     }
 }
 
+/// Tells whether a call that has an effect outside is still to be folded.
+pub fn is_fold_due() -> bool {
+    FOLDS.is_due()
+}
+
 /// The user began to use the application.
 ///
 /// # Errors

@@ -182,19 +182,24 @@ fn record(observation: Observation) {
     }
 }
 
+fn take_published() -> bool {
+    std::mem::take(&mut lock(&running().signal).has_published)
+}
+
 /// Returns what is to be done next; an endpoint that is empty sends nothing.
 pub fn next(endpoint: &str) -> Task {
     static IS_TOLD: AtomicBool = AtomicBool::new(false);
     // Whatever is done: else each `wait` would end at once from here on.
-    let has_published = std::mem::take(&mut lock(&running().signal).has_published);
+    let has_published = take_published();
     if do_not_track::is_asked_for() {
         return Task::Done(None);
     }
-    // What was called before this is done first: a ping may have been submitted, or collection switched off. If it fails,
-    // the thread of the folds says so.
-    let _ = process::fold();
-    // The fold may have published more.
-    if std::mem::take(&mut lock(&running().signal).has_published) || has_published {
+    // What was called before this is done first: a ping may have been submitted, or collection switched off. If that fails, the
+    // thread of the folds says so.
+    if process::is_fold_due() || endpoint.is_empty() {
+        let _ = process::fold();
+    }
+    if take_published() || has_published {
         step(|uploader, _| uploader.refresh());
     }
     if endpoint.is_empty() {
@@ -203,7 +208,15 @@ pub fn next(endpoint: &str) -> Task {
         }
         return Task::Done(None);
     }
-    let task = step(|uploader, step| uploader.next(endpoint, step));
+    let mut task = step(|uploader, step| uploader.next(endpoint, step));
+    if !matches!(task, Some(Task::Send(_))) {
+        // Other processes may have left something.
+        let _ = process::fold();
+        if take_published() {
+            step(|uploader, _| uploader.refresh());
+            task = step(|uploader, step| uploader.next(endpoint, step));
+        }
+    }
     if let Some(Task::Send(request)) = &task {
         if process::shared().log_pings == Some(true) {
             let body = serde_json::from_str::<Json>(&request.payload).ok();

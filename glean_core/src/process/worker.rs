@@ -107,6 +107,12 @@ impl Worker {
         })
     }
 
+    /// Tells whether something that was asked for is not done yet.
+    pub(super) fn is_due(&self) -> bool {
+        let state = self.state();
+        state.has_work || state.is_working
+    }
+
     /// Waits until what was asked for so far is done; `false` if that is not before `deadline`.
     pub(super) fn wait(&self, deadline: Instant) -> bool {
         let mut state = self.state();

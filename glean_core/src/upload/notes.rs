@@ -43,7 +43,7 @@ pub struct Content {
 /// Reads the file; one that is missing or damaged says nothing.
 pub fn read(data_dir: &Path) -> Content {
     let path = data_dir.join(FILE);
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(4 << 10);
     let file = OwnFile::open_read(&path);
     match file.map(|file| file.get().and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes))) {
         Ok(Ok(_)) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {

@@ -79,7 +79,7 @@ pub struct PingFile {
 ///
 /// [`Unsendable`], except [`Unsendable::TooLarge`].
 pub fn read_file(file: &Path) -> Result<PingFile, Unsendable> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(4 << 10);
     let file = OwnFile::open_read(file).map_err(|error| match error.is_not_found() {
         true => Unsendable::Gone,
         false => Unsendable::Unreadable(error.to_string()),

@@ -43,8 +43,10 @@ export function copyButton(label, make) {
   } }, label);
 }
 
+const NUMBER = new Intl.NumberFormat("en");
+
 export function plural(count, noun) {
-  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+  return `${NUMBER.format(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 /** Returns the verdict of the schema as its class and its words. */

@@ -5,6 +5,12 @@ import { ask, copyButton, find, h, plural, say, verdict } from "./dom.js";
 import { showPing, table } from "./ping.js";
 
 const SELECTS = [["name", "All pings"], ["application", "All applications"], ["client_id", "All clients"], ["tag", "All tags"]];
+// Made once: making one takes longer than a row of the list.
+const CLOCK = new Intl.DateTimeFormat([], { hour: "numeric", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const DAY = new Intl.DateTimeFormat([]);
+const MOMENT = new Intl.DateTimeFormat([], { dateStyle: "medium", timeStyle: "medium" });
+// How many rows are made in one go, so that the page answers meanwhile.
+const ROWS_AT_ONCE = 50;
 const pings = new Map();
 const rows = new Map();
 const hues = new Map();
@@ -36,7 +42,7 @@ function row(ping) {
   return h("li", {}, h("a", { href: `#/ping/${ping.number}`, tabindex: "-1", "data-number": ping.number },
     h(`span.dot.hue-${hue(ping.name)}`),
     h("b", {}, ping.name, h("span", {}, ` ${ping.application}`)),
-    h("time", { datetime: at.toISOString(), title: at.toLocaleString() }, today ? at.toLocaleTimeString([], { hourCycle: "h23" }) : at.toLocaleDateString()),
+    h("time", { datetime: at.toISOString(), title: MOMENT.format(at) }, (today ? CLOCK : DAY).format(at)),
     h("small", {}, facts.filter(Boolean).join(" · ")),
     h(`span.verdict.${kind}`, {}, kind === "ok" ? "✓ valid" : words)));
 }
@@ -61,12 +67,15 @@ function render() {
   const focused = list.contains(document.activeElement) ? document.activeElement.dataset.number : null;
   const fresh = new Set(arrived);
   for (const number of rows.keys()) if (!pings.has(number)) rows.delete(number);
-  list.replaceChildren(...wanted.map((ping) => {
+  let made = 0;
+  const shown = wanted.filter((ping) => rows.has(ping.number) || (made += 1) <= ROWS_AT_ONCE);
+  list.replaceChildren(...shown.map((ping) => {
     let element = rows.get(ping.number);
     if (!element) rows.set(ping.number, element = row(ping));
     element.classList.toggle("new", fresh.has(ping.number));
     return element;
   }));
+  if (shown.length < wanted.length) schedule();
   if (arrived.length) say(arrived.length === 1 ? `ping ${pings.get(arrived[0])?.name} arrived` : `${arrived.length} pings arrived`);
   arrived = [];
   mark();
