@@ -79,7 +79,9 @@ def _ends(entry: Dict[str, Any]) -> Iterator[Comparison]:
                 cell = f"{server}, {way}"
                 sides = (f"glean_py, {cell}", f"{other}, {cell}") if other else (f"over bare, {cell}", "0.1 s")
                 note = entry["note"] if number == 1 else ""
-                yield Comparison(f"{ENDS}.{number}", what, other or "0.1 s", sides, goal="1", note=note)
+                yield Comparison(
+                    f"{ENDS}.{number}", what, other or "0.1 s", sides, goal="1", note=note, profile=entry["profile"]
+                )
 
 
 def _growth(entry: Dict[str, Any]) -> Iterator[Comparison]:
