@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import shutil
 import sys
@@ -320,35 +319,13 @@ def collector_page() -> Suite:
     def run(ws: Workspace, browser: None, rust: Rust, packed: Path, program: Path) -> Result:
         return _installed(program, project.COLLECTOR, ws, ["--chromium", system.find(programs[0])])
 
-    return Suite("collector page", run, (system.Programs(programs), *_COLLECTOR))
-
-
-def collector_page_wine(target: Target, beside: Sequence[Target] = WINDOWS) -> Suite:
-    """The page in the system's Chromium, collector and programs in a Windows Python."""
-    (program,) = system.tools("chromium")
-
-    def run(
-        ws: Workspace, _: None, wines: None, packed: Path, prefix: Path, python: WindowsPython, *installed: Path
-    ) -> Result:
-        with wine.session(target, ws) as warm:
-            prove.install(packed, python, warm, ws)
-            argv = warm.provider.argv([warm.provider.loader, python.executable], python.executable.parent)
-            options = ["--chromium", system.find(program), "--windows-python", json.dumps([str(word) for word in argv])]
-            return _installed(installed[-1], project.COLLECTOR, ws, options, warm.env_changes())
-
     needs = (
-        system.Programs((program,)),
-        Wines(tuple(beside)),
-        ProvenWheel(target, None),
-        Prefix(target),
-        windows_python.Environment(None, target),
-        *_COLLECTOR,
+        system.Programs(programs),
+        HostRust(),
+        NativeWheel(),
+        Environment("collector", project.COLLECTOR_REQUIREMENTS),
     )
-    return Suite(f"collector page, Wine {target.arch}", run, needs, frozenset({f"Wine {target.arch}"}))
-
-
-# The installed wheel, and what drives a browser.
-_COLLECTOR = (HostRust(), NativeWheel(), Environment("collector", project.COLLECTOR_REQUIREMENTS))
+    return Suite("collector page", run, needs)
 
 
 def hosts() -> Suite:
@@ -360,17 +337,11 @@ def hosts() -> Suite:
     return Suite("hosts", run, (HostRust(), NativeWheel(), Environment("hosts", project.HOSTS_REQUIREMENTS)))
 
 
-def _installed(
-    program: Path,
-    tests: str,
-    ws: Workspace,
-    arguments: Sequence[object] = (),
-    changes: Optional[Mapping[str, str]] = None,
-) -> Result:
+def _installed(program: Path, tests: str, ws: Workspace, arguments: Sequence[object] = ()) -> Result:
     """Run tests of the checkout where it cannot be imported, so that they see the wheel."""
     folder = ws.root / tests
     with tempfile.TemporaryDirectory(prefix="glean-") as empty:
-        env = {**environments.clean_env(), "TMPDIR": empty, **(changes or {})}
+        env = {**environments.clean_env(), "TMPDIR": empty}
         return suites.pytest(
             [program],
             folder,
@@ -494,7 +465,6 @@ def tests(ws: Workspace) -> List[Suite]:
         hunt(ws, "kill hunt", project.HUNT_ONCE),
         differential(FIXED_COUNT, FIXED_SEED, "UTC"),
         collector_page(),
-        collector_page_wine(WINDOWS[0]),
         hosts(),
         miri(),
     ]
