@@ -1,4 +1,4 @@
-"""`nox -s bench`: measure core, uploads and build against baselines, print a table, write docs/benchmarks.md."""
+"""`nox -s bench`: measure everything against its baselines, print a table, write docs/benchmarks.md."""
 
 from __future__ import annotations
 

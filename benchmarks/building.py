@@ -8,14 +8,14 @@ import shutil
 import sys
 import zipfile
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from benchmarks import stopwatch
 from benchmarks.place import OLDEST_MEASURED, Measure, Place, Side, change_a_line
 from glean_steps import cargo, environments, pins, pipelines, prove, runner, toolchain, windows_python, wine
 from glean_steps.errors import CommandFailedError, MissingArtifactError, MissingToolError, TestsFailedError
 from glean_steps.pins import PythonRow
-from glean_steps.targets import WINDOWS
+from glean_steps.targets import WINDOWS, Target
 from glean_steps.wine import Wine
 from glean_steps.workspace import Workspace
 
@@ -24,7 +24,7 @@ PIP_S = 900.0
 _SEPARATOR = "\x1f"
 
 # What a build does between the toolchain and the proof, as one program; its arguments are a checkout and platform tags.
-BUILD_AND_AUDIT = """
+_BUILD_AND_AUDIT = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 sys.path.insert(0, sys.argv[1])
@@ -41,7 +41,7 @@ with ThreadPoolExecutor() as pool:
 
 # cffi is the kind of binding that our own wheel has. The interpreter is named on the command line: maturin would look
 # for a Windows one.
-PYPROJECT = """[build-system]
+_PYPROJECT = """[build-system]
 requires = ["maturin>=1,<2"]
 build-backend = "maturin"
 
@@ -65,13 +65,7 @@ _LOCAL_WHEELS = ("PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_CACHE_DIR")
 
 def nothing_changed(place: Place) -> Iterator[Dict[str, Side]]:
     """The whole command again; the round that does not count makes the wheels."""
-    folder = place.scratch / "maturin"
-    shutil.copytree(place.ws.crate, folder, ignore=shutil.ignore_patterns("target"))
-    (folder / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
-    yield {
-        "build_windows": lambda: typed(place, "nox", "-s", "build_windows"),
-        "maturin": lambda: _run_maturin(folder, place),
-    }
+    yield {"build_windows": lambda: typed(place, "nox", "-s", "build_windows"), "maturin": maturin(WINDOWS, place)}
 
 
 def typed(place: Place, *words: str) -> float:
@@ -79,17 +73,25 @@ def typed(place: Place, *words: str) -> float:
     return stopwatch.typed(*words, cwd=place.ws.root, timeout_s=COMMAND_S).seconds
 
 
-def _run_maturin(folder: Path, place: Place) -> float:
-    """Build a wheel for each target with maturin, one call after the other; return the seconds of all."""
-    seconds = 0.0
-    options = ["--interpreter", place.baselines, "--target-dir", folder / "target", "--out", folder / "dist"]
-    for target in WINDOWS:
-        argv = [place.baselines.with_name("maturin"), "build", "--release", "--offline", "--target", target.triple]
-        env = runner.child_env({**cargo.cross_env(target, ws=place.ws), "CARGO_TARGET_DIR": None})
-        seconds += stopwatch.run([*argv, *options], timeout_s=COMMAND_S, cwd=folder, env=env).seconds
-    wheels = sorted(path.name for path in (folder / "dist").glob("*.whl"))
-    if len(wheels) != len(WINDOWS):
-        raise MissingArtifactError("maturin did not make one wheel per target", why=f"it made {', '.join(wheels)}")
+def maturin(targets: Sequence[Target], place: Place) -> Side:
+    """Return a side that builds a wheel for each target with maturin, one after the other, in a copy of the crate."""
+    folder = place.scratch / f"maturin of {len(targets)}"
+    shutil.copytree(place.ws.crate, folder, ignore=shutil.ignore_patterns("target"))
+    (folder / "pyproject.toml").write_text(_PYPROJECT, encoding="utf-8")
+    return lambda: sum(_run_maturin(target, folder, place) for target in targets)
+
+
+def _run_maturin(target: Target, folder: Path, place: Place) -> float:
+    out = folder / "dist" / target.platform_tag
+    argv: List[object] = [place.baselines.with_name("maturin"), "build", "--release", "--offline"]
+    argv += ["--target", target.triple, "--interpreter", place.baselines]
+    argv += ["--target-dir", folder / "target", "--out", out]
+    # It is asked for no tag: what it would have to look for is not what is compared.
+    argv += ["--zig", "--auditwheel", "skip"] if target.linking == "zig" else []
+    env = runner.child_env({**cargo.cross_env(target, ws=place.ws), "CARGO_TARGET_DIR": None})
+    seconds = stopwatch.run(argv, timeout_s=COMMAND_S, cwd=folder, env=env).seconds
+    if not list(out.glob("*.whl")):
+        raise MissingArtifactError(f"maturin made no wheel for {target.triple}")
     return seconds
 
 
@@ -99,20 +101,24 @@ def _run_maturin(folder: Path, place: Place) -> float:
 def one_line_changed(place: Place) -> Iterator[Dict[str, Side]]:
     """A copy of the checkout whose library has changed since the last build."""
     copy = place.copy
-
-    def timed(argv: Sequence[object]) -> float:
-        change_a_line(copy.crate / "src")
-        env = runner.child_env({"CARGO_TARGET_DIR": None, "PYTHONDONTWRITEBYTECODE": None})
-        return stopwatch.run(argv, timeout_s=COMMAND_S, cwd=copy.root, env=env).seconds
-
     yield {
-        "both wheels": lambda: timed(
-            [sys.executable, "-c", BUILD_AND_AUDIT, copy.root, *[target.platform_tag for target in WINDOWS]]
-        ),
+        "both wheels": lambda: packed_after_a_change(WINDOWS, copy),
         # This process's tool environment serves the copy too; bootstrap.py would make the copy one of its own.
-        "both wheels, proven": lambda: timed([sys.executable, "-m", "nox", "-s", "build_windows"]),
+        "both wheels, proven": lambda: _after_a_change([sys.executable, "-m", "nox", "-s", "build_windows"], copy),
         "cargo once": lambda: _bare_cargo(place.scratch / "cargo", copy),
     }
+
+
+def packed_after_a_change(targets: Sequence[Target], copy: Workspace) -> float:
+    """Change a line of a copy, and return the seconds until the wheels of these targets are packed and audited."""
+    tags = [target.platform_tag for target in targets]
+    return _after_a_change([sys.executable, "-c", _BUILD_AND_AUDIT, copy.root, *tags], copy)
+
+
+def _after_a_change(argv: Sequence[object], copy: Workspace) -> float:
+    change_a_line(copy.crate / "src")
+    env = runner.child_env({"CARGO_TARGET_DIR": None, "PYTHONDONTWRITEBYTECODE": None})
+    return stopwatch.run(argv, timeout_s=COMMAND_S, cwd=copy.root, env=env).seconds
 
 
 def _bare_cargo(folder: Path, ws: Workspace) -> float:
@@ -131,7 +137,16 @@ def _bare_cargo(folder: Path, ws: Workspace) -> float:
         # One call has one environment but two sets of flags; a list of JSON strings is one of TOML strings.
         argv += ["--target", target.triple, "--config", f"target.{target.triple}.rustflags={json.dumps(flags)}"]
     env.update({"CARGO_ENCODED_RUSTFLAGS": None, "RUSTFLAGS": None, "CARGO_TARGET_DIR": None})
-    timed = stopwatch.run(argv, timeout_s=COMMAND_S, cwd=ws.crate, env=runner.child_env(env))
+    return compiled(argv, runner.child_env(env), ws)
+
+
+def compiled(argv: Sequence[object], env: Mapping[str, str], ws: Workspace) -> float:
+    """Run cargo and return its seconds.
+
+    Raises:
+        CommandFailedError: it did not compile the crate.
+    """
+    timed = stopwatch.run(argv, timeout_s=COMMAND_S, cwd=ws.crate, env=env)
     if "Compiling glean_core" not in timed.output:
         raise CommandFailedError("cargo compiled nothing", why="it did not see the changed line")
     return timed.seconds
@@ -237,18 +252,21 @@ def passed(output: str) -> List[str]:
 
 def wheel_size(place: Place) -> Iterator[Dict[str, Side]]:
     """The wheels for 64-bit Windows, ours and glean-sdk's."""
+    ours, theirs = wheel_sizes(WINDOWS[0], [WINDOWS[0].platform_tag], place)
+    yield {"our wheel": ours, "their wheel": theirs}
+
+
+def wheel_sizes(target: Target, tags: Sequence[str], place: Place) -> Tuple[Side, Side]:
+    """Return the sides of a target's wheel: ours, and glean-sdk's for one of these platform tags."""
 
     def ours() -> float:
         with place.ws.locked():
-            return float(pipelines.make_wheels([WINDOWS[0]], place.ws)[0].path.stat().st_size)
+            return float(pipelines.make_wheels([target], place.ws)[0].path.stat().st_size)
 
-    yield {
-        "our wheel": ours,
-        "their wheel": lambda: float(glean_sdk_wheel(place, [WINDOWS[0].platform_tag]).stat().st_size),
-    }
+    return ours, lambda: float(_glean_sdk_wheel(place, tags).stat().st_size)
 
 
-def glean_sdk_wheel(place: Place, tags: Sequence[str]) -> Path:
+def _glean_sdk_wheel(place: Place, tags: Sequence[str]) -> Path:
     """Fetch the pinned glean-sdk's wheel for one of these platform tags."""
     folder, listed = place.scratch / f"glean-sdk-{tags[0]}", place.scratch / "glean-sdk.txt"
     text = (place.ws.root / "requirements/bench.txt").read_text(encoding="utf-8").replace("\\\n", " ")

@@ -181,6 +181,8 @@ class Frozen:
         self._rescue = threading.Timer(60, self._give_up)
 
     def __enter__(self):
+        if shutil.which("fsfreeze") is None:
+            pytest.skip("fsfreeze is not installed")
         done = subprocess.run(["fsfreeze", "--freeze", self._folder], check=False, stderr=subprocess.PIPE)
         if done.returncode:
             pytest.skip(f"fsfreeze is refused here: {done.stderr.decode().strip()}")
@@ -228,8 +230,6 @@ def test_a_host_does_not_wait_for_a_frozen_disk(tmp_path, disk):
 
     The kernel holds the memory of the process for it, so that a fork waits as well.
     """
-    if shutil.which("fsfreeze") is None:
-        pytest.skip("fsfreeze is not installed")
     data_dir = disk / "data"
     code = """
     text = TextMetricType(describe("text"))
@@ -267,8 +267,6 @@ def test_a_host_does_not_wait_for_a_frozen_disk(tmp_path, disk):
 @needs.linux
 def test_the_end_of_uploads_does_not_wait_for_a_frozen_disk(tmp_path, disk):
     """What was being sent would be given back, which is a change."""
-    if shutil.which("fsfreeze") is None:
-        pytest.skip("fsfreeze is not installed")
     data_dir = disk / "data"
     code = """
     from glean_py import _ffi

@@ -6,12 +6,12 @@ import importlib.util
 import json
 import shutil
 import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Dict, Iterator, List
 
 import pytest
+from stand_ins import environment_of
 
 import benchmarks
 from benchmarks import core, figures, table
@@ -127,26 +127,17 @@ class Counter:
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the Python of an environment that has the stand-ins, and cffi from the environment of the tests."""
-    home = tmp_path_factory.mktemp("baselines")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
-    site = next(home.glob("lib/python*/site-packages"))
+    files = {"prometheus_client.py": _PROMETHEUS}
     for package in core.PACKAGES.values():
-        files = {
-            "__init__.py": _STAND_IN,
-            "_state.py": _STATE,
-            "metrics/__init__.py": _METRICS,
-            "net.py": _NET,
-            "__main__.py": _MAIN,
-        }
-        for name, text in files.items():
-            file = site / package / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-    (site / "prometheus_client.py").write_text(_PROMETHEUS, encoding="utf-8")
+        files[f"{package}/__init__.py"] = _STAND_IN
+        files[f"{package}/_state.py"] = _STATE
+        files[f"{package}/metrics/__init__.py"] = _METRICS
+        files[f"{package}/net.py"] = _NET
+        files[f"{package}/__main__.py"] = _MAIN
     spec = importlib.util.find_spec("cffi")
     assert spec is not None and spec.origin is not None
-    (site / "cffi.pth").write_text(str(Path(spec.origin).parents[1]) + "\n", encoding="utf-8")
-    return home / "bin" / "python"
+    files["cffi.pth"] = str(Path(spec.origin).parents[1]) + "\n"
+    return environment_of(files, tmp_path_factory.mktemp("baselines"))
 
 
 @pytest.fixture

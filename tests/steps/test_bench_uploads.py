@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Dict, Iterator
 
 import pytest
+from stand_ins import environment_of
 
 import benchmarks
 from benchmarks import core, figures, table, uploads
@@ -20,8 +19,6 @@ from glean_steps.workspace import Workspace
 SLOW_END_S = 0.3
 # Sends each ping before `submit` returns, if there is a server; one that never answers is left after a moment.
 _GLEAN = """
-import urllib.request
-from types import SimpleNamespace
 from . import metrics
 
 class Configuration:
@@ -76,18 +73,11 @@ class TracerProvider:
 @pytest.fixture
 def place(ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """Return a place whose packages are the stand-ins, with little effort."""
-    home = tmp_path / "baselines"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
-    site = next(home.glob("lib/python*/site-packages"))
     files: Dict[str, str] = dict(_OTHERS)
     for package in core.PACKAGES.values():
         files.update({f"{package}/__init__.py": _GLEAN, f"{package}/metrics.py": _METRICS})
         files[f"{package}/_uniffi.py"] = _UNIFFI
-    for name, text in files.items():
-        file = site / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-    monkeypatch.setattr(Place, "python", home / "bin" / "python")
+    monkeypatch.setattr(Place, "python", environment_of(files, tmp_path / "baselines"))
     with ExitStack() as stack:
         yield Place(ws, stack, effort=0.06)
 
