@@ -170,7 +170,8 @@ assert os.waitpid(child, 0)[1] == 0
 
 
 def test_the_collector_may_be_the_server(tmp_path, collector):
-    run_program(tmp_path, collector.endpoint, SUBMIT, **copying(collector))
+    # Nothing is cut off by the end, and sent once more after it.
+    run_program(tmp_path, collector.endpoint, f"{SUBMIT}wait_until(lambda: not files())", **copying(collector))
     collector.wait_for_pings("custom", 3, timeout_s=60)
     assert [ping["times"] for ping in collector.pings()] == [1, 1, 1]
 
