@@ -281,11 +281,12 @@ class Handler(BaseHTTPRequestHandler):
                 if name in query
             },
             since=_number(query, "since", 0, 10**18 - 1),
+            newest=_number(query, "newest", 0, 10**6),
         )
         count = _number(query, "wait", 0, 10**6)
         timeout_s = _number(query, "timeout", 10, 300)
         status = 200
-        if count and not collector.wait(wanted, count, timeout_s):
+        if count and not collector.wait(wanted._replace(newest=0), count, timeout_s):
             status = 504
         position, found = collector.find(wanted)
         answer: Dict[str, Any] = {"position": position, "since": found[-1]["number"] if found else wanted.since}

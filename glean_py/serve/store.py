@@ -55,7 +55,10 @@ class StoreError(Exception):
 
 
 class Filter(NamedTuple):
-    """Which pings are meant; what is empty means all. `text` is looked for in paths and bodies, whatever its case."""
+    """Which pings are meant; what is empty means all. `text` is looked for in paths and bodies, whatever its case.
+
+    With `newest`, so many of those that fit, the newest ones.
+    """
 
     name: str = ""
     application: str = ""
@@ -64,6 +67,7 @@ class Filter(NamedTuple):
     metric: str = ""
     text: str = ""
     since: int = 0
+    newest: int = 0
 
 
 EVERYTHING = Filter()
@@ -256,11 +260,14 @@ class Store:
         # Somebody may have copied it from the page, which shows JSON with spaces.
         sought = {wanted.text.lower(), re.sub(r"(?<=[:,])\s+", "", wanted.text.lower())} - {""}
         columns = ", ".join((*_SUMMARY, *(("path", "body") if sought else ())))
-        query = f"SELECT {columns} FROM ping WHERE {' AND '.join(clauses)} ORDER BY number"
+        # What is looked for in texts is counted afterwards.
+        limit = wanted.newest if wanted.newest and not sought else -1
+        query = f"SELECT {columns} FROM ping WHERE {' AND '.join(clauses)} ORDER BY number DESC LIMIT ?"
         with self._use() as database:
-            rows = database.execute(query, values).fetchall()
+            rows = database.execute(query, [*values, limit]).fetchall()[::-1]
         if sought:
             rows = [row for row in rows if _has_any(row[-2], sought) or _has_any(_inflate(row[-1]), sought)]
+            rows = rows[-wanted.newest :]
         return [_summary(row) for row in rows]
 
     def get(self, number: int) -> Optional[Dict[str, Any]]:

@@ -200,6 +200,10 @@ def test_filters(collector):
         ("text=APP.WORD", ["three"]),
         ("text=%2Fsubmit%2Fother", ["two"]),
         ("since=1&name=one", []),
+        ("newest=2", ["two", "three"]),
+        ("newest=1&application=my-app&since=1", ["three"]),
+        ("newest=1&text=app.", ["three"]),
+        ("newest=9", ["one", "two", "three"]),
         ("since=2", ["three"]),
     ):
         answer = ask(collector, "GET", f"/api/pings?bodies=0&{query}").json

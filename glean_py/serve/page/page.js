@@ -259,15 +259,23 @@ function showBanners() {
   find("banners").replaceChildren(...banners);
 }
 
-async function load() {
-  status = await ask("api/status");
-  const answer = await ask("api/pings?bodies=0");
+/** Takes over what the collector has, and returns the position in its changes. */
+function take(answer) {
   pings.clear();
   rows.clear();
   for (const ping of answer.pings) pings.set(ping.number, ping);
-  showBanners();
   render();
-  return status.position;
+  return answer.position;
+}
+
+async function load() {
+  // index.html asks for both before this file is there.
+  const [facts, first] = await Promise.all([ask("api/status"), pings.size ? null : ask(`api/pings?bodies=0&newest=${ROWS_AT_ONCE}`)]);
+  status = facts;
+  showBanners();
+  const position = first && take(first);
+  if (first && first.pings.length < ROWS_AT_ONCE) return position;
+  return take(await ask("api/pings?bodies=0"));
 }
 
 function setLive(kind, text) {
