@@ -140,7 +140,7 @@ def test_crate(
     ws: Workspace,
     runner_argv: Optional[Sequence[object]] = None,
     arguments: Sequence[str] = (),
-    env: Optional[Mapping[str, str]] = None,
+    env: Optional[Mapping[str, Optional[str]]] = None,
     check: bool = True,
 ) -> Completed:
     """Run the crate's tests on this machine, or those of a target through a runner such as Wine.
@@ -149,7 +149,7 @@ def test_crate(
         target: what they are built for.
         runner_argv: the program, with its arguments, that runs a test program of the target.
         arguments: passed on to `cargo test`.
-        env: more changes to the environment, such as WINEPREFIX.
+        env: more changes to the environment, such as WINEPREFIX; None removes a variable.
         check: raise when a test failed.
 
     Raises:

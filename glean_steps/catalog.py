@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import sys
@@ -133,7 +134,7 @@ def python_suite(
     """Run the Python suite in an environment that has the wheel."""
     with suite_copy(ws) as (copy, empty):
         # pytest keeps the folders of its last three runs; these go with the copy.
-        env = {**environments.clean_env(), "TMPDIR": str(empty.with_name("temp")), **(changes or {})}
+        env = environments.clean_env({"TMPDIR": str(empty.with_name("temp")), **(changes or {})})
         return suites.pytest(
             [program],
             copy,
@@ -319,13 +320,35 @@ def collector_page() -> Suite:
     def run(ws: Workspace, browser: None, rust: Rust, packed: Path, program: Path) -> Result:
         return _installed(program, project.COLLECTOR, ws, ["--chromium", system.find(programs[0])])
 
+    return Suite("collector page", run, (system.Programs(programs), *_COLLECTOR))
+
+
+def collector_page_wine(target: Target, beside: Sequence[Target] = WINDOWS) -> Suite:
+    """The page in the system's Chromium, collector and programs in a Windows Python."""
+    (program,) = system.tools("chromium")
+
+    def run(
+        ws: Workspace, _: None, wines: None, packed: Path, prefix: Path, python: WindowsPython, *installed: Path
+    ) -> Result:
+        with wine.session(target, ws) as warm:
+            prove.install(packed, python, warm, ws)
+            argv = warm.provider.argv([warm.provider.loader, python.executable], python.executable.parent)
+            options = ["--chromium", system.find(program), "--windows-python", json.dumps([str(word) for word in argv])]
+            return _installed(installed[-1], project.COLLECTOR, ws, options, warm.env_changes())
+
     needs = (
-        system.Programs(programs),
-        HostRust(),
-        NativeWheel(),
-        Environment("collector", project.COLLECTOR_REQUIREMENTS),
+        system.Programs((program,)),
+        Wines(tuple(beside)),
+        ProvenWheel(target, None),
+        Prefix(target),
+        windows_python.Environment(None, target),
+        *_COLLECTOR,
     )
-    return Suite("collector page", run, needs)
+    return Suite(f"collector page, Wine {target.arch}", run, needs, frozenset({f"Wine {target.arch}"}))
+
+
+# The installed wheel, and what drives a browser.
+_COLLECTOR = (HostRust(), NativeWheel(), Environment("collector", project.COLLECTOR_REQUIREMENTS))
 
 
 def hosts() -> Suite:
@@ -337,16 +360,23 @@ def hosts() -> Suite:
     return Suite("hosts", run, (HostRust(), NativeWheel(), Environment("hosts", project.HOSTS_REQUIREMENTS)))
 
 
-def _installed(program: Path, tests: str, ws: Workspace, arguments: Sequence[object] = ()) -> Result:
+def _installed(
+    program: Path,
+    tests: str,
+    ws: Workspace,
+    arguments: Sequence[object] = (),
+    changes: Optional[Mapping[str, Optional[str]]] = None,
+) -> Result:
     """Run tests of the checkout where it cannot be imported, so that they see the wheel."""
     folder = ws.root / tests
     with tempfile.TemporaryDirectory(prefix="glean-") as empty:
-        env = {**environments.clean_env(), "TMPDIR": empty}
+        env = environments.clean_env({"TMPDIR": empty, **(changes or {})})
         return suites.pytest(
             [program],
             folder,
             lambda argv: ws.run(argv, timeout_s=CHECK_S, cwd=Path(empty), check=False, env=env),
-            arguments=["--rootdir", folder, *arguments],
+            # Folders of tests are here, too, where TMPDIR must not be set.
+            arguments=["--rootdir", folder, "--basetemp", Path(empty) / "tests", *arguments],
         )
 
 
@@ -465,6 +495,7 @@ def tests(ws: Workspace) -> List[Suite]:
         hunt(ws, "kill hunt", project.HUNT_ONCE),
         differential(FIXED_COUNT, FIXED_SEED, "UTC"),
         collector_page(),
+        collector_page_wine(WINDOWS[0]),
         hosts(),
         miri(),
     ]

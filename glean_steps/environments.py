@@ -6,7 +6,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 from glean_steps import interpreters, report, roots, runner, settings, workspace
 from glean_steps.errors import MissingToolError, OfflineError
@@ -164,7 +164,7 @@ def _pip(program: Path, arguments: Sequence[object], ws: Workspace) -> None:
     ws.run(argv, timeout_s=PIP_S, env=clean_env(), quiet=True)
 
 
-def clean_env() -> Dict[str, str]:
-    """Return an environment in which the checkout cannot be imported by accident."""
+def clean_env(changes: Optional[Mapping[str, Optional[str]]] = None) -> Dict[str, str]:
+    """Return an environment in which the checkout cannot be imported by accident; `None` removes a variable."""
     ours = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "VIRTUAL_ENV")
-    return runner.child_env({name: None for name in ours})
+    return runner.child_env({**{name: None for name in ours}, **(changes or {})})

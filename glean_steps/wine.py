@@ -38,6 +38,9 @@ _RECIPE = 5  # Raise it when what this module does to a prefix changes.
 # the Python suite takes a third less time without. What is lost is st_dev, which is 0 then.
 _OVERRIDES = "mscoree,mshtml,wbemprox=;winemenubuilder.exe,winedbg.exe,mountmgr.sys=d"
 
+# The loader and the server of Debian 13's Wine 10 abort where this is set: `free(): invalid pointer`.
+_HARMFUL: Mapping[str, Optional[str]] = {"TMPDIR": None}
+
 # Nothing may ever wait for a click: no crash dialog, no desktop to draw one on, no debugger. Windows 10 is what current
 # CPython wants, and old Wines pretend to be Windows 7.
 _REGISTRY = """REGEDIT4
@@ -149,16 +152,16 @@ class Wine:
         """Return the environment of a program in this prefix."""
         return prefix_env(self.provider, self.prefix, self.target, changes)
 
-    def env_changes(self) -> Dict[str, str]:
-        """Return the variables of this prefix, for a program of this machine that starts others."""
+    def env_changes(self) -> Dict[str, Optional[str]]:
+        """Return the variables of this prefix, for a program of this machine that starts others; None removes one."""
         return _prefix_changes(self.provider, self.prefix, self.target)
 
 
-def _prefix_changes(provider: Provider, prefix: Path, target: Target) -> Dict[str, str]:
-    """Return the variables of a prefix; a WINEDEBUG that the caller set wins."""
-    loader = {"WINELOADER": provider.loader} if os.path.isabs(provider.loader) else {}
+def _prefix_changes(provider: Provider, prefix: Path, target: Target) -> Dict[str, Optional[str]]:
+    """Return the variables of a prefix, None for those it must not have; a WINEDEBUG that the caller set wins."""
     return {
-        **loader,
+        **_HARMFUL,
+        "WINELOADER": provider.loader if os.path.isabs(provider.loader) else None,
         "WINEPREFIX": str(prefix),
         "WINEARCH": target.wine_arch,
         "WINEDEBUG": os.environ.get("WINEDEBUG", "-all"),
@@ -178,7 +181,6 @@ def prefix_env(
     """Return the whole environment of a program in a prefix."""
     return runner.child_env(
         {
-            "WINELOADER": None,
             **_prefix_changes(provider, prefix, target),
             # What belongs to the Python that runs the steps must not reach the Windows one.
             "PYTHONPATH": None,
@@ -338,7 +340,7 @@ def has_wine32() -> bool:
 
 def version(ws: Workspace, loader: Sequence[object]) -> str:
     """Return what a loader prints about its version, such as `wine-8.0`."""
-    env = runner.child_env({"WINEDEBUG": "-all", "DISPLAY": None})
+    env = runner.child_env({**_HARMFUL, "WINEDEBUG": "-all", "DISPLAY": None})
     return ws.run([*loader, "--version"], timeout_s=60, quiet=True, env=env).stdout.strip().splitlines()[-1].strip()
 
 

@@ -24,6 +24,22 @@ CLIENT = "0a1b2c3d-0000-4000-8000-0123456789ab"
 def pytest_addoption(parser):
     parser.addoption("--chromium", default=shutil.which("chromium"), help="the browser; the one on PATH")
     parser.addoption("--pictures", type=Path, help="a folder for the pictures of the tutorial")
+    parser.addoption(
+        "--windows-python", help="the command line of a Windows Python, as JSON: run the tests with it alone"
+    )
+
+
+def pytest_configure(config):
+    """Declare the mark of tests with a Windows Python."""
+    config.addinivalue_line("markers", "windows: needs --windows-python")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Choose the tests with a Windows Python, or the others."""
+    is_wanted = config.getoption("--windows-python") is not None
+    left = [item for item in items if (item.get_closest_marker("windows") is not None) != is_wanted]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture(scope="session")
