@@ -32,6 +32,7 @@ impl OwnFile {
     /// [`Error::Io`].
     pub fn open(options: &OpenOptions, action: &'static str, path: &Path) -> Result<OwnFile> {
         let _opening = opening();
+        #[cfg_attr(not(unix), expect(unused_mut, reason = "nothing is added there"))]
         let mut options = options.clone();
         // It changes nothing for a file, and tells in a forked child whose it is.
         #[cfg(unix)]

@@ -53,7 +53,9 @@ class Slot:
         }
         # Both ends, so that the pipe doesn't end between two lives.
         self._both_ends = os.open(self._pipe, os.O_RDWR)
-        self._reader = threading.Thread(target=self._read, args=(os.open(self._pipe, os.O_RDONLY),))
+        # One that still waits when another slot has failed doesn't keep the tests from ending.
+        reading = os.open(self._pipe, os.O_RDONLY)
+        self._reader = threading.Thread(target=self._read, args=(reading,), daemon=True)
         self._reader.start()
 
     def _read(self, descriptor):
