@@ -558,8 +558,8 @@ def machine_key(ws: Workspace, target: Optional[Target] = None) -> str:
     watched = [path for pair in _candidates() for path in pair]
     watched += [folder / "lib" / "rustlib" for folder in _rustup_toolchains()]
     if target is not None:
-        linker = shutil.which(target.linker)
-        watched.append(Path(linker or target.linker))
+        # zig's is pinned by its requirements.
+        watched += [Path(shutil.which(target.linker) or target.linker)] if target.linker else []
         watched.append(ws.root / project.LINKER_REQUIREMENTS)
     facts: List[Any] = [[str(path), workspace.signature(path)] for path in watched]
     names = ("RUSTC", "CARGO", "RUSTUP_TOOLCHAIN", "RUSTUP_HOME", "CARGO_HOME")

@@ -15,7 +15,7 @@ import windows
 
 from glean_steps import errors, pipelines, runner, wine, workspace
 from glean_steps.errors import AuditError, CommandFailedError, Interrupted, ProofError, SettingError, StepError
-from glean_steps.targets import WINDOWS
+from glean_steps.targets import TARGETS, WINDOWS, Target
 from glean_steps.workspace import Workspace
 
 AMD64, WIN32 = WINDOWS[:2]
@@ -171,6 +171,18 @@ def test_a_wheels_key_changes_with_what_shapes_it(ws: Workspace, monkeypatch: py
     monkeypatch.setattr(sys, "version", "another Python")
     seen.append(key())
     assert len(set(seen)) == len(seen) and key() == seen[-1]
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.platform_tag)
+def test_what_a_build_writes_leaves_the_key_of_its_wheel(
+    target: Target, ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The current folder is that of the checkout, in which a build makes others."""
+    monkeypatch.chdir(tmp_path)
+    before = pipelines._wheel_key(target, ws, None, "s")
+    os.utime(tmp_path, ns=(1, 1))
+    (tmp_path / "made by a build").mkdir()
+    assert pipelines._wheel_key(target, ws, None, "s") == before
 
 
 def test_the_tools_that_pack_a_wheel_shape_it(ws: Workspace) -> None:
