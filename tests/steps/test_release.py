@@ -23,7 +23,7 @@ import pytest
 from glean_steps import pipelines, release, reproduce, settings, workspace
 from glean_steps.environments import Environment
 from glean_steps.errors import ReleaseError
-from glean_steps.targets import HOST
+from glean_steps.targets import HOST, TARGETS
 from glean_steps.workspace import Workspace
 
 VERSION = "1.5"
@@ -100,6 +100,28 @@ def python(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def faults(ws: Workspace) -> list[str]:
     return [*release.source_faults(ws, VERSION), *release.file_faults(ws, VERSION)]
+
+
+# What auditwheel 6 says, shortened.
+SAID = (
+    'x.whl is consistent with the following platform tag: "{tag}". The wheel references libc.so.6 with versions {found}'
+)
+
+
+@pytest.mark.parametrize(
+    ("tag", "found", "is_agreed"),
+    [
+        ("manylinux_2_19_ppc64le", "{'GLIBC_2.18', 'GLIBC_2.17'}", True),
+        # It has no 2.19 of its own.
+        ("manylinux_2_24_ppc64le", "{'GLIBC_2.18', 'GLIBC_2.17'}", True),
+        ("manylinux_2_24_ppc64le", "{'GLIBC_2.20', 'GLIBC_2.17'}", False),
+        ("linux_ppc64le", "{'GLIBC_2.17'}", False),
+        ("manylinux_2_24_ppc64le", "{}", False),
+    ],
+)
+def test_auditwheel_agrees_if_no_symbol_is_newer_than_the_tag(tag: str, found: str, is_agreed: bool) -> None:
+    (target,) = (target for target in TARGETS if target.platform_tag == "manylinux_2_19_ppc64le")
+    assert release.agrees(SAID.format(tag=tag, found=found), target) is is_agreed
 
 
 def test_release_in_order_has_no_faults(ready: Workspace) -> None:
