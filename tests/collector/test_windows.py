@@ -3,8 +3,8 @@
 import json
 import re
 import subprocess
-import textwrap
 from types import SimpleNamespace
+from typing import Dict
 
 import pytest
 from playwright.sync_api import expect
@@ -13,8 +13,8 @@ from glean_py.serve import Collector
 
 pytestmark = pytest.mark.windows
 PROGRAM_S = 300
-# What pytest has in its place is a file without a name, which Python 3.7 in Wine takes for no stream.
-STDERR = subprocess.STDOUT
+# What pytest has for standard error is a file without a name, which Python 3.7 in Wine takes for no stream.
+STREAMS: Dict[str, int] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -41,9 +41,8 @@ def windows_python(pytestconfig):
 def run_program(windows_python, folder, endpoint, monkeypatch):
     """Run a program of the Windows Python that sends copies of its pings to a collector."""
     monkeypatch.setenv("GLEAN_DEBUG_COLLECTOR", endpoint)
-    argv = [*windows_python, "-c", textwrap.dedent(PROGRAM), str(folder)]
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": STDERR}
-    done = subprocess.run(argv, timeout=PROGRAM_S, check=False, **streams)
+    argv = [*windows_python, "-c", PROGRAM, str(folder)]
+    done = subprocess.run(argv, timeout=PROGRAM_S, check=False, **STREAMS)
     assert done.returncode == 0, done.stdout
 
 
@@ -59,7 +58,7 @@ def look(page):
 
 def test_a_server_in_windows_python_shows_a_program_there(windows_python, tmp_path, open_page, monkeypatch):
     argv = [*windows_python, "-u", "-m", "glean_py", "serve", "--port", "0"]
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=STDERR) as server:
+    with subprocess.Popen(argv, **STREAMS) as server:
         try:
             assert server.stdout is not None
             found = re.search(rb"http://[\d.]+:\d+", server.stdout.readline())
