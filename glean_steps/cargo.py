@@ -134,6 +134,25 @@ def build_libraries(targets: Iterable[Target], *, ws: Workspace) -> Dict[str, Pa
     return {target.triple: path for target, path in zip(wanted, built)}
 
 
+def build_crate(manifest: Path, target: Target, into: Path, *, ws: Workspace) -> Dict[str, Path]:
+    """Build another crate for a target into a target folder; return the sources of what it needs, by name.
+
+    Raises:
+        CommandFailedError: cargo failed; holds its exit status and last lines.
+        MissingToolError: there is no Rust or no linker for the target, and none may be installed.
+    """
+    rust = toolchain.prepare([target], ws)[target.triple]
+    linking = _LINKING[target.linking](target, rust, ws)
+    offline = ["--offline"] if settings.OFFLINE.value() else []
+    which: List[object] = ["--locked", *offline, "--manifest-path", manifest]
+    env = runner.child_env(_build_env(target, rust, ws))
+    built = ["--release", "--target-dir", into, "--target", linking.triple]
+    ws.run([*linking.build, *which, *built], timeout_s=BUILD_S, cwd=manifest.parent, env=env, quiet=True)
+    argv = [rust.cargo, "metadata", "--format-version=1", *which]
+    listed = ws.run(argv, timeout_s=QUERY_S, cwd=manifest.parent, env=env, quiet=True, split_stderr=True).stdout
+    return {package["name"]: Path(package["manifest_path"]).parent for package in json.loads(listed)["packages"]}
+
+
 def test_crate(
     target: Target = HOST,
     *,

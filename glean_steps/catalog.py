@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -33,7 +34,7 @@ from glean_steps import (
     wine,
 )
 from glean_steps.environments import Environment, NativeWheel
-from glean_steps.errors import MissingToolError
+from glean_steps.errors import DownloadError, MissingToolError
 from glean_steps.prerequisites import Probe
 from glean_steps.suites import Result, Suite
 from glean_steps.targets import TARGETS, WINDOWS, Target
@@ -197,8 +198,8 @@ def python_suite_in_wine(
         )
 
 
-def python_qemu(target: Target) -> Suite:
-    """The Python suite in a CPython of another architecture, against the finished wheel."""
+def python_elsewhere(target: Target) -> Suite:
+    """The Python suite in a CPython of another architecture or C library, against the finished wheel."""
 
     def run(ws: Workspace, packed: Path) -> Result:
         python = foreign.python_for(target, ws)
@@ -208,7 +209,7 @@ def python_qemu(target: Target) -> Suite:
         result.suite = f"Python, {python.how} {python.version} {target.machine}"
         return result
 
-    return Suite(f"Python, qemu {target.machine}", run, (ProvenWheel(target, None),))
+    return Suite(f"Python, {target.platform_tag}", run, (ProvenWheel(target, None),))
 
 
 def rust_qemu(target: Target) -> Suite:
@@ -454,6 +455,38 @@ def lint() -> List[Suite]:
     ]
 
 
+def cargo_deny() -> List[Suite]:
+    """What cargo-deny says of the crates: their licences and sources, and what is known against them."""
+
+    def entry(name: str, checks: Sequence[str], data: Sequence[str] = ()) -> Suite:
+        def run(ws: Workspace, rust: Rust) -> Result:
+            program = system.find_program("cargo-deny", system.RUSTUP_FOLDERS)
+            if program is None:
+                raise MissingToolError(
+                    "no cargo-deny", why="it is not on PATH", fix="cargo install --locked cargo-deny"
+                )
+
+            def deny(*words: str) -> runner.Completed:
+                env = runner.child_env({"CARGO": str(rust.cargo)})
+                return ws.run([program, *words], timeout_s=CHECK_S, cwd=ws.crate, env=env, check=False)
+
+            fetched = deny(*data) if data else None
+            if fetched and fetched.status != 0:
+                raise DownloadError(
+                    "no data for cargo-deny",
+                    why=suites.one_line(fetched.stdout[-300:]),
+                    fix="run it where the RustSec database is in reach",
+                )
+            return suites.check(deny("check", *checks))
+
+        return Suite(name, run, (HostRust(),), frozenset({"cargo-deny"}))
+
+    return [
+        entry("cargo deny, licences", ("bans", "licenses", "sources")),
+        entry("cargo deny, advisories", ("advisories",), ("fetch", "db")),
+    ]
+
+
 # --- fuzzing ----------------------------------------------------------------------------------------------------------
 
 
@@ -519,16 +552,22 @@ def hunt(ws: Workspace, name: str, changes: Mapping[str, str]) -> Suite:
 def nightly(
     ws: Workspace, count: int = NIGHTLY_COUNT, seed: Optional[int] = None, zones: Sequence[str] = NIGHTLY_ZONES
 ) -> List[Suite]:
-    """Thousands of programs that no day before has seen, in several time zones, and a long kill hunt."""
+    """Thousands of programs that no day before has seen, in several time zones, a long kill hunt, and cargo-deny."""
     first = int(time.time() // 86_400) if seed is None else seed
     programs = [differential(count, first + place * 100_000, zone) for place, zone in enumerate(zones)]
-    return [*programs, hunt(ws, "kill hunt, long", project.HUNT_AT_NIGHT)]
+    return [*programs, hunt(ws, "kill hunt, long", project.HUNT_AT_NIGHT), *cargo_deny()]
 
 
 def platforms(target: Target) -> List[Suite]:
-    """The suites on one other architecture, and the proof of each wheel that this machine can run."""
-    others = [each for each in TARGETS if each.proof == "linux" and each != target]
-    return [python_qemu(target), rust_qemu(target), *[proof(each) for each in others]]
+    """The suites on one other architecture, the Python suite for musl, and the proof of each wheel that runs here."""
+    suites_of_musl = [each for each in TARGETS if each.proof == "musl" and each.machine == platform.machine()]
+    others = [each for each in TARGETS if each.proof in ("linux", "musl") and each not in (target, *suites_of_musl)]
+    return [
+        python_elsewhere(target),
+        rust_qemu(target),
+        *[python_elsewhere(each) for each in suites_of_musl],
+        *[proof(each) for each in others],
+    ]
 
 
 def run_tests(ws: Workspace) -> List[Result]:

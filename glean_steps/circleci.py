@@ -73,7 +73,7 @@ _TAGS = {"tags": {"only": r"/^v\d.*/"}, "branches": {"ignore": "/.*/"}}
 
 def _wheels() -> List[Dict[str, Any]]:
     """Return the job of each wheel, on an executor of its own processor where there is one."""
-    native = {target: _EXECUTORS.get(target.machine, "debian") for target in TARGETS if target.proof == "linux"}
+    native = {target: _EXECUTORS.get(target.machine, "debian") for target in TARGETS if target.library_format == "elf"}
     places = {target.platform_tag: native.get(target, "debian") for target in TARGETS}
     return [
         {

@@ -198,7 +198,7 @@ SESSIONS: Sequence[Command] = (
     ),
     Command(
         "nightly",
-        "The same with thousands of programs that no day before has seen, in several time zones, and the kill hunt.",
+        "The same with thousands of new programs in several time zones, a long kill hunt, and cargo-deny.",
         _locked(
             lambda ws, given: catalog.nightly(
                 ws,

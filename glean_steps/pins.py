@@ -55,6 +55,19 @@ class PythonRow:
 
 
 @dataclass(frozen=True)
+class SourcePin:
+    """Sources in Debian's archive: their version, path below the archive, and hash."""
+
+    version: str
+    path: str
+    sha256: str
+
+    def download(self, archive: str) -> Download:
+        """Return the file of an archive, which is a base URL."""
+        return Download(self.path.rpartition("/")[2], f"{archive.rstrip('/')}/{self.path}", self.sha256)
+
+
+@dataclass(frozen=True)
 class Pins:
     """All of pins.toml.
 
@@ -63,12 +76,14 @@ class Pins:
         mirrors: base URLs by name.
         pythons: the rows.
         tested: version and architecture of the Pythons that run the suite beside the default one.
+        musl_python: the sources of the CPython for musl.
     """
 
     default_python: str
     mirrors: Mapping[str, str]
     pythons: Tuple[PythonRow, ...]
     tested: Tuple[Tuple[str, str], ...]
+    musl_python: SourcePin
 
 
 def load(path: Path = PINS) -> Pins:
@@ -87,7 +102,7 @@ def load(path: Path = PINS) -> Pins:
         rows = tuple(_row(item, raw) for item in raw["python"])
         tested = tuple((item["version"], item["arch"]) for item in raw.get("tested", []))
         mirrors = {name: raw["mirrors"][name] for name in ("python", "get_pip")}
-        return Pins(raw["default_python"], mirrors, rows, tested)
+        return Pins(raw["default_python"], mirrors, rows, tested, SourcePin(**raw["musl_python"]))
     except (ValueError, KeyError, TypeError) as error:
         raise SettingError(
             f"cannot read {path}", why=f"{type(error).__name__}: {error}", fix="restore it from git"

@@ -31,6 +31,8 @@ HEADER = "include/glean.h"
 REMAPPED_ROOT = "/glean"
 # zig and what lets cargo link with it.
 LINKER_REQUIREMENTS = "requirements/zig.txt"
+# The C libraries of a CPython for musl.
+MUSL_LIBRARIES = "requirements/musl"
 # What packs wheels, and starts everything else.
 TOOL_REQUIREMENTS = "requirements/tools.txt"
 # What checks and uploads a release.

@@ -29,7 +29,7 @@ class Proof:
     """What was shown.
 
     Attributes:
-        how: `native`, `Wine`, `qemu`, or `static only` with the reason: then nothing ran.
+        how: `native`, `Wine`, `qemu`, `musl`, or `static only` with the reason: then nothing ran.
         python: the Python that the wheel ran in, for tables.
         where: what ran that Python, for tables.
         ping: the body of the ping.
@@ -177,6 +177,7 @@ def _nowhere(target: Target) -> Probe:
     return Probe("static only", why=target.unproven, fix="prove it on a machine that does")
 
 
+_ON_LINUX = Way((), lambda python: None, _prepare_linux, foreign.probe)
 WAYS: Mapping[str, Way] = {
     "wine": Way(
         (system.WINE,),
@@ -184,7 +185,8 @@ WAYS: Mapping[str, Way] = {
         _prepare_wine,
         lambda target, ws: wine.Prefix(target).probe(ws),
     ),
-    "linux": Way((), lambda python: None, _prepare_linux, foreign.probe),
+    "linux": _ON_LINUX,
+    "musl": _ON_LINUX,
     "static": Way((), lambda python: None, _prepare_nothing, lambda target, ws: _nowhere(target)),
 }
 

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, 
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from glean_steps import fetch, pins, report, runner, settings, workspace
+from glean_steps import fetch, pins, report, roots, runner, settings, workspace
 from glean_steps.errors import DownloadError, OfflineError, SettingError, StepError, WrongHashError
 from glean_steps.fetch import Download, Patience
 from glean_steps.pins import Pins, PythonRow, WheelPin
@@ -49,8 +49,18 @@ class Finding:
     python: str = ""
 
 
-def run(ws: Workspace, *, write: bool, path: Path = pins.PINS, patient: Optional[Patience] = None) -> List[Finding]:
+def run(
+    ws: Workspace,
+    *,
+    write: bool,
+    path: Path = pins.PINS,
+    patient: Optional[Patience] = None,
+    archive: Optional[str] = None,
+) -> List[Finding]:
     """Check every pin, print the table, and with `write` write newer versions of pip into the file of pins.
+
+    Args:
+        archive: the base URL of Debian's archive; the one that apt uses here when None.
 
     Raises:
         OfflineError: GLEAN_OFFLINE is set.
@@ -64,7 +74,8 @@ def run(ws: Workspace, *, write: bool, path: Path = pins.PINS, patient: Optional
         )
     table = pins.load(path)
     with report.step("check every pin against its server"):
-        findings = [*check_files(table, patient), *check_wheels(table, ws)]
+        sources = _check_sources(table, archive, patient, ws)
+        findings = [*check_files(table, patient), sources, *check_wheels(table, ws)]
     alarms = [finding for finding in findings if finding.alarm]
     renewed = [finding for finding in findings if finding.newer is not None]
     writes = bool(write and renewed and not alarms)
@@ -108,6 +119,16 @@ def check_files(table: Pins, patient: Optional[Patience] = None) -> List[Finding
             downloads.setdefault(script.url, (f"get-pip.py for {row.minor}", script))
     unreachable: Dict[str, str] = {}
     return [_check_file(name, download, unreachable, patient) for name, download in downloads.values()]
+
+
+def _check_sources(table: Pins, archive: Optional[str], patient: Optional[Patience], ws: Workspace) -> Finding:
+    """Check the sources of the CPython for musl in Debian's archive."""
+    name, pin = f"CPython {table.musl_python.version}, sources", table.musl_python
+    try:
+        base = archive or roots.mirror(ws)
+    except StepError as error:
+        return Finding(name, f"sha256 {pin.sha256}", "", f"kept: {error.what}")
+    return _check_file(name, pin.download(base), {}, patient)
 
 
 def _check_file(name: str, download: Download, unreachable: Dict[str, str], patient: Optional[Patience]) -> Finding:

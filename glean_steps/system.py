@@ -154,6 +154,12 @@ CURL = Tool(
     packages=(("curl",),),
     programs=("curl",),
 )
+MAKE = Tool(
+    name="make",
+    why="builds a CPython for musl, with perl, which OpenSSL's build asks for",
+    packages=(("make", "perl", "xz-utils"),),
+    programs=("make", "perl", "xz"),
+)
 
 
 def linkers(target: Target) -> Tuple[Tool, ...]:
@@ -181,6 +187,7 @@ TOOLS: Tuple[Tool, ...] = (
     UNSHARE,
     MMDEBSTRAP,
     QEMU,
+    MAKE,
     CHROMIUM,
     CURL,
 )

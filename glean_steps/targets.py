@@ -55,12 +55,14 @@ class Target:
         library: file name of the core library for this platform.
         library_format: container format of that library.
         linking: what links: mingw's cross compiler, zig, or the C compiler of this machine.
-        proof: how a wheel is proven: `wine`, `linux` (on this machine or under qemu), or `static`: nothing runs it.
+        proof: how a wheel is proven: `wine`, `linux` or `musl` (on this machine or under qemu), or `static`: nothing
+            runs it.
         imports: libraries that the core library may import.
         glibc: the oldest glibc that it runs on, which is the newest symbol version that it may ask for; else empty.
         flags: more flags of rustc.
         environment: variables that the build gets.
         qemu: the name of qemu's emulator for its processor.
+        newer_tags: platform tags that the packages of others may have, for newer systems of the kind.
         unproven: why nothing here runs it, where the proof is static.
         experimental: published as an experiment.
         linker, dlltool, strip: mingw's programs.
@@ -78,12 +80,13 @@ class Target:
     library: str
     library_format: Literal["pe", "elf", "macho"]
     linking: Literal["mingw", "zig", "host"]
-    proof: Literal["wine", "linux", "static"]
+    proof: Literal["wine", "linux", "musl", "static"]
     imports: Imports
     glibc: str = ""
     flags: Tuple[str, ...] = ()
     environment: Tuple[Tuple[str, str], ...] = ()
     qemu: str = ""
+    newer_tags: Tuple[str, ...] = ()
     unproven: str = ""
     experimental: bool = False
     linker: str = ""
@@ -149,6 +152,7 @@ def _linux(
         imports=GLIBC_IMPORTS,
         glibc=glibc,
         qemu=qemu or machine,
+        newer_tags=(f"manylinux2014_{machine}", f"manylinux_2_28_{machine}"),
     )
 
 
@@ -163,9 +167,9 @@ def _musl(machine: str, arch: str) -> Target:
         library=project.LINUX_LIBRARY,
         library_format="elf",
         linking="zig",
-        proof="static",
+        proof="musl",
         imports=MUSL_IMPORTS,
-        unproven="there is no CPython for musl here",
+        qemu=machine,
         # Else rustc links musl into programs and makes no shared library.
         flags=("-Ctarget-feature=-crt-static",),
     )

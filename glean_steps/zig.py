@@ -48,11 +48,15 @@ class Zig:
         return program
 
 
+def program(ws: Workspace) -> Path:
+    """Return zig itself, once `Zig.ensure` has seen to it."""
+    return _zig(_ENVIRONMENT.home(ws) / "bin" / "python")
+
+
 def env(ws: Workspace) -> Dict[str, str]:
     """Return the variables by which cargo-zigbuild finds zig, and keeps what both make away from the user's folders."""
-    python = _ENVIRONMENT.home(ws) / "bin" / "python"
     return {
-        "CARGO_ZIGBUILD_ZIG_PATH": str(_zig(python)),
+        "CARGO_ZIGBUILD_ZIG_PATH": str(program(ws)),
         # Scripts that name the programs of this checkout.
         "CARGO_ZIGBUILD_CACHE_DIR": str(ws.state / "zig"),
         # Start-up objects and the C libraries of each target, made once.

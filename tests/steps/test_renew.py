@@ -25,6 +25,7 @@ from glean_steps.workspace import Workspace
 QUICK = Patience(connect_s=5.0, read_s=5.0, total_s=20.0, attempts=2, backoff_s=0.01)
 ZIP = b"the embeddable zip"
 SCRIPT = b"print('get-pip')"
+SOURCES = b"the sources"
 OLD_PIP = "0" * 64
 NEW_PIP = "f" * 64
 RUNTIME = "a" * 64
@@ -76,6 +77,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     serving = Server()
     serving.files["/3.7.9/python-3.7.9-embed-amd64.zip"] = ZIP
     serving.files["/pip/3.7/get-pip.py"] = SCRIPT
+    serving.files["/pool/python3.13_3.13.5.orig.tar.xz"] = SOURCES
     thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield serving
@@ -99,6 +101,11 @@ get_pip = "{base}"
 [runtime]
 project = "carrier"
 version = "1.0"
+
+[musl_python]
+version = "3.13.5"
+path = "pool/python3.13_3.13.5.orig.tar.xz"
+sha256 = "{sha256(SOURCES)}"
 
 [[python]]
 version = "3.7.9"
@@ -147,8 +154,10 @@ class Index:
         return Completed(words, 0, "")
 
 
-def renewed(ws: Workspace, path: Path, index: Index, *, write: bool = False) -> Dict[str, Finding]:
-    found = renew.run(replace(ws, start=index), write=write, path=path, patient=QUICK)
+def renewed(
+    ws: Workspace, path: Path, index: Index, *, write: bool = False, archive: str = "http://127.0.0.1:9"
+) -> Dict[str, Finding]:
+    found = renew.run(replace(ws, start=index), write=write, path=path, patient=QUICK, archive=archive)
     return {finding.row: finding for finding in found}
 
 
@@ -157,9 +166,10 @@ def test_pins_that_are_right_are_called_right_and_nothing_is_written(
 ) -> None:
     path = write_pins(tmp_path, server.url)
     before = path.read_bytes()
-    found = renewed(ws, path, Index(), write=True)
+    found = renewed(ws, path, Index(), write=True, archive=server.url)
     assert {finding.verdict for finding in found.values()} == {"right"}
     assert set(found) == {
+        "CPython 3.13.5, sources",
         "python-3.7.9-embed-amd64.zip",
         "get-pip.py for 3.7",
         "pip for 3.7.9",
@@ -171,7 +181,10 @@ def test_pins_that_are_right_are_called_right_and_nothing_is_written(
     assert all(heading in out for heading in ("row", "pinned", "found", "verdict"))
 
 
-@pytest.mark.parametrize("changed", ["/3.7.9/python-3.7.9-embed-amd64.zip", "/pip/3.7/get-pip.py"])
+@pytest.mark.parametrize(
+    "changed",
+    ["/3.7.9/python-3.7.9-embed-amd64.zip", "/pip/3.7/get-pip.py", "/pool/python3.13_3.13.5.orig.tar.xz"],
+)
 def test_a_file_that_changed_under_its_name_is_an_alarm_with_both_hashes(
     ws: Workspace, tmp_path: Path, server: Server, changed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,7 +194,7 @@ def test_a_file_that_changed_under_its_name_is_an_alarm_with_both_hashes(
     index = Index()
     index.newest["3.13"] = ("99.0", NEW_PIP)
     with pytest.raises(WrongHashError) as caught:
-        renewed(ws, path, index, write=True)
+        renewed(ws, path, index, write=True, archive=server.url)
     assert caught.value.exit_code == 16
     assert pinned in caught.value.why
     assert sha256(b"something else") in caught.value.why
@@ -337,7 +350,7 @@ def test_the_real_pip_tells_version_and_hash_of_what_that_windows_python_can_run
     text = path.read_text(encoding="utf-8").replace(f'pip.sha256 = "{OLD_PIP}"', f'pip.sha256 = "{digests["24.0"]}"', 1)
     text = text.replace('pip.version = "26.3"', 'pip.version = "24.0"').replace(OLD_PIP, digests["24.0"])
     path.write_text(text, encoding="utf-8")
-    found = {one.row: one for one in renew.run(ws, write=True, path=path, patient=QUICK)}
+    found = {one.row: one for one in renew.run(ws, write=True, path=path, patient=QUICK, archive=server.url)}
     assert found["pip for 3.7.9"].verdict == "right"
     assert found["pip for 3.13.16"].verdict == "newer: 26.3"
     assert found["carrier 1.0 for 3.7 amd64"].verdict.startswith("kept: ")

@@ -26,6 +26,7 @@ from glean_steps.prerequisites import Probe
 from glean_steps.runner import Completed
 from glean_steps.suites import Result, Suite
 from glean_steps.targets import WINDOWS
+from glean_steps.toolchain import Rust
 from glean_steps.workspace import Workspace
 
 WS = Workspace(Path("/checkout"), Path("/cache"))
@@ -485,3 +486,40 @@ def test_a_check_that_finds_something_fails_with_its_fix(ws: Workspace) -> None:
     assert result.failed == 1 and result.fix == "python3 bootstrap.py ruff format ."
     (ws.root / "bad.py").write_text("x = 1\n")
     assert suites.run_one(catalog.lint()[0], ws).passed == 1
+
+
+# --- cargo-deny -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fetches", "checks", "licences", "advisories"),
+    [
+        (0, 0, "passed", "passed"),
+        (0, 1, "failed", "failed"),
+        (1, 0, "passed", "not run"),
+        (None, 0, "not run", "not run"),
+    ],
+)
+def test_cargo_deny_without_its_data_is_not_run_and_what_it_finds_is_a_failure(
+    ws: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fetches: int | None,
+    checks: int,
+    licences: str,
+    advisories: str,
+) -> None:
+    """cargo-deny is a stand-in that ends with a given status."""
+    program = tmp_path / "cargo-deny"
+    program.write_text(f'#!/bin/sh\necho "asked for $*"\n[ "$1" = fetch ] && exit {fetches}\nexit {checks}\n')
+    program.chmod(0o755)
+    found = None if fetches is None else program
+    monkeypatch.setattr(catalog.system, "find_program", lambda name, folders=(): found)
+    rust = Rust(Path("cargo"), Path("rustc"), Path("rustdoc"), None, "here", "1.95.0", "")
+    monkeypatch.setattr(catalog.HostRust, "ensure", lambda self, ws: rust)
+    ws.crate.mkdir()
+    results = [suites.run_one(each, ws) for each in catalog.cargo_deny()]
+    verdicts = ["not run" if each.not_run else "failed" if each.failed else "passed" for each in results]
+    assert verdicts == [licences, advisories]
+    if fetches == 1:
+        assert "asked for fetch db" in results[1].not_run

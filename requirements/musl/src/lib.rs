@@ -1,0 +1,1 @@
+//! Nothing: the libraries below it are what is wanted.
