@@ -29,7 +29,10 @@ TOOLS = os.path.join(ROOT, ".glean", "tools")
 REQUIREMENTS = os.path.join(ROOT, "requirements", "tools.txt")
 RECIPE = "1"
 GUARD = "GLEAN_BOOTSTRAP_PID"
-NEEDED = ("requests", "rich", "wheel", "setuptools", "cffi", "build", "packaging", "lief", "installer", "jsonschema")
+NEEDED = (
+    *("requests", "rich", "wheel", "setuptools", "cffi", "build"),
+    *("packaging", "lief", "installer", "jsonschema", "deflate"),
+)
 VENV_S = 120.0
 INSTALL_S = 900.0
 

@@ -1,4 +1,4 @@
-"""Zip archives: names and sizes are checked before anything is read or written.
+"""Zip archives: names and sizes are checked before anything is unpacked; what is written has the same bytes everywhere.
 
 Whatever is unpacked here was verified by a pinned hash, and a wheel from the index is installed by pip itself. So this
 guards against the accidents and attacks that matter then: a file outside of the folder, one file written over another,
@@ -11,12 +11,15 @@ import os
 import re
 import stat
 import struct
+import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
+
+import deflate
 
 from glean_steps import workspace
 from glean_steps.errors import MissingArtifactError, UnsafeArchiveError
@@ -54,6 +57,33 @@ def unpack(path: Path, into: Path) -> Path:
                 if not member.is_dir():
                     os.chmod(target, 0o755 if member.external_attr >> 16 & 0o100 else 0o644)
     return into
+
+
+def write(path: Path, members: Mapping[str, bytes], moment: time.struct_time) -> None:
+    """Write a zip archive of ordinary files, in their order, with one date, for whoever reads it to have mode 644.
+
+    Packed by libdeflate at its best. zipfile packs by the zlib of the machine: 3 % larger, and other bytes where a
+    distribution has another zlib. Nothing here is so large that it needs zip64.
+    """
+    day = (moment.tm_year - 1980) << 9 | moment.tm_mon << 5 | moment.tm_mday
+    clock = moment.tm_hour << 11 | moment.tm_min << 5 | moment.tm_sec // 2
+    directory = b""
+    with open(path, "wb") as out:
+        for name, data in members.items():
+            encoded, packed = name.encode(), deflate.deflate_compress(data, 12)
+            # Version 2.0, names in UTF-8, deflated; what the directory repeats.
+            common = struct.pack(
+                "<5H3L2H", 20, 0x800, 8, clock, day, zlib.crc32(data), len(packed), len(data), len(encoded), 0
+            )
+            # Made on Unix, so that the mode is one; no comment, the first disk, binary.
+            made, mode = struct.pack("<H", 3 << 8 | 20), (stat.S_IFREG | 0o644) << 16
+            rest = struct.pack("<3H2L", 0, 0, 0, mode, out.tell())
+            directory += b"PK\x01\x02" + made + common + rest + encoded
+            out.write(b"PK\x03\x04" + common + encoded + packed)
+        start = out.tell()
+        out.write(directory)
+        count = len(members)
+        out.write(b"PK\x05\x06" + struct.pack("<4H2LH", 0, 0, count, count, len(directory), start, 0))
 
 
 @contextmanager

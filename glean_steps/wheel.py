@@ -9,11 +9,9 @@ import hashlib
 import io
 import os
 import re
-import stat
 import sys
 import tarfile
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -149,13 +147,8 @@ def repack(wheel: Path, more: Mapping[str, bytes]) -> None:
     _name_licences(members, folder, [name[len("licenses/") :] for name in more if name.startswith("licenses/")])
     names = sorted(members, key=_member_order)
     members[f"{folder}/RECORD"] = _record(members, names)
-    moment = _zip_moment()
-    with workspace.new_file(wheel) as temporary, zipfile.ZipFile(temporary, "w") as out:
-        for name in names:
-            member = zipfile.ZipInfo(name, moment)
-            member.create_system = 3  # Unix, so that the mode below is one.
-            member.external_attr = (stat.S_IFREG | 0o644) << 16
-            out.writestr(member, members[name], zipfile.ZIP_DEFLATED, 9)
+    with workspace.new_file(wheel) as temporary:
+        archive.write(temporary, {name: members[name] for name in names}, time.gmtime(_epoch()))
 
 
 def _name_licences(members: dict[str, bytes], folder: str, files: Sequence[str]) -> None:
@@ -269,8 +262,3 @@ def _epoch() -> int:
         return max(int(os.environ.get("SOURCE_DATE_EPOCH", EPOCH)), int(EPOCH))
     except ValueError:
         return int(EPOCH)
-
-
-def _zip_moment() -> tuple[int, int, int, int, int, int]:
-    moment = time.gmtime(_epoch())
-    return (moment[0], moment[1], moment[2], moment[3], moment[4], moment[5])

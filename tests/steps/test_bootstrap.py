@@ -282,5 +282,6 @@ def test_every_pinned_tool_has_a_version_and_hashes_and_no_host_is_named(checkou
 
 
 def test_everything_that_ensure_asks_for_is_among_the_requirements(checkout: Path, bootstrap: ModuleType) -> None:
-    wanted = {line.split(";")[0].strip() for line in (checkout / "requirements" / "tools.in").read_text().splitlines()}
+    lines = (checkout / "requirements" / "tools.in").read_text().splitlines()
+    wanted = {re.split("[;<=>]", line)[0].strip() for line in lines}
     assert set(bootstrap.NEEDED) <= wanted

@@ -246,16 +246,20 @@ def test_the_record_is_right_after_repacking(checkout_of_its_own: Workspace, lib
 def test_repacking_makes_a_wheel_smaller_and_changes_no_content(tmp_path: Path) -> None:
     data = Path(zipfile.__file__).read_bytes()
     path = tmp_path / "small-1.5-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as out:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as out:
         out.writestr("small-1.5.dist-info/RECORD", "")
         out.writestr("b.dll", data)
         out.writestr("a.py", "")
+        out.writestr("ä 世界.py", "two\n")
     before = path.stat().st_size
     wheel.repack(path, {})
+    # Even so with a line in RECORD for each file.
     assert path.stat().st_size < before
     archive = zipfile.ZipFile(path)
-    assert archive.namelist() == ["a.py", "b.dll", "small-1.5.dist-info/RECORD"]
-    assert archive.read("b.dll") == data
+    assert archive.namelist() == ["a.py", "b.dll", "ä 世界.py", "small-1.5.dist-info/RECORD"]
+    assert archive.testzip() is None and archive.read("b.dll") == data
+    assert archive.read("a.py") == b"" and archive.read("ä 世界.py") == b"two\n"
+    assert [member.flag_bits & 0x800 for member in archive.infolist()] == [0x800] * 4
 
 
 def test_only_the_asked_targets_variable_reaches_the_build(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
