@@ -80,9 +80,10 @@ class MuslPython:
         """
         folder = self._folder(ws)
         program = folder / "usr" / "bin" / f"python{_minor()}"
+        # What was built names it, so it has to be there each time.
+        loader = self._loader.ensure(ws) / "root" / "usr" / "lib" / f"ld-musl-{self.target.machine}.so.1"
         if (folder / ".complete").exists():
             return program
-        loader = self._loader.ensure(ws) / "root" / "usr" / "lib" / f"ld-musl-{self.target.machine}.so.1"
         system.require(self._tools, ws)
         roots.know_qemu(self.target, ws)
         sources = fetch.fetch(pins.load().musl_python.download(roots.mirror(ws)), ws.cache)
@@ -104,6 +105,7 @@ class MuslPython:
         # A pkg-config would find the libraries of this machine, which are for glibc.
         env = environments.clean_env(
             {
+                **zig.env(ws),
                 "PATH": os.pathsep.join([str(_compilers(triple, loader, scratch, ws)), os.environ.get("PATH", "")]),
                 **{name.upper(): name for name in ("cc", "ar", "ranlib")},
                 "CPPFLAGS": f"-I{libraries}/include",
