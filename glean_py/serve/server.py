@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -16,6 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple
 from urllib.parse import parse_qsl, urlsplit
 
+from glean_py.serve.document import Document
 from glean_py.serve.store import Filter, StoreError
 from glean_py.serve.submission import MAX_COMPRESSED_BYTES, Refusal, whole_number
 
@@ -29,14 +31,14 @@ _REQUEST_S = 20.0
 _HEARTBEAT_S = 15.0
 # What is still read of a request that was refused, so that its client reads the answer before the connection ends.
 _MAX_REST_BYTES = 2**21
+# How many pings the page has from the beginning; ROWS_AT_ONCE in page.js.
+_FIRST_PINGS = 50
 _PAGE = Path(__file__).resolve().parent / "page"
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_POLICY = (
+    "default-src 'none'; {}; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 _HEADERS = (
-    (
-        "Content-Security-Policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Referrer-Policy", "no-referrer"),
@@ -67,9 +69,9 @@ class Server(ThreadingHTTPServer):
         port = self.server_port
         self.is_local = ipaddress.ip_address(str(self.server_address[0]).partition("%")[0]).is_loopback
         self.endpoint = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        files = sorted(_PAGE.iterdir())
-        self.page = {f"/{file.name}": (_TYPES[file.suffix], file.read_bytes()) for file in files}
-        self.page["/"] = self.page.pop("/index.html")
+        self.document = Document(_PAGE)
+        self.policy = _POLICY.format(self.document.policy)
+        self.icon = (_PAGE / "icon.svg").read_bytes()
 
     def server_bind(self) -> None:
         """Take the port; the name of this machine is asked of nobody, which can take long."""
@@ -208,9 +210,6 @@ class Handler(BaseHTTPRequestHandler):
                 route(self, query)
             elif method == "GET" and url.path.startswith("/api/pings/"):
                 self._one_ping(url.path.split("/")[3:], query)
-            elif method == "GET" and url.path in self.server.page:
-                kind, content = self.server.page[url.path]
-                self._send(200, content, f"{kind}; charset=utf-8")
             else:
                 raise Refusal(404, f"there is no {method} {url.path[:100]}")
         except (Refusal, StoreError) as error:
@@ -233,9 +232,11 @@ class Handler(BaseHTTPRequestHandler):
         origin = self.headers.get("Origin")
         if origin is not None and origin != f"http://{hosts[0]}":
             raise Refusal(403, "requests of pages of other sites are refused")
-        is_foreign = self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
-        if is_foreign and path not in self.server.page:
+        if self._is_foreign() and path not in ("/", "/icon.svg"):
             raise Refusal(403, "requests of pages of other sites are refused")
+
+    def _is_foreign(self) -> bool:
+        return self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
 
     def _read_body(self, method: str) -> bytes:
         if self.headers.get("Transfer-Encoding") is not None:
@@ -271,6 +272,21 @@ class Handler(BaseHTTPRequestHandler):
             return
         number = collector.accept(path, self.headers, data)
         self._send_json({"number": number})
+
+    def _page(self, query: Dict[str, str]) -> None:
+        first = None
+        # A page of another site may lead here, and must not get anything by that.
+        if not self._is_foreign():
+            collector = self.server.collector
+            # What is wrong with the store, the page is told when it asks.
+            with contextlib.suppress(StoreError):
+                status = collector.status()
+                position, pings = collector.find(Filter(newest=_FIRST_PINGS))
+                first = [status, {"position": position, "pings": pings}]
+        self._send(200, self.server.document.content(first), "text/html; charset=utf-8")
+
+    def _icon(self, query: Dict[str, str]) -> None:
+        self._send(200, self.server.icon, "image/svg+xml")
 
     def _list(self, query: Dict[str, str]) -> None:
         collector = self.server.collector
@@ -408,7 +424,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n" if is_chunked else b"")
 
     def _send_headers(self, kind: str, headers: List[Tuple[str, str]]) -> None:
-        for name, value in (("Content-Type", kind), *headers, *_HEADERS):
+        policy = ("Content-Security-Policy", self.server.policy)
+        for name, value in (("Content-Type", kind), *headers, policy, *_HEADERS):
             self.send_header(name, value)
         self.end_headers()
 
@@ -476,6 +493,8 @@ _FAULTS: Dict[str, Callable[[str], Any]] = {
 _ROUTES: Dict[Tuple[str, str], Any] = {
     ("DELETE", "/api/faults"): Handler._clear_faults,
     ("DELETE", "/api/pings"): Handler._clear,
+    ("GET", "/"): Handler._page,
+    ("GET", "/icon.svg"): Handler._icon,
     ("GET", "/api/events"): Handler._watch,
     ("GET", "/api/faults"): Handler._faults,
     ("GET", "/api/metrics"): Handler._metrics,

@@ -1,7 +1,9 @@
 """The collector `python -m glean_py serve`: what it takes, keeps, answers and refuses."""
 
+import base64
 import contextlib
 import gzip
+import hashlib
 import http.client
 import json
 import os
@@ -542,10 +544,42 @@ def test_connections_are_bounded(monkeypatch):
 def test_every_answer_has_the_policy(collector):
     for path in ("/", "/api/status", "/nothing"):
         headers = ask(collector, "GET", path).headers
-        assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'sha256-")
+        assert "unsafe" not in headers["Content-Security-Policy"]
         assert headers["X-Content-Type-Options"] == "nosniff"
-    page = ask(collector, "GET", "/").data.decode()
-    assert "style=" not in page and "<style" not in page and "<script>" not in page
+
+
+def test_policy_lets_the_style_and_the_script_of_the_page_be_and_nothing_else(collector):
+    answer = ask(collector, "GET", "/")
+    page = answer.data.decode("utf-8")
+    for kind, element in (("style", "<style>"), ("script", '<script type="module">')):
+        text = page.split(element)[1].split(f"</{kind}>")[0]
+        digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}';" in answer.headers["Content-Security-Policy"]
+    assert "style=" not in page and page.count("<script") == 2 and "\nimport " not in page and "\nexport " not in page
+
+
+def first_of(collector, **headers):
+    """Return what the page comes with."""
+    page = ask(collector, "GET", "/", **headers).data.decode("utf-8")
+    return page.split('<script type="application/json" id="first">')[1].split("</script>")[0]
+
+
+def test_page_comes_with_the_newest_pings_and_no_markup_of_them(collector):
+    for _ in range(51):
+        submit(collector, {**BODY, "ping_info": {**BODY["ping_info"], "reason": "</script><script>alert(1)</script>"}})
+    status, answer = json.loads(first_of(collector))
+    assert status == json.loads(ask(collector, "GET", "/api/status").data)
+    newest = json.loads(ask(collector, "GET", "/api/pings?bodies=0&newest=50").data)
+    assert answer == {"position": newest["position"], "pings": newest["pings"]} and len(answer["pings"]) == 50
+    assert "alert(1)" in first_of(collector) and "<" not in first_of(collector)
+
+
+def test_page_that_another_site_led_to_comes_with_nothing(collector):
+    submit(collector)
+    for site in ("cross-site", "same-site"):
+        assert first_of(collector, Sec_Fetch_Site=site) == "null"
+    assert first_of(collector, Sec_Fetch_Site="none") != "null"
 
 
 # --- what it keeps ----------------------------------------------------------------------------------------------------

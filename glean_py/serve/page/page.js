@@ -268,9 +268,16 @@ function take(answer) {
   return answer.position;
 }
 
+/** Returns what the document came with, status and the newest pings, at the first call; null where it came with nothing. */
+function brought() {
+  const element = find("first");
+  element?.remove();
+  return JSON.parse(element?.textContent ?? "null");
+}
+
 async function load() {
-  // index.html asks for both before this file is there.
-  const [facts, first] = await Promise.all([ask("api/status"), pings.size ? null : ask(`api/pings?bodies=0&newest=${ROWS_AT_ONCE}`)]);
+  const [facts, first] = brought()
+    ?? await Promise.all([ask("api/status"), pings.size ? null : ask(`api/pings?bodies=0&newest=${ROWS_AT_ONCE}`)]);
   status = facts;
   showBanners();
   const position = first && take(first);
