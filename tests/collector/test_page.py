@@ -37,6 +37,20 @@ def test_pings_appear_as_they_come(collector, open_page):
     assert collector.pings() == []
 
 
+def test_page_that_another_site_led_to_asks_for_what_it_shows(collector, open_page):
+    submit(collector, name="first")
+    with Collector() as other:
+        page = open_page(other)
+        with page.expect_request(f"{collector.endpoint}/api/status"):
+            page.evaluate("address => { location.href = address; }", f"{collector.endpoint}/")
+        expect(page.locator("#list li")).to_have_count(1)
+    assert names(page) == ["first"]
+    with page.expect_response(f"{collector.endpoint}/") as answer:
+        page.reload()
+    expect(page.locator("#list li")).to_have_count(1)
+    assert '"first"' in answer.value.text()
+
+
 def test_filters(collector, open_page):
     submit(collector, name="one", X_Debug_ID="my-tag")
     submit(collector, name="two", application="other")
