@@ -92,7 +92,7 @@ TYPE_CHECKS: Tuple[Tuple[str, Tuple[str, ...], str], ...] = (
     ("mypy tests/differential", ("tests/differential",), "tests/bindings"),
 )
 
-# Without the tests that fork: qemu hangs in one of a hundred forks of a process with threads, with a bare CPython as well.
+# Without the tests that fork: qemu hangs in one of a hundred forks of a process with threads, a bare CPython as well.
 RUST_UNDER_QEMU = ("--skip", "fork", "--skip", "child")
 SUITE_UNDER_QEMU = ("-k", "not fork")
 
