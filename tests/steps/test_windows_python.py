@@ -191,6 +191,7 @@ def pin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pin:
             f'default_python = "{VERSION}"',
             *('[mirrors]\npython = "http://192.0.2.1/"', 'get_pip = "http://192.0.2.1/"'),
             '[runtime]\nproject = "panda3d"\nversion = "1.10.16"',
+            '[musl_python]\nversion = "3.13.5"\npath = "pool/python.tar.xz"\nsha256 = "00"',
             f'[[python]]\nversion = "{VERSION}"',
             *([f'sha256.amd64 = "{sha256}"'] if sha256 else []),
             *([f'runtime.version = "{VERSION}"\nruntime.amd64 = "{runtime}"'] if runtime else []),
