@@ -143,8 +143,7 @@ def build_crate(manifest: Path, target: Target, into: Path, *, ws: Workspace) ->
     """
     rust = toolchain.prepare([target], ws)[target.triple]
     linking = _LINKING[target.linking](target, rust, ws)
-    offline = ["--offline"] if settings.OFFLINE.value() else []
-    which: List[object] = ["--locked", *offline, "--manifest-path", manifest]
+    which = _pinned(manifest)
     env = runner.child_env(_build_env(target, rust, ws))
     built = ["--release", "--target-dir", into, "--target", linking.triple]
     ws.run([*linking.build, *which, *built], timeout_s=BUILD_S, cwd=manifest.parent, env=env, quiet=True)
@@ -212,8 +211,13 @@ test_crate.__test__ = False  # type: ignore[attr-defined]
 
 
 def _common_arguments(target: Target, ws: Workspace) -> List[object]:
+    return [*_pinned(ws.crate / "Cargo.toml"), "--target-dir", target_dir(target, ws=ws)]
+
+
+def _pinned(manifest: Path) -> List[object]:
+    """Return the arguments for a crate whose dependencies are those of its Cargo.lock."""
     offline = ["--offline"] if settings.OFFLINE.value() else []
-    return ["--locked", *offline, "--manifest-path", ws.crate / "Cargo.toml", "--target-dir", target_dir(target, ws=ws)]
+    return ["--locked", *offline, "--manifest-path", manifest]
 
 
 def _clear_times(path: Path) -> None:

@@ -62,8 +62,9 @@ class MuslPython:
 
     def probe(self, ws: Workspace) -> Probe:
         """Say whether it is made, or what would make it."""
-        if (self._folder(ws) / ".complete").exists():
-            return Probe(f"{self._folder(ws)}")
+        folder = self._folder(ws)
+        if (folder / ".complete").exists():
+            return Probe(f"{folder}")
         root = self._loader.probe(ws)
         if root.why:
             return root
