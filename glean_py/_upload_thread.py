@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from glean_py.config import Configuration
 
-# How long a thread may take that was told to stop. One that needs longer waits for a name server, or for an uploader of
-# the program that doesn't return; neither does harm when the interpreter ends.
+# How long a thread may take that was told to stop, unless it imports. One that needs longer waits for a name server, or
+# for an uploader of the program that doesn't return; neither does harm when the interpreter ends.
 _JOIN_S = 0.05
 # How often it looks for what other processes left: forked ones that ended before they could send it, for example.
 _LOOK_MS = 600_000
@@ -25,7 +25,7 @@ _LOOK_MS = 600_000
 _MOMENT_S = 0.01
 # How long it sends nothing after an error that is none of a server.
 _AFTER_ERROR_MS = 60_000
-# How long a fork waits for the thread to import what it needs, which takes some 30 ms.
+# How long a fork waits for the thread to import what it needs, which takes some 30 ms; an end waits for one module.
 _IMPORT_S = 2.0
 
 
@@ -152,11 +152,11 @@ class _UploadThread:
         if stop is not None:
             stop()
         _ffi.lib.glean_upload_wake()
-        # Nothing cuts off an import; a thread that has one to do sends nothing behind it.
-        has_ended = self._running.acquire(True, _JOIN_S if _Imports.is_done else 0)
-        if not has_ended and is_loading is not None and is_loading():
-            # Nothing cuts OpenSSL off while it reads authorities, and it crashes if the process ends meanwhile.
-            has_ended = self._running.acquire(True, max(0.0, deadline - monotonic()))
+        # Nothing cuts off an import, nor OpenSSL while it reads authorities, and a process that ends meanwhile crashes: it
+        # takes away the lock of imports. The thread ends behind the module that it is importing.
+        is_exit_unsafe = not _Imports.is_done or (is_loading is not None and is_loading())
+        limit_s = max(_IMPORT_S, deadline - monotonic()) if is_exit_unsafe else _JOIN_S
+        has_ended = self._running.acquire(True, limit_s)
         return bool(has_ended)
 
     def _run(self) -> None:

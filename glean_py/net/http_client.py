@@ -33,10 +33,10 @@ _MOST_ANSWER_BYTES = 65536
 _TLS_ENDS = ("SSLEOFError", "SSLZeroReturnError")
 _DEBUG, _WARNING = 10, 30
 
-# What is imported where it is used, all of it.
+# What is imported where it is used, all of it. What others need comes before them: the end of a program waits for one.
 _NEEDED = (
-    *("base64", "email.utils", "encodings.idna", "http.client", "json", "logging", "socket", "ssl", "truststore"),
-    *("urllib.parse", "urllib.request"),
+    *("base64", "random", "socket", "urllib.parse", "email.utils", "email.parser", "encodings.idna", "ssl"),
+    *("http.client", "json", "logging", "tempfile", "urllib.request", "truststore"),
 )
 
 

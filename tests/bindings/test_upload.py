@@ -227,6 +227,22 @@ def test_an_end_while_the_thread_still_imports_is_an_end(stopped, tmp_path, monk
     may_return.set()
 
 
+def test_an_end_waits_for_the_module_that_the_thread_imports(tmp_path):
+    """A thread that imports while the interpreter ends crashes it, before Python 3.13; it imports no other module."""
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    (tmp_path / "truststore.py").write_text(
+        f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(0.5)\nopen({str(ended)!r}, 'w').close()\n"
+    )
+    code = f"""
+sys.path.insert(0, {str(tmp_path)!r})
+start(shutdown_timeout_s=0.01)
+wait_until(lambda: os.path.exists({str(begun)!r}))
+"""
+    with FaultServer() as server:
+        run_program(tmp_path / "data", server.endpoint, code)
+    assert ended.exists()
+
+
 def test_no_module_of_a_zip_file_is_seen_half_imported(tmp_path):
     """As the embeddable Pythons of Windows are one: before Python 3.10 a thread's import hides nothing there."""
     library, package = tmp_path / "library.zip", Path(json.__file__)
