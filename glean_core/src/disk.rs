@@ -18,6 +18,9 @@ pub struct OwnFile {
     identity: Identity,
     #[cfg(unix)]
     slot: Option<usize>,
+    /// Where there is no slot.
+    #[cfg(unix)]
+    _opening: Option<Opening>,
 }
 
 /// Device, inode, and the time at which the file was made, in nanoseconds: file systems give numbers of removed files out again.
@@ -31,13 +34,13 @@ impl OwnFile {
     ///
     /// [`Error::Io`].
     pub fn open(options: &OpenOptions, action: &'static str, path: &Path) -> Result<OwnFile> {
-        let _opening = opening();
+        let opening = opening();
         #[cfg_attr(not(unix), expect(unused_mut, reason = "nothing is added there"))]
         let mut options = options.clone();
         // It changes nothing for a file, and tells in a forked child whose it is.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
-        options.open(path).and_then(OwnFile::new).map_err(Error::io(action, path))
+        options.open(path).and_then(|file| OwnFile::new(file, opening)).map_err(Error::io(action, path))
     }
 
     /// Opens a file to read it.
@@ -73,7 +76,7 @@ impl OwnFile {
     }
 
     #[cfg(unix)]
-    fn new(file: File) -> io::Result<OwnFile> {
+    fn new(file: File, opening: Opening) -> io::Result<OwnFile> {
         use std::os::fd::{AsRawFd, FromRawFd};
 
         let file = if file.as_raw_fd() > 2 {
@@ -88,11 +91,12 @@ impl OwnFile {
         };
         let identity = identity(&file.metadata()?);
         let slot = forked::remember(file.as_raw_fd(), identity);
-        Ok(OwnFile { file: ManuallyDrop::new(file), identity, slot })
+        let _opening = slot.is_none().then_some(opening);
+        Ok(OwnFile { file: ManuallyDrop::new(file), identity, slot, _opening })
     }
 
     #[cfg(not(unix))]
-    fn new(file: File) -> io::Result<OwnFile> {
+    fn new(file: File, _opening: Opening) -> io::Result<OwnFile> {
         Ok(OwnFile { file: ManuallyDrop::new(file) })
     }
 
@@ -193,10 +197,13 @@ fn identity(metadata: &fs::Metadata) -> Identity {
 
 /// A forked child has copies of the descriptors, and with them the locks of its parent, who may die first; nobody in it knows
 /// of those that a thread of its parent had open. So it closes them; the parent's stay.
+///
+/// A fork copies the descriptors first and the memory a moment later. What a thread closes in between is open in the child, so
+/// it stays in the list until the fork is over.
 #[cfg(unix)]
 pub mod forked {
     use std::path::Path;
-    use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
     use super::{Identity, is_open_as};
 
@@ -205,9 +212,11 @@ pub mod forked {
         device: AtomicU64,
         inode: AtomicU64,
         made: AtomicU64,
+        /// Closed here, and perhaps open in a child that is being made.
+        is_closed: AtomicBool,
     }
 
-    /// More than are ever open at once; one that finds no place is a copy in a child at worst.
+    /// More than are ever open at once. One that finds no place counts as being opened.
     const SLOTS: usize = 64;
     const FREE: i32 = -1;
     /// Taken, and not filled in yet.
@@ -218,8 +227,15 @@ pub mod forked {
             device: AtomicU64::new(0),
             inode: AtomicU64::new(0),
             made: AtomicU64::new(0),
+            is_closed: AtomicBool::new(false),
         }
     }; SLOTS];
+    /// How many threads fork.
+    static FORKING: AtomicUsize = AtomicUsize::new(0);
+    /// How many files are being opened, or are open without a slot.
+    static OPENING: AtomicUsize = AtomicUsize::new(0);
+    /// How many of these are not any more, and perhaps still in a child that is being made.
+    static OPENED: AtomicUsize = AtomicUsize::new(0);
 
     pub(super) fn remember(descriptor: i32, (device, inode, made): Identity) -> Option<usize> {
         let is_taken =
@@ -232,20 +248,53 @@ pub mod forked {
         Some(index)
     }
 
+    /// Frees the slot of a file that was closed.
     pub(super) fn forget(slot: Option<usize>) {
-        if let Some(slot) = slot {
-            OPEN[slot].descriptor.store(FREE, Ordering::Release);
+        let Some(slot) = slot.map(|index| &OPEN[index]) else { return };
+        slot.is_closed.store(true, Ordering::SeqCst);
+        if FORKING.load(Ordering::SeqCst) == 0 {
+            free(slot);
         }
     }
 
-    /// How many threads are opening something that is in no slot yet, or never will be.
-    pub(super) static OPENING: AtomicUsize = AtomicUsize::new(0);
+    fn free(slot: &Slot) {
+        if slot.is_closed.swap(false, Ordering::SeqCst) {
+            slot.descriptor.store(FREE, Ordering::Release);
+        }
+    }
+
+    pub(super) fn begin_opening() {
+        OPENING.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn end_opening() {
+        OPENED.fetch_add(1, Ordering::SeqCst);
+        if FORKING.load(Ordering::SeqCst) == 0 {
+            OPENING.fetch_sub(OPENED.swap(0, Ordering::SeqCst), Ordering::SeqCst);
+        }
+    }
+
+    /// Says that this thread forks now.
+    pub fn begin() {
+        FORKING.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Says that it has forked. Only in the parent.
+    pub fn end() {
+        if FORKING.fetch_sub(1, Ordering::SeqCst) == 1 {
+            OPENING.fetch_sub(OPENED.swap(0, Ordering::SeqCst), Ordering::SeqCst);
+            OPEN.iter().for_each(free);
+        }
+    }
 
     /// Closes the copies. Only in a child, which will never use what its parent opened.
     ///
     /// `data_dir` is free of links, as the system itself names what is open.
     pub fn close_copies(data_dir: Option<&Path>) {
+        FORKING.store(0, Ordering::SeqCst);
+        OPENED.store(0, Ordering::SeqCst);
         for slot in &OPEN {
+            slot.is_closed.store(false, Ordering::SeqCst);
             let descriptor = slot.descriptor.swap(FREE, Ordering::AcqRel);
             let [device, inode, made] =
                 [&slot.device, &slot.inode, &slot.made].map(|part| part.load(Ordering::Relaxed));
@@ -302,14 +351,14 @@ struct Opening(());
 /// Says that this thread is opening something.
 fn opening() -> Opening {
     #[cfg(unix)]
-    forked::OPENING.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+    forked::begin_opening();
     Opening(())
 }
 
 impl Drop for Opening {
     fn drop(&mut self) {
         #[cfg(unix)]
-        forked::OPENING.fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
+        forked::end_opening();
     }
 }
 

@@ -255,3 +255,51 @@ fn forks_at_any_moment_neither_hang_nor_lose_anything() {
     assert_eq!(rest + in_pings, in_children);
     check(glean_metric_destroy(noisy));
 }
+
+/// A fork copies the descriptors before the memory, in which a thread may have closed one meanwhile.
+#[test]
+fn what_is_closed_during_a_fork_is_closed_in_the_child() {
+    use std::os::fd::AsRawFd;
+
+    use glean_core::disk::{self, OwnFile, forked};
+
+    let folder = TempDir::new();
+    let db = folder.path().join("db");
+    std::fs::create_dir(&db).unwrap();
+    let real_dir = folder.path().canonicalize().unwrap();
+    // SAFETY: of all calls in here: they are given descriptors of this test, or numbers that are not open.
+    let lowest = || unsafe {
+        let descriptor = libc::dup(0);
+        libc::close(descriptor);
+        descriptor
+    };
+    // What the child has: the descriptor is open, and the memory says that it is closed.
+    let close_in_memory_alone = |descriptor: i32, close: &mut dyn FnMut()| unsafe {
+        let copy = libc::dup(descriptor);
+        close();
+        libc::dup2(copy, descriptor);
+        libc::close(copy);
+    };
+    let is_closed = |descriptor: i32| unsafe { libc::fcntl(descriptor, libc::F_GETFD) == -1 };
+    // In a child of its own, so that the files of other tests stay open.
+    fork(|| {
+        forked::begin();
+        let mut file = Some(OwnFile::create(&db.join("file")).unwrap());
+        let descriptor = file.as_ref().unwrap().get().unwrap().as_raw_fd();
+        close_in_memory_alone(descriptor, &mut || drop(file.take()));
+        forked::close_copies(None);
+        is_closed(descriptor)
+    })
+    .join();
+    if cfg!(target_os = "linux") {
+        fork(|| {
+            forked::begin();
+            let descriptor = lowest();
+            let mut entries = Some(disk::read_dir(&db).unwrap());
+            close_in_memory_alone(descriptor, &mut || drop(entries.take()));
+            forked::close_copies(Some(&real_dir));
+            is_closed(descriptor)
+        })
+        .join();
+    }
+}

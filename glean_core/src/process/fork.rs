@@ -39,9 +39,11 @@ extern "C" fn before_fork() {
         engine: folding::slot().try_lock().ok(),
     };
     let _ = HELD_OVER_FORK.try_with(|place| *place.borrow_mut() = Some(held));
+    crate::disk::forked::begin();
 }
 
 extern "C" fn after_fork_in_parent() {
+    crate::disk::forked::end();
     let _ = HELD_OVER_FORK.try_with(|held| held.borrow_mut().take());
 }
 
