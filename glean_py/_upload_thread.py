@@ -152,8 +152,8 @@ class _UploadThread:
         if stop is not None:
             stop()
         _ffi.lib.glean_upload_wake()
-        # Nothing cuts off an import, nor OpenSSL while it reads authorities, and a process that ends meanwhile crashes: it
-        # takes away the lock of imports. The thread ends behind the module that it is importing.
+        # Nothing cuts off an import, nor OpenSSL while it reads authorities, and a process that ends meanwhile crashes:
+        # it takes away the lock of imports. The thread ends behind the module that it is importing.
         is_exit_unsafe = not _Imports.is_done or (is_loading is not None and is_loading())
         limit_s = max(_IMPORT_S, deadline - monotonic()) if is_exit_unsafe else _JOIN_S
         has_ended = self._running.acquire(True, limit_s)

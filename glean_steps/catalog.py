@@ -123,11 +123,12 @@ def python_native(
 ) -> Suite:
     """The Python suite on a CPython of this machine, against the installed wheel."""
 
-    def run(ws: Workspace, rust: Rust, packed: Path, program: Path) -> Result:
+    def run(ws: Workspace, rust: Rust, packed: Path, program: Path, _: None) -> Result:
         return python_suite(program, ws, arguments, changes)
 
     environment = Environment(minor, project.SUITE_REQUIREMENTS, minor)
-    return Suite(name or f"Python, native {minor}", run, (HostRust(), NativeWheel(), environment))
+    programs = system.Programs(system.tools(*project.SUITE_PROGRAMS), is_optional=True)
+    return Suite(name or f"Python, native {minor}", run, (HostRust(), NativeWheel(), environment, programs))
 
 
 def python_suite(
@@ -279,7 +280,7 @@ class ProvenWheel:
 def steps(arguments: Sequence[str] = (), name: str = "steps") -> Suite:
     """The steps' own tests, in the tool environment, on every core."""
 
-    def run(ws: Workspace) -> Result:
+    def run(ws: Workspace, *_: None) -> Result:
         scratch = ws.state / "pytest"
         at_once = ["-n", str(os.cpu_count() or 1), "--dist", "loadgroup"] if importlib.util.find_spec("xdist") else []
         try:
@@ -296,7 +297,10 @@ def steps(arguments: Sequence[str] = (), name: str = "steps") -> Suite:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    return Suite(name, run)
+    linkers = [tool for target in WINDOWS for tool in system.linkers(target)]
+    # A selection builds and starts little.
+    needs = () if arguments else (system.Programs((system.WINE, *linkers), is_optional=True),)
+    return Suite(name, run, needs)
 
 
 # --- comparison with the other package --------------------------------------------------------------------------------

@@ -61,6 +61,8 @@ SUITE = "tests/bindings"
 # What a suite reads beside its own folder.
 SUITE_FILES = ("tests/vectors.json",)
 SUITE_REQUIREMENTS = "requirements/tests.txt"
+# Programs of the system that some of its tests use.
+SUITE_PROGRAMS = ("strace", "disks")
 # For Pythons between the oldest and the newest: without the tests whose results do not depend on the Python.
 WITHOUT_CORE = ("-m", "not core")
 # Tests that kill processes or damage files, and count: a sample in a suite, many once in a run, more at night.

@@ -160,6 +160,19 @@ MAKE = Tool(
     packages=(("make", "perl", "xz-utils"),),
     programs=("make", "perl", "xz"),
 )
+STRACE = Tool(
+    name="strace",
+    why="shows tests which thread calls the system",
+    packages=(("strace",),),
+    programs=("strace",),
+)
+DISKS = Tool(
+    name="disks",
+    why="makes the disks that tests freeze and fill",
+    packages=(("btrfs-progs", "e2fsprogs"),),
+    programs=("mkfs.btrfs", "mkfs.ext4"),
+    folders=("/usr/sbin",),
+)
 
 
 def linkers(target: Target) -> Tuple[Tool, ...]:
@@ -190,6 +203,8 @@ TOOLS: Tuple[Tool, ...] = (
     MAKE,
     CHROMIUM,
     CURL,
+    STRACE,
+    DISKS,
 )
 
 
@@ -201,9 +216,14 @@ def tools(*names: str) -> Tuple[Tool, ...]:
 
 @dataclass(frozen=True)
 class Programs:
-    """System programs with the packages that bring them, as a prerequisite."""
+    """System programs with the packages that bring them, as a prerequisite.
+
+    Attributes:
+        is_optional: a test that needs one says so itself where it cannot be had.
+    """
 
     tools: Tuple[Tool, ...]
+    is_optional: bool = False
 
     @property
     def name(self) -> str:
@@ -217,7 +237,12 @@ class Programs:
 
     def ensure(self, ws: Workspace) -> None:
         """Install what is missing, where that is allowed."""
-        require(self.tools, ws)
+        try:
+            require(self.tools, ws)
+        except MissingToolError as error:
+            if not self.is_optional:
+                raise
+            report.say(f"  {error.what}: {error.why}")
 
 
 def sudo() -> str:
