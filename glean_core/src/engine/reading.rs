@@ -87,6 +87,11 @@ impl Engine {
 
     /// Folds a segment that another process writes, or that nobody writes any more.
     fn fold_file(&mut self, log: &LogFile, own: Option<&Arc<Segment>>, budget: &mut Budget) -> Result<Outcome> {
+        let newest = own.filter(|_| log.process == self.process).and_then(|own| LogFile::named(own.name()));
+        if newest.as_ref().is_some_and(|newest| newest < log) && !self.header.folded.contains_key(&log.name) {
+            // Made in advance.
+            return Ok(Outcome::Open);
+        }
         let path = self.directory.file(&log.name);
         let mut file = match SegmentFile::open(&path) {
             Ok(file) => file,
@@ -94,7 +99,7 @@ impl Engine {
             Err(error) => return leave_alone(error),
         };
         // Its writer sealed it.
-        if log.process == self.process && own.and_then(|own| LogFile::named(own.name())).is_some_and(|own| own > *log) {
+        if newest.is_some_and(|newest| newest > *log) {
             file.set_final();
         }
         let is_given_up = self.header.folded.get(&log.name) == Some(&Position::GIVEN_UP);
@@ -120,6 +125,12 @@ impl Engine {
                 }
                 return Ok(if self.is_gone(log) { Outcome::Finished } else { Outcome::Open });
             }
+        }
+        // The one that is written is read from its start again by whoever went on to one that is made in advance.
+        let is_begun = self.header.folded.get(&log.name).is_some_and(|position| *position != Position::START)
+            || file.word(Position::START.offset as usize) != 0;
+        if !is_begun && file.take_error().is_none() && !self.is_gone(log) {
+            return Ok(Outcome::Open);
         }
         loop {
             let stop = self.fold_frames(log, &mut file, budget);

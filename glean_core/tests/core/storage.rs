@@ -1,6 +1,7 @@
 //! Damage: journals and bases cut anywhere and with flipped bits, and the traces of every kind of death.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::common::{PENDING, Process, TempDir, copy_folder, metric, sent, sum_sent};
@@ -672,6 +673,38 @@ fn a_journal_that_cannot_be_read_now_is_read_later() {
     fs::write(&log, &whole).unwrap();
     assert_eq!(recorded.prefix(&mut process, "read later"), CALLS);
     assert_eq!(process.load_error(), None);
+}
+
+#[test]
+fn what_was_folded_is_not_read_again_also_when_a_file_is_made_in_advance() {
+    for is_own in [true, false] {
+        let directory = TempDir::new();
+        let mut process = Process::start(directory.path());
+        let mut other = (!is_own).then(|| Process::start(directory.path()));
+        let mut count = |process: &mut Process, identifier: &str| other.as_mut().unwrap_or(process).count(identifier);
+        let is_next = |file: &Path, process: &Process| {
+            file.to_str().unwrap().contains(&process.name)
+                && file.extension().is_some_and(|ending| ending == "log")
+                && *file > *process.current_segment()
+        };
+        let files = || fs::read_dir(directory.path().join("db")).unwrap().map(|entry| entry.unwrap().path());
+        let mut calls = 0;
+        while !files().any(|file| is_next(&file, &process)) {
+            process.add(&format!("test.number_{calls}"), 1);
+            calls += 1;
+        }
+        for _ in 0..2 {
+            assert_eq!(count(&mut process, "test.number_0"), 1);
+        }
+        // Nobody who goes on behind it sees that it was damaged.
+        let mut file = OpenOptions::new().write(true).open(process.current_segment()).unwrap();
+        file.seek(SeekFrom::Start(64)).unwrap();
+        file.write_all(&[0xff; 1024]).unwrap();
+        process.add("test.late", 1);
+        for _ in 0..2 {
+            assert_eq!(count(&mut process, "test.late"), 1, "own: {is_own}");
+        }
+    }
 }
 
 #[test]
