@@ -20,7 +20,7 @@ _KEYED = ("glean_steps/pins.toml", "requirements/tools.txt", f"{project.CRATE}/C
 _EXECUTORS = {"x86_64": "debian", "aarch64": "debian_arm"}
 _SIZES = {"debian": "large", "debian_arm": "arm.large"}
 # Each commit, and each night: the session and its longest silence.
-_EVERY_COMMIT = {"lint": "10m", "tests": "20m", "build_windows": "20m", "test_windows": "20m"}
+_EVERY_COMMIT = {"lint": "10m", "docs": "10m", "tests": "20m", "build_windows": "20m", "test_windows": "20m"}
 _NIGHTLY = {**_EVERY_COMMIT, "nightly": "60m", "fuzz": "30m", "bench": "20m", "test_platforms": "60m"}
 
 
@@ -56,7 +56,7 @@ def _config() -> Dict[str, Any]:
             "every_commit": {"jobs": [*_EVERY_COMMIT, *_wheels()]},
             "nightly": {
                 "triggers": [{"schedule": {"cron": "0 3 * * *", "filters": {"branches": {"only": "main"}}}}],
-                "jobs": [name for name in _NIGHTLY if name not in ("lint", "tests")],
+                "jobs": [name for name in _NIGHTLY if name not in ("lint", "docs", "tests")],
             },
             "release": {
                 "jobs": [
