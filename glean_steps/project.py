@@ -96,7 +96,7 @@ TYPE_CHECKS: Tuple[Tuple[str, Tuple[str, ...], str], ...] = (
 
 # Without the tests that fork: qemu hangs in one of a hundred forks of a process with threads, a bare CPython as well.
 RUST_UNDER_QEMU = ("--skip", "fork", "--skip", "child")
-SUITE_UNDER_QEMU = ("-k", "not fork")
+SUITE_UNDER_QEMU = ("-k", "not fork and not hunt")
 
 # --- variables that are read outside of these steps -------------------------------------------------------------------
 
