@@ -131,7 +131,8 @@ class _UploadThread:
         """Let it send what waits until `moment`, then cut it off; return whether it ended.
 
         Args:
-            moment, deadline: on the clock of `monotonic`; what cannot be cut off has until `deadline`.
+            moment, deadline: on the clock of `monotonic`; what cannot be cut off has until `deadline`,
+                an import two seconds at least.
         """
         self._is_finishing = True
         _ffi.lib.glean_upload_wake()

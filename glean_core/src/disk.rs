@@ -270,8 +270,12 @@ pub mod forked {
     pub(super) fn end_opening() {
         OPENED.fetch_add(1, Ordering::SeqCst);
         if FORKING.load(Ordering::SeqCst) == 0 {
-            OPENING.fetch_sub(OPENED.swap(0, Ordering::SeqCst), Ordering::SeqCst);
+            settle();
         }
+    }
+
+    fn settle() {
+        OPENING.fetch_sub(OPENED.swap(0, Ordering::SeqCst), Ordering::SeqCst);
     }
 
     /// Says that this thread forks now.
@@ -282,7 +286,7 @@ pub mod forked {
     /// Says that it has forked. Only in the parent.
     pub fn end() {
         if FORKING.fetch_sub(1, Ordering::SeqCst) == 1 {
-            OPENING.fetch_sub(OPENED.swap(0, Ordering::SeqCst), Ordering::SeqCst);
+            settle();
             OPEN.iter().for_each(free);
         }
     }

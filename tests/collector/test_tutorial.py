@@ -126,6 +126,7 @@ def test_the_tutorial_can_be_walked(walk, open_page, pytestconfig):
         assert time.monotonic() < end
         time.sleep(1)
     expect(page.locator("#list li")).to_have_count(3)
+    assert page.locator("#list small", has_text="×").count() == 0
     page.goto(f"{walk.endpoint}/#/trend/count.files")
     expect(page.get_by_role("group", name="count.files over 3 pings")).to_be_visible()
     picture("trend")

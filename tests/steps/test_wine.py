@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import stat
@@ -386,8 +385,7 @@ def test_every_exit_status_from_0_to_255_comes_back_true(sessions: dict[str, Win
     program = programs(AMD64, "exit", EXIT)
     script = f'for status in $(seq 0 255); do wine "{program}" $status </dev/null; echo "$status $?"; done'
     done = runner.run(["sh", "-c", script], timeout_s=300, env=sessions["amd64"].env(), quiet=True)
-    # What Wine says about itself is in between.
-    pairs = [line.split() for line in done.stdout.splitlines() if re.fullmatch(r"\d+ \d+", line)]
+    pairs = [line.split() for line in done.stdout.splitlines()]
     assert len(pairs) == 256 and [pair for pair in pairs if pair[0] != pair[1]] == [], done.stdout[-5000:]
 
 
