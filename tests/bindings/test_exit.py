@@ -82,7 +82,17 @@ def test_without_a_process_of_its_own_a_program_waits_for_the_answer_while_there
 
 
 # A program that ends when it is told to: when the server has its request, for example.
-IN_FLIGHT = "start(shutdown_timeout_s=600)\ncustom.submit()\nprint('submitted', flush=True)\nsys.stdin.readline()\n"
+# The request is in flight however long the test takes: one that gave up would be sent again, and be cut by the end when the
+# server has taken it.
+IN_FLIGHT = """
+from glean_py.net import HttpClientUploader
+
+HttpClientUploader._DEFAULT_TIMEOUT = HttpClientUploader._TOTAL_TIMEOUT = 600
+start(shutdown_timeout_s=600)
+custom.submit()
+print('submitted', flush=True)
+sys.stdin.readline()
+"""
 
 
 def end_program(process):
