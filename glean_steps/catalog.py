@@ -13,6 +13,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -54,7 +55,7 @@ NIGHTLY_COUNT = 3000
 NIGHTLY_ZONES = ("UTC", "Asia/Kolkata", "America/St_Johns")
 SHELL_SCRIPTS = ("glean_steps/enter_root.sh",)
 # Tests of the steps that build and start little, for `quick`.
-QUICK_STEPS = ("-m", "not slow and not wine and not network")
+QUICK_STEPS = "not slow and not wine and not network"
 
 
 # --- Rust -------------------------------------------------------------------------------------------------------------
@@ -277,30 +278,39 @@ class ProvenWheel:
         return built.path
 
 
-def steps(arguments: Sequence[str] = (), name: str = "steps") -> Suite:
-    """The steps' own tests, in the tool environment, on every core."""
+def steps(name: str = "steps", chosen: str = "not wine") -> Suite:
+    """The steps' own tests, in the tool environment, on every core.
 
-    def run(ws: Workspace, *_: None) -> Result:
-        scratch = ws.state / "pytest"
-        at_once = ["-n", str(os.cpu_count() or 1), "--dist", "loadgroup"] if importlib.util.find_spec("xdist") else []
-        try:
-            return suites.pytest(
-                [sys.executable],
-                ws.root / "tests" / "steps",
-                lambda argv: ws.run(argv, timeout_s=SUITE_S, cwd=ws.root, check=False),
-                arguments=[
-                    *("-c", ws.root / "pyproject.toml", "--rootdir", ws.root, "--basetemp", scratch),
-                    *at_once,
-                    *arguments,
-                ],
-            )
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+    Args:
+        chosen: which, as pytest's `-m` takes it.
+    """
+    # The tests of a file share what they build.
+    at_once = ("-n", str(os.cpu_count() or 1), "--dist", "loadfile") if importlib.util.find_spec("xdist") else ()
+    # What is quick builds and starts little.
+    needs = () if chosen == QUICK_STEPS else (system.Programs(_LINKERS, is_optional=True),)
+    return Suite(name, partial(_steps, chosen=chosen, arguments=at_once), needs)
 
-    linkers = [tool for target in WINDOWS for tool in system.linkers(target)]
-    # A selection builds and starts little.
-    needs = () if arguments else (system.Programs((system.WINE, *linkers), is_optional=True),)
-    return Suite(name, run, needs)
+
+def steps_wine() -> Suite:
+    """Those that start programs under Wine, in one process: they share a checkout with finished wheels."""
+    needs = (system.Programs((system.WINE, *_LINKERS), is_optional=True),)
+    return Suite("steps, Wine", partial(_steps, chosen="wine"), needs)
+
+
+_LINKERS = tuple(tool for target in WINDOWS for tool in system.linkers(target))
+
+
+def _steps(ws: Workspace, *_: object, chosen: str, arguments: Sequence[str] = ()) -> Result:
+    with tempfile.TemporaryDirectory(prefix="pytest-", dir=ws.state) as scratch:
+        return suites.pytest(
+            [sys.executable],
+            ws.root / "tests" / "steps",
+            lambda argv: ws.run(argv, timeout_s=SUITE_S, cwd=ws.root, check=False),
+            arguments=[
+                *("-c", ws.root / "pyproject.toml", "--rootdir", ws.root, "--basetemp", Path(scratch, "tests")),
+                *("-m", chosen, *arguments),
+            ],
+        )
 
 
 # --- comparison with the other package --------------------------------------------------------------------------------
@@ -537,6 +547,7 @@ def tests(ws: Workspace) -> List[Suite]:
     """Every suite of the test command, the longest first."""
     oldest, *between, newest = native_pythons(ws)
     return [
+        steps_wine(),
         steps(),
         *windows(),
         rust_native(),
@@ -555,7 +566,7 @@ def quick(ws: Workspace) -> List[Suite]:
     """What to run after each change: formatting, types, native Rust, one Python, the fast tests of the steps."""
     here = ".".join(str(part) for part in sys.version_info[:2])
     chosen = here if here in interpreters.find_all(ws) else native_pythons(ws)[-1]
-    return [*lint(), rust_native(), python_native(chosen), steps(QUICK_STEPS, "steps, fast")]
+    return [*lint(), rust_native(), python_native(chosen), steps("steps, fast", QUICK_STEPS)]
 
 
 def hunt(ws: Workspace, name: str, changes: Mapping[str, str]) -> Suite:

@@ -120,12 +120,13 @@ def _process_of(port: int) -> Optional[Tuple[int, str]]:
         for fields in map(str.split, lines):
             if fields[1].endswith(f":{port:04X}") and fields[3] == "0A":
                 sockets.add(f"socket:[{fields[9]}]")
-    for process in Path("/proc").glob("[0-9]*") if sockets else ():
+    for file in Path("/proc").glob("[0-9]*/fd/*") if sockets else ():
         try:
-            if any(os.readlink(str(each)) in sockets for each in (process / "fd").iterdir()):
+            if os.readlink(str(file)) in sockets:
+                process = file.parents[1]
                 return int(process.name), (process / "comm").read_text().strip()
         except OSError:
-            # It ended, or is somebody else's.
+            # It was closed, its process ended, or is somebody else's.
             continue
     return None
 

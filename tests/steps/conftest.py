@@ -15,13 +15,6 @@ if str(ROOT) not in sys.path:
 from glean_steps import workspace
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share one built checkout in one process, where the others are spread over several."""
-    for item in items:
-        if item.get_closest_marker("wine"):
-            item.add_marker(pytest.mark.xdist_group("wine"))
-
-
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the caller's settings and cache out of the tests, and the tests out of the cache."""

@@ -653,8 +653,6 @@ LINUX, MAC, MAC_INTEL = (
     targets.find_target(tag) for tag in ("manylinux_2_17_x86_64", "macosx_11_0_arm64", "macosx_10_12_x86_64")
 )
 Zig = Callable[..., bytes]
-# They make an environment where it is missing, which two processes must not do at once.
-ONE_WORKER = pytest.mark.xdist_group("zig")
 
 
 @pytest.fixture(scope="module")
@@ -691,7 +689,6 @@ def install_name(name: str = f"@rpath/{MAC.library}") -> str:
 
 
 @pytest.mark.slow
-@ONE_WORKER
 def test_linux_library_is_checked_for_its_tag(zig: Zig, header: Path, tmp_path: Path) -> None:
     """The oldest glibc, the processor, where libraries are looked for, symbols that were not stripped."""
     assert found_in(zig("x86_64-linux-gnu.2.17"), LINUX, header, tmp_path) == []
@@ -710,7 +707,6 @@ def test_linux_library_is_checked_for_its_tag(zig: Zig, header: Path, tmp_path: 
 
 
 @pytest.mark.slow
-@ONE_WORKER
 def test_musl_library_may_need_musl_alone(zig: Zig, header: Path, tmp_path: Path) -> None:
     musl = targets.find_target("musllinux_1_2_x86_64")
     assert found_in(zig("x86_64-linux-musl"), musl, header, tmp_path) == []
@@ -720,7 +716,6 @@ def test_musl_library_may_need_musl_alone(zig: Zig, header: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-@ONE_WORKER
 def test_macos_library_is_checked_for_its_tag(zig: Zig, header: Path, tmp_path: Path) -> None:
     right = zig("aarch64-macos.11.0", install_name())
     assert found_in(right, MAC, header, tmp_path) == []
@@ -732,7 +727,6 @@ def test_macos_library_is_checked_for_its_tag(zig: Zig, header: Path, tmp_path: 
 
 
 @pytest.mark.slow
-@ONE_WORKER
 def test_signature_that_a_later_program_broke_is_found(zig: Zig, header: Path, tmp_path: Path) -> None:
     right = zig("aarch64-macos.11.0", install_name())
     place = right.index(b"glean_one")
@@ -746,7 +740,6 @@ def test_signature_that_a_later_program_broke_is_found(zig: Zig, header: Path, t
 
 
 @pytest.mark.slow
-@ONE_WORKER
 def test_framework_that_crept_in_is_named(zig: Zig, header: Path, tmp_path: Path) -> None:
     name = "/System/Library/Frameworks/CoreFoundation.framework/Versions/A/CoreFoundation"
     stub = tmp_path / "libCoreFoundation.dylib"
