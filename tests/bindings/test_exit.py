@@ -82,8 +82,8 @@ def test_without_a_process_of_its_own_a_program_waits_for_the_answer_while_there
 
 
 # A program that ends when it is told to: when the server has its request, for example.
-# The request is in flight however long the test takes: one that gave up would be sent again, and the end would cut it when
-# the server has taken it.
+# The request is in flight however long the test takes: one that gave up would be sent again, and the end would cut it
+# when the server has taken it.
 IN_FLIGHT = """
 from glean_py.net import HttpClientUploader
 
