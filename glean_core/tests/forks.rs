@@ -16,7 +16,7 @@ use glean_core::ffi::{lifecycle::*, metric::*, ping::*, recording::*, *};
 use serde_json::json;
 
 /// How long a child may take; one that hangs is ended.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A child; ended when dropped, if it still runs.
 struct Child(libc::pid_t);

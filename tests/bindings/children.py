@@ -22,7 +22,7 @@ import pytest
 
 IS_WINDOWS = sys.platform == "win32"
 # Long enough for a busy machine: whoever waits that long hangs.
-PATIENCE_S = 120.0
+PATIENCE_S = 600.0
 
 # What every process of `start` begins with.
 PREPARE = """

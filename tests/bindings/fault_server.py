@@ -11,7 +11,7 @@ from pathlib import Path
 TLS = Path(__file__).resolve().parent / "data" / "tls"
 AUTHORITY = TLS / "authority.pem"
 # So that a test that fails cannot leave a thread behind that waits for ever.
-PATIENCE_S = 120
+PATIENCE_S = 600
 
 
 class Request:
@@ -84,7 +84,7 @@ class FaultServer:
         self._tally.touch()
         return self._tally
 
-    def wait_for(self, condition, timeout_s=60):
+    def wait_for(self, condition, timeout_s=600):
         """Wait until `condition(server)` is true and return what it returned."""
         with self.changed:
             found = self.changed.wait_for(lambda: condition(self), timeout_s)
@@ -92,7 +92,7 @@ class FaultServer:
         assert found, f"the server saw {seen}"
         return found
 
-    def wait_for_accepted(self, count, timeout_s=60):
+    def wait_for_accepted(self, count, timeout_s=600):
         """Wait for so many accepted pings and return all."""
         self.wait_for(lambda server: len(server.accepted) >= count, timeout_s)
         return list(self.accepted)

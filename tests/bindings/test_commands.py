@@ -22,7 +22,7 @@ def run_command(*arguments, status=0, env=None):
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=100,
+        timeout=600,
         check=False,
     )
     out = done.stdout.decode("utf-8")
@@ -122,7 +122,7 @@ def test_commands_work_beside_a_running_program(tmp_path, capsys):
         assert "waiting: 2 pings" in see(capsys, "status", tmp_path)
         assert len(json.loads(see(capsys, "show", tmp_path))["waiting"]) == 2
         run_command("purge", tmp_path)
-        program.communicate(b"end\n", timeout=100)
+        program.communicate(b"end\n", timeout=600)
         assert program.returncode == 0
 
 

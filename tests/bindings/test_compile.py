@@ -125,7 +125,7 @@ def test_threads_that_are_first_get_the_same_object():
     start = threading.Barrier(4)
 
     def read(plain):
-        start.wait(60)
+        start.wait(600)
         return plain.duration
 
     with ThreadPoolExecutor(4) as threads:

@@ -81,7 +81,7 @@ def test_children_inherit_the_wish(tmp_path):
     )
     code = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, *sys.argv[1:]]))"
     argv = [sys.executable, "-c", code, str(child), str(tmp_path / "data")]
-    subprocess.run(argv, env=environment(DO_NOT_TRACK="1"), check=True, timeout=60, stdin=subprocess.DEVNULL)
+    subprocess.run(argv, env=environment(DO_NOT_TRACK="1"), check=True, timeout=600, stdin=subprocess.DEVNULL)
     assert not (tmp_path / "data").exists()
 
 

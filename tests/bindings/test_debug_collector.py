@@ -16,7 +16,7 @@ from glean_py.net.ping_upload_worker import get_upload_task
 from glean_py.serve import Collector
 
 # A busy machine gets all the time it needs.
-SUBMIT = "start(shutdown_timeout_s=60)\nfor _ in range(3):\n    custom.submit()\n"
+SUBMIT = "start(shutdown_timeout_s=600)\nfor _ in range(3):\n    custom.submit()\n"
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_program_without_a_server_is_seen(tmp_path, collector):
     file = next(file for file in (tmp_path / "pending_pings").iterdir() if file.name == ping["document_id"])
     assert ping["body"] == json.loads(file.read_text(encoding="utf-8").splitlines()[1])
     # What the next start finds is copied again, and is the same ping there.
-    run_program(tmp_path, "", "start(shutdown_timeout_s=60)", **copying(collector))
+    run_program(tmp_path, "", "start(shutdown_timeout_s=600)", **copying(collector))
     assert [ping["times"] for ping in collector.pings()] == [1, 1, 1]
 
 
@@ -49,7 +49,7 @@ def test_while_it_runs_too(tmp_path, collector):
     code = "start()\ncustom.submit()\nprint('submitted', flush=True)\nsys.stdin.read()"
     program = start_program(tmp_path, "", code, **copying(collector))
     try:
-        collector.wait_for_pings("custom", timeout_s=60)
+        collector.wait_for_pings("custom", timeout_s=600)
     finally:
         finish_program(program)
 
@@ -60,7 +60,7 @@ def test_server_and_collector_get_the_same(tmp_path, collector):
         # One whose answer was lost arrives twice.
         server.wait_for(lambda server: len(set(accepted_ids(server))) == 3)
         accepted = list(server.accepted)
-        collector.wait_for_pings("custom", 3, timeout_s=60)
+        collector.wait_for_pings("custom", 3, timeout_s=600)
     bodies = {request.document_id: request.body for request in accepted}
     assert sorted(bodies) == ids(collector)
     for ping in collector.pings():
@@ -73,7 +73,7 @@ def test_a_server_that_fails_hides_nothing(tmp_path, collector, fault):
         run_program(tmp_path, server.endpoint, SUBMIT, **copying(collector))
         # A copy that took too long is made at the next start.
         while len(ids(collector)) < 3:
-            run_program(tmp_path, server.endpoint, "start(shutdown_timeout_s=60)", **copying(collector))
+            run_program(tmp_path, server.endpoint, "start(shutdown_timeout_s=600)", **copying(collector))
         assert ids(collector) == waiting_ids(tmp_path) and len(ids(collector)) == 3
 
 
@@ -86,7 +86,7 @@ def test_a_collector_that_fails_changes_nothing_and_is_left_alone(tmp_path, faul
             run_program(
                 tmp_path,
                 server.endpoint,
-                "start(shutdown_timeout_s=60)\nfor _ in range(9):\n    custom.submit()",
+                "start(shutdown_timeout_s=600)\nfor _ in range(9):\n    custom.submit()",
                 **copying(address),
             )
             assert len(server.wait_for_accepted(9)) == 9
@@ -156,7 +156,7 @@ def test_nothing_is_copied_of_who_does_not_want_to_be_tracked(tmp_path, collecto
 @needs.fork
 def test_forked_processes_send_their_own(tmp_path, collector):
     code = """
-start(shutdown_timeout_s=60)
+start(shutdown_timeout_s=600)
 custom.submit()
 child = os.fork()
 custom.submit()
@@ -174,7 +174,7 @@ def test_the_collector_may_be_the_server(tmp_path, collector):
     code = f"{SUBMIT}sys.stdin.read()\nwait_until(lambda: not files())"
     program = start_program(tmp_path, collector.endpoint, code, **copying(collector))
     try:
-        collector.wait_for_pings("custom", 3, timeout_s=60)
+        collector.wait_for_pings("custom", 3, timeout_s=600)
     finally:
         finish_program(program)
     assert [ping["times"] for ping in collector.pings()] == [1, 1, 1]

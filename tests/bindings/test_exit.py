@@ -74,7 +74,7 @@ def test_a_program_ends_although_the_server_is_not_there(tmp_path):
 
 @pytest.mark.parametrize("end", ["", "Glean.shutdown()"], ids=["atexit", "shutdown"])
 def test_without_a_process_of_its_own_a_program_waits_for_the_answer_while_there_is_time(tmp_path, end):
-    code = "start(shutdown_timeout_s=60, allow_multiprocessing=False)\nfor _ in range(3):\n    custom.submit()\n"
+    code = "start(shutdown_timeout_s=600, allow_multiprocessing=False)\nfor _ in range(3):\n    custom.submit()\n"
     with FaultServer(answer_late(0.2)) as server:
         run_program(tmp_path, server.endpoint, code + end)
         assert len(accepted_ids(server)) == len(set(accepted_ids(server))) == 3
@@ -97,7 +97,7 @@ sys.stdin.readline()
 
 def end_program(process):
     """Tell a program to end, and check how it does."""
-    out, err = process.communicate(b"end\n", timeout=100)
+    out, err = process.communicate(b"end\n", timeout=600)
     assert (process.returncode, out.split(), err) == (0, [b"submitted"], b"")
 
 
@@ -176,7 +176,7 @@ def test_an_end_that_runs_no_exit_handlers_loses_nothing(tmp_path, how):
     for file in (tmp_path / "pending_pings").glob("*.sending-*"):
         file.rename(file.with_name(file.name.partition(".")[0]))
     with FaultServer() as server:
-        run_program(tmp_path, server.endpoint, "start(shutdown_timeout_s=60, allow_multiprocessing=False)")
+        run_program(tmp_path, server.endpoint, "start(shutdown_timeout_s=600, allow_multiprocessing=False)")
         assert len(accepted_ids(server)) == 1
     assert waiting_ids(tmp_path) == []
 
@@ -218,7 +218,7 @@ Glean.set_experiment_active("id", "branch")
         program = start_program(tmp_path, server.endpoint, code)
         assert program.stdout.readline().split() == [b"submitted"]
         server.wait_for(lambda server: server.requests)
-        out, err = program.communicate(b"go on\n", timeout=60)
+        out, err = program.communicate(b"go on\n", timeout=600)
         assert (program.returncode, out.split(), err) == (0, [b"1000", b"True"], b"")
 
 
@@ -232,7 +232,7 @@ def test_ctrl_c_ends_the_wait_for_the_server(tmp_path):
         while program.poll() is None:
             program.send_signal(signal.SIGINT)
             time.sleep(0.2)
-        program.communicate(timeout=60)
+        program.communicate(timeout=600)
     assert len(waiting_ids(tmp_path)) == 1
 
 

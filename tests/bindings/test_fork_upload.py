@@ -87,7 +87,7 @@ _upload_thread._UploadThread.start = begin_slowly
 def submit_at_once():
     together = threading.Barrier(4)
     def submit():
-        together.wait(60)
+        together.wait(600)
         custom.submit()
     threads = [threading.Thread(target=submit) for _ in range(4)]
     for thread in threads:
@@ -214,7 +214,7 @@ if __name__ == "__main__":
         process = subprocess.Popen(argv, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert finish_program(process).split() == ["6"]
         # A worker may end before its ping is made, or in the middle of sending it; the next start does what is left.
-        run_program(tmp_path / "data", server.endpoint, "start(shutdown_timeout_s=60, allow_multiprocessing=False)")
+        run_program(tmp_path / "data", server.endpoint, "start(shutdown_timeout_s=600, allow_multiprocessing=False)")
         assert len(set(accepted_ids(server)) | set(waiting_ids(tmp_path / "data"))) == 4
 
 
@@ -226,12 +226,12 @@ real, is_asked, may_answer = socket.getaddrinfo, threading.Event(), threading.Ev
 def look_up(*arguments, **options):
     if threading.main_thread().ident != os.getpid() and not is_asked.is_set():
         is_asked.set()
-        may_answer.wait(60)
+        may_answer.wait(600)
     return real(*arguments, **options)
 socket.getaddrinfo = look_up
 start(allow_multiprocessing=False)
 custom.submit()
-is_asked.wait(60)
+is_asked.wait(600)
 wait_for(fork(send))
 may_answer.set()
 wait_until(is_sent)
@@ -254,11 +254,11 @@ class Slow(importlib.machinery.PathFinder):
         spec = super().find_spec(name, path, target)
         execute = spec.loader.exec_module
         # Not in here: Python forks nothing while it looks for a module.
-        spec.loader.exec_module = lambda module: (begun.set(), go_on.wait(60), execute(module))
+        spec.loader.exec_module = lambda module: (begun.set(), go_on.wait(600), execute(module))
         return spec
 sys.meta_path.insert(0, Slow)
 start(allow_multiprocessing=False)
-assert begun.wait(60)
+assert begun.wait(600)
 """
 
 

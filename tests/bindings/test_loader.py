@@ -478,7 +478,7 @@ def test_importing_the_package_reads_no_yaml(tmp_path):
         cwd=str(tmp_path),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        timeout=120,
+        timeout=600,
     )
     assert finished.returncode == 0, finished.stderr.decode("utf-8", "replace")
 

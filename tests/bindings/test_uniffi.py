@@ -208,7 +208,7 @@ def test_the_environment_sets_tags_and_the_log_of_pings(tmp_path):
     )
     environment = dict(os.environ, GLEAN_DEBUG_VIEW_TAG="a-tag", GLEAN_SOURCE_TAGS="one, two", GLEAN_LOG_PINGS="true")
     argv = [sys.executable, "-c", program, str(tmp_path)]
-    done = subprocess.run(argv, env=environment, stdout=subprocess.PIPE, timeout=60, check=True)
+    done = subprocess.run(argv, env=environment, stdout=subprocess.PIPE, timeout=600, check=True)
     assert done.stdout.split() == [b"a-tag", b"True"]
     (sent,) = read_pings(data_dir=tmp_path)
     assert sent.metadata["headers"] == {"X-Debug-ID": "a-tag", "X-Source-Tags": "one,two"}

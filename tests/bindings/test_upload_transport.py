@@ -227,7 +227,7 @@ def tunnel_to(server):
             back = threading.Thread(target=copy, args=(other, connection.socket), daemon=True)
             back.start()
             copy(connection.socket, other)
-            back.join(60)
+            back.join(600)
 
     return fault
 
@@ -321,7 +321,7 @@ def test_a_stop_cuts_the_request_and_no_other_begins_before_the_next_start(fault
         thread.start()
         server.wait_for(lambda server: server.connections)
         http_client.current().stop()
-        thread.join(60)
+        thread.join(600)
         assert results == [UploadResult.RECOVERABLE_FAILURE(0)]
         assert send(server.endpoint) == UploadResult.RECOVERABLE_FAILURE(0)
         assert server.connections == 1
@@ -352,7 +352,7 @@ def test_nothing_for_the_network_is_imported_before_the_first_ping(tmp_path):
         "print(sorted({'ssl', 'socket', 'http.client', 'urllib.request', 'subprocess'} & set(sys.modules)))\n"
     )
     argv = [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{code}", str(tmp_path)]
-    out = subprocess.check_output(argv, timeout=60, stdin=subprocess.DEVNULL, cwd=str(tmp_path))
+    out = subprocess.check_output(argv, timeout=600, stdin=subprocess.DEVNULL, cwd=str(tmp_path))
     assert out.decode().split() == ["[]"]
 
 

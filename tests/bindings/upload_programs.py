@@ -28,7 +28,7 @@ def wait_until(condition):
     while not condition():
         time.sleep(0.01)
 """
-PROGRAM_S = 120
+PROGRAM_S = 600
 
 
 def environment(**changes):

@@ -132,5 +132,5 @@ def submit(collector, body=None, name="usage", application="my-app", **headers):
         gzip.compress(data, 1),
         {"Content-Encoding": "gzip", **{key.replace("_", "-"): value for key, value in headers.items()}},
     )
-    with urllib.request.urlopen(request, timeout=60) as response:
+    with urllib.request.urlopen(request, timeout=600) as response:
         assert response.status == 200

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
-COMMAND_S = 120
+COMMAND_S = 600
 
 
 class Walk:

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from glean_py.serve import Collector
 
 pytestmark = pytest.mark.windows
-PROGRAM_S = 300
+PROGRAM_S = 600
 # What pytest has for standard error is a file without a name, which Python 3.7 in Wine takes for no stream.
 STREAMS: Dict[str, int] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
 PROGRAM = """

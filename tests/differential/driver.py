@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 Json = Any
-PROGRAM_S = 20.0
+PROGRAM_S = 200.0
 PING_FOLDERS = ("pending_pings", "deletion_request")
 BUILT_IN = ("baseline", "metrics", "events", "health", "deletion-request")
 ERRORS = ("INVALID_VALUE", "INVALID_LABEL", "INVALID_STATE", "INVALID_OVERFLOW")

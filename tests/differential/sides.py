@@ -18,7 +18,7 @@ from typing import IO, Any, Dict, List, Optional, Sequence, Tuple, Type
 Json = Any
 DRIVER = Path(__file__).resolve().parent / "driver.py"
 # More than driver.py gives each of the processes of a program.
-PROGRAM_S = 100.0
+PROGRAM_S = 600.0
 
 
 class Side:
@@ -90,7 +90,7 @@ class Side:
             self._process = self._popen(errors, environment)
         self._answers = queue.Queue()
         threading.Thread(target=_pump, args=(self._process.stdout, self._answers), daemon=True).start()
-        if self._answers.get(timeout=60.0) is None:
+        if self._answers.get(timeout=600.0) is None:
             raise RuntimeError(f"{self.package} does not start: {self.said()}")
 
     def _popen(self, errors: IO[bytes], environment: Dict[str, str]) -> subprocess.Popen[str]:
@@ -127,7 +127,7 @@ class Side:
             with contextlib.suppress(OSError):
                 process.stdin.close()
         try:
-            process.wait(timeout=30.0)
+            process.wait(timeout=600.0)
         except subprocess.TimeoutExpired:
             self.deaths.append(f"{self.package}: did not end: {self.said()[-2000:]}")
         with contextlib.suppress(ProcessLookupError):

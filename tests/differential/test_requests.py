@@ -57,7 +57,7 @@ OTHER_EACH_TIME = re.compile(
     r"|\d{4}-\d\d-\d\d(T[0-9:.]+)?([+-]\d\d:\d\d)?"
 )
 OF_THE_PACKAGE = ("os_version", "locale", "telemetry_sdk_build", "windows_build_number", "architecture")
-PROGRAM_S = 120
+PROGRAM_S = 600
 
 
 def send(side: Side, is_collected: bool, folder: Path) -> List[Request]:

@@ -71,7 +71,7 @@ def ask(port, program):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         try:
-            return opener.open(f"http://127.0.0.1:{port}", timeout=30).read()
+            return opener.open(f"http://127.0.0.1:{port}", timeout=600).read()
         except OSError:
             assert program.poll() is None, "the program ended"
             assert time.monotonic() < deadline, "the program does not answer"
@@ -175,7 +175,7 @@ def test_a_program_of_pyinstaller_runs_its_main_once(tmp_path):
     command = shlex.split(code_of("frozen-programs.md", "sh"))
     assert (command[0], command[-1]) == ("pyinstaller", "app.py")
     argv = [sys.executable, "-m", "PyInstaller", "--onefile", "--log-level", "ERROR", *command[1:-1], "host.py"]
-    subprocess.run(argv, cwd=str(tmp_path), env=environment(), check=True, timeout=300, stdin=subprocess.DEVNULL)
+    subprocess.run(argv, cwd=str(tmp_path), env=environment(), check=True, timeout=600, stdin=subprocess.DEVNULL)
     program = next((tmp_path / "dist").iterdir())
     with FaultServer(never_answer) as server:
         argv = [str(program), str(tmp_path / "data"), server.endpoint]

@@ -163,7 +163,7 @@ def test_threads_that_want_the_same_file_fetch_it_once(server: Server, cache: Pa
     found: list[bytes] = []
 
     def want() -> None:
-        meeting.wait(timeout=30)
+        meeting.wait(timeout=600)
         found.append(fetch.fetch(wanted(server), cache, patient=QUICK).read_bytes())
 
     threads = [threading.Thread(target=want) for _ in range(4)]
@@ -374,7 +374,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode != 0:
         pytest.skip(f"this machine does not let root mount a small disk: {mounted.stderr.decode().strip()}")
     yield folder
-    subprocess.run(["umount", folder], check=True, timeout=30)
+    subprocess.run(["umount", folder], check=True, timeout=600)
 
 
 def test_a_full_disk_is_told_and_leaves_no_file_behind_its_final_name(server: Server, small_disk: Path) -> None:
@@ -385,7 +385,7 @@ def test_a_full_disk_is_told_and_leaves_no_file_behind_its_final_name(server: Se
 
 
 def test_a_read_only_disk_is_told(server: Server, small_disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True, timeout=30)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True, timeout=600)
     with pytest.raises(DiskError) as caught:
         fetch.fetch(wanted(server), small_disk / "cache", patient=QUICK)
     assert f"errno {errno.EROFS}" in caught.value.why
@@ -396,7 +396,7 @@ def test_a_right_file_on_a_read_only_disk_is_used(server: Server, small_disk: Pa
     content = CONTENT[:1000]
     server.behave = lambda handler, number: handler.whole(content)
     path = fetch.fetch(wanted(server, content), small_disk, patient=QUICK)
-    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True, timeout=30)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True, timeout=600)
     assert fetch.fetch(wanted(server, content), small_disk, patient=QUICK) == path
 
 
@@ -404,7 +404,7 @@ def test_a_damaged_file_on_a_read_only_disk_is_told(server: Server, small_disk: 
     download = wanted(server)
     place(download, small_disk).parent.mkdir(parents=True)
     place(download, small_disk).write_bytes(b"damaged")
-    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True, timeout=30)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True, timeout=600)
     with pytest.raises(DiskError):
         fetch.fetch(download, small_disk, patient=QUICK)
 

@@ -125,7 +125,7 @@ def test_compilers_link_for_musl_and_name_a_loader_whose_path_has_spaces(
     monkeypatch.setattr(musl.zig, "program", lambda ws: echo)
     folder = musl._compilers("sparc-linux-musl", Path("/the cache/ld-musl-sparc.so.1"), tmp_path, ws)
     argv = [str(folder / "cc"), "-o", "a b", "c.c"]
-    said = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout.splitlines()
+    said = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=600).stdout.splitlines()
     assert said[0] == "cc" and said[said.index("-target") + 1] == "sparc-linux-musl"
     assert "-Wl,--dynamic-linker=/the cache/ld-musl-sparc.so.1" in said and said[-3:] == ["-o", "a b", "c.c"]
 

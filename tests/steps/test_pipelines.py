@@ -40,7 +40,7 @@ def test_every_kind_of_error_ends_the_command_with_its_code_and_message(
 
 def test_a_failed_program_shows_its_last_lines(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit), pipelines.exit_codes():
-        runner.run([sys.executable, "-c", "print('a' * 3); raise SystemExit(4)"], timeout_s=60, quiet=True)
+        runner.run([sys.executable, "-c", "print('a' * 3); raise SystemExit(4)"], timeout_s=600, quiet=True)
     err = capsys.readouterr().err
     assert "failed with exit status 4" in err and err.rstrip().endswith("last lines:\n    aaa")
 

@@ -37,7 +37,7 @@ def own(built: windows.Built) -> windows.Checkout:
 def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv(windows.MARK, windows.RUN)
     yield
-    if not windows.until(lambda: windows.left_behind() == [], seconds=120):
+    if not windows.until(lambda: windows.left_behind() == [], seconds=600):
         left = windows.left_behind()
         windows.end_left_behind()  # Else the next test would wait for the lock of this one.
         pytest.fail(f"still running: {left}")
@@ -230,7 +230,7 @@ def test_an_interrupted_build_leaves_no_program_and_no_half_wheel_and_the_next_r
         assert done.status == -signal.SIGKILL
     else:
         assert done.status == 130, done.err
-        assert windows.until(lambda: windows.left_behind() == [], seconds=120), windows.left_behind()
+        assert windows.until(lambda: windows.left_behind() == [], seconds=600), windows.left_behind()
     assert every_file_in_dist_is_a_whole_wheel(own.ws)
     again = own.run("nox", "-s", "build_windows")
     assert again.status == 0, again.err

@@ -254,7 +254,7 @@ def test_an_embeddable_zip_with_a_stand_in_for_get_pip_becomes_a_python_that_run
                 "-c",
                 "import cffi, pip, pytest, sys; print(sys.version, pip.__version__, cffi.__file__)",
             ],
-            timeout_s=120,
+            timeout_s=600,
             split_stderr=True,
         ).stdout
     assert said.startswith(f"{VERSION} ") and f" {ROW.pip.version} " in said and "site-packages" in said

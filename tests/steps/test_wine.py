@@ -377,7 +377,7 @@ def test_a_prefix_is_whole_and_belongs_to_its_architecture(real: Workspace, targ
 def test_exit_statuses_come_back_true(sessions: dict[str, Wine], programs: Any, target: Target) -> None:
     program = programs(target, "exit", EXIT)
     for status in (0, 1, 2, 3, 42, 53, 126, 127, 128, 137, 254, 255):
-        assert sessions[target.arch].run([program, status], timeout_s=60, check=False).status == status
+        assert sessions[target.arch].run([program, status], timeout_s=600, check=False).status == status
 
 
 @pytest.mark.wine
@@ -392,14 +392,14 @@ def test_every_exit_status_from_0_to_255_comes_back_true(sessions: dict[str, Win
 @pytest.mark.wine
 def test_a_failing_program_is_an_error_with_its_status_and_last_lines(sessions: dict[str, Wine], programs: Any) -> None:
     with pytest.raises(CommandFailedError) as caught:
-        sessions["amd64"].run([programs(AMD64, "abort", ABORT)], timeout_s=60)
+        sessions["amd64"].run([programs(AMD64, "abort", ABORT)], timeout_s=600)
     assert caught.value.status == 3 and "so far" in caught.value.tail
 
 
 @pytest.mark.wine
 @BOTH
 def test_a_program_has_a_standard_input_that_is_empty(sessions: dict[str, Wine], programs: Any, target: Target) -> None:
-    done = sessions[target.arch].run([programs(target, "cat", CAT)], timeout_s=60)
+    done = sessions[target.arch].run([programs(target, "cat", CAT)], timeout_s=600)
     assert done.stdout.strip() == "0 bytes, then the end"
 
 
@@ -408,7 +408,7 @@ def test_a_program_has_a_standard_input_that_is_empty(sessions: dict[str, Wine],
 def test_a_program_that_crashes_ends_by_itself_and_no_dialog_waits(
     sessions: dict[str, Wine], programs: Any, target: Target
 ) -> None:
-    done = sessions[target.arch].run([programs(target, "crash", CRASH)], timeout_s=60, check=False)
+    done = sessions[target.arch].run([programs(target, "crash", CRASH)], timeout_s=600, check=False)
     assert done.status == 5, "0xC0000005 modulo 256: an access violation"
 
 
@@ -420,7 +420,7 @@ def test_a_path_with_spaces_and_letters_of_all_kinds_reaches_a_program(
     folder = tmp_path / "Größe 世界"
     folder.mkdir()
     program = shutil.copy2(programs(target, "exit", EXIT), folder / "ein Programm.exe")
-    assert sessions[target.arch].run([program, "7"], timeout_s=60, cwd=folder, check=False).status == 7
+    assert sessions[target.arch].run([program, "7"], timeout_s=600, cwd=folder, check=False).status == 7
 
 
 @pytest.mark.wine
@@ -478,7 +478,7 @@ def test_a_rust_program_starts_and_without_the_shim_it_does_not(
     sessions: dict[str, Wine], rust_programs: dict[str, Path], target: Target
 ) -> None:
     session = sessions[target.arch]
-    done = session.run([rust_programs[target.arch]], timeout_s=60, split_stderr=True)
+    done = session.run([rust_programs[target.arch]], timeout_s=600, split_stderr=True)
     assert done.stdout.strip() == "1 true"
     dll = session.prefix / "drive_c" / "windows" / "system32" / "bcryptprimitives.dll"
     if b"Wine builtin DLL" in dll.read_bytes()[:256]:
@@ -486,7 +486,7 @@ def test_a_rust_program_starts_and_without_the_shim_it_does_not(
     aside = dll.with_name("aside.dll")
     dll.rename(aside)
     try:
-        assert session.run([rust_programs[target.arch]], timeout_s=60, check=False).status != 0
+        assert session.run([rust_programs[target.arch]], timeout_s=600, check=False).status != 0
     finally:
         aside.rename(dll)
 
@@ -563,7 +563,7 @@ def test_a_session_ends_everything_when_its_block_fails_and_replaces_what_a_kill
     (left,) = wine.processes(copy)
     with pytest.raises(StepError), wine.session(AMD64, own) as session:
         assert session.prefix == copy and left not in wine.processes(copy)
-        session.run(["cmd", "/c", "start", "/b", "ping", "-n", "600", "127.0.0.1"], timeout_s=60, detached=True)
+        session.run(["cmd", "/c", "start", "/b", "ping", "-n", "600", "127.0.0.1"], timeout_s=600, detached=True)
         assert len(wine.processes(copy)) > 1
         raise StepError("the block failed")
     assert wine.processes(copy) == []

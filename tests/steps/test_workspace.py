@@ -20,7 +20,7 @@ from glean_steps.errors import DiskError
 from glean_steps.workspace import Stamp
 
 # How long a test waits for what has to happen anyway, on however slow a machine; nothing is asserted about it.
-PATIENCE_S = 60.0
+PATIENCE_S = 600.0
 
 HOLD = """\
 import sys; from pathlib import Path; from glean_steps import workspace

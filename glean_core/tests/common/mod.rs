@@ -369,7 +369,7 @@ impl Process {
 
 /// Until when a lock is waited for.
 fn patience() -> Instant {
-    Instant::now() + Duration::from_secs(10)
+    Instant::now() + Duration::from_secs(600)
 }
 
 /// Returns a name that sorts behind those that were given out before.
