@@ -6,6 +6,7 @@ outside ASCII. After each, nothing that it started runs any more.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -264,6 +265,8 @@ def test_failing_tests_under_wine_fail_their_suites_and_the_command_with_26(own:
     for other in python.parent.glob("test_*.py"):
         if other.name != "test_counter.py":
             other.unlink()
+    shutil.rmtree(rust.parent)
+    rust.parent.mkdir()
     python.write_text("def test_wrong() -> None:\n    assert 'what was said' == 'last'\n")
     rust.write_text('#[test]\nfn wrong() {\n    panic!("said by Rust");\n}\n')
     quicker = {"CARGO_PROFILE_DEV_DEBUG": "0", "CARGO_INCREMENTAL": "0"}
