@@ -288,29 +288,38 @@ def steps(name: str = "steps", chosen: str = "not wine") -> Suite:
     at_once = ("-n", str(os.cpu_count() or 1), "--dist", "loadfile") if importlib.util.find_spec("xdist") else ()
     # What is quick builds and starts little.
     needs = () if chosen == QUICK_STEPS else (system.Programs(_LINKERS, is_optional=True),)
-    return Suite(name, partial(_steps, chosen=chosen, arguments=at_once), needs)
+    return Suite(name, partial(_steps, "steps", chosen, at_once), needs)
 
 
 def steps_wine() -> Suite:
     """Those that start programs under Wine, in one process: they share a checkout with finished wheels."""
-    needs = (system.Programs((system.WINE, *_LINKERS), is_optional=True),)
-    return Suite("steps, Wine", partial(_steps, chosen="wine"), needs)
+    # What is costly is in the cache then, from which they take it.
+    needs = (
+        Wines(tuple(WINDOWS)),
+        *[need for target in WINDOWS for need in (TargetRust(target), windows_python.Environment(None, target))],
+    )
+    return Suite("steps, Wine", partial(_steps, "steps-wine", "wine", ()), needs)
 
 
 _LINKERS = tuple(tool for target in WINDOWS for tool in system.linkers(target))
 
 
-def _steps(ws: Workspace, *_: object, chosen: str, arguments: Sequence[str] = ()) -> Result:
-    with tempfile.TemporaryDirectory(prefix="pytest-", dir=ws.state) as scratch:
+def _steps(folder: str, chosen: str, arguments: Sequence[str], ws: Workspace, *_: object) -> Result:
+    # One that a killed run left is removed by pytest.
+    scratch = ws.state / "pytest" / folder
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    try:
         return suites.pytest(
             [sys.executable],
             ws.root / "tests" / "steps",
             lambda argv: ws.run(argv, timeout_s=SUITE_S, cwd=ws.root, check=False),
             arguments=[
-                *("-c", ws.root / "pyproject.toml", "--rootdir", ws.root, "--basetemp", Path(scratch, "tests")),
+                *("-c", ws.root / "pyproject.toml", "--rootdir", ws.root, "--basetemp", scratch),
                 *("-m", chosen, *arguments),
             ],
         )
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 # --- comparison with the other package --------------------------------------------------------------------------------

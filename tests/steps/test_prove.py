@@ -189,7 +189,7 @@ def test_a_right_wheel_is_proven_and_hands_back_its_ping(built: windows.Built, t
         proof = prove.prove(path, target, python, running, ws)
     assert proof.ping["metrics"]["string"] == {"proof.string": "Grüße, 世界"}
     assert proof.ping["client_info"]["os"] == "Windows"
-    assert proof.python.startswith(f"Python {windows.PYTHON.version} {target.arch} (")
+    assert proof.python.startswith(f"Python {windows.EXACT} {target.arch} (")
     assert proof.how == "Wine" and proof.where.startswith("wine-")
     again = json_ping(running.prefix)
     assert again == [], "the proof's data folder was to be removed"

@@ -70,7 +70,7 @@ def test_a_path_with_spaces_and_letters_outside_ascii_builds_and_proves_both_whe
     assert " " in ws.root.name and not ws.root.name.isascii()
     assert len(hashes(ws)) == 2 and every_file_in_dist_is_a_whole_wheel(ws)
     for target in WINDOWS:
-        assert f"Python {windows.PYTHON.version} {target.arch}" in built.first.out
+        assert f"Python {windows.EXACT} {target.arch}" in built.first.out
     assert "earlier; up to date" not in built.first.out
     assert all(digest in built.first.out for digest in hashes(ws).values())
 
@@ -88,7 +88,7 @@ def test_a_fresh_checkout_with_a_warm_cache_needs_no_network_at_all(built: windo
     for step in (
         "cross-compile",
         "make a Wine prefix for win32",
-        f"Windows Python {windows.PYTHON.version} amd64 with pip",
+        f"Windows Python {windows.EXACT} amd64 with pip",
         "prove ",
     ):
         assert f"== {step}" in built.first.err
@@ -274,13 +274,15 @@ def test_failing_tests_under_wine_fail_their_suites_and_the_command_with_26(own:
         "nox", "-s", "test_windows", "--", "--arch", "amd64", "--python", windows.PYTHON.version, env=quicker
     )
     assert done.status == 26, done.err
+    asked, exact = windows.PYTHON.version, windows.EXACT
+    name = f"Python, Wine {exact} amd64" + ("" if exact == asked else f" (for {asked})")
     rows = [line for line in done.out.splitlines() if ", Wine " in line and "  " in line]
     assert [(line.partition("  ")[0], line.split()[-1]) for line in rows] == [
         ("Rust, Wine amd64", "FAILED"),
-        (f"Python, Wine {windows.PYTHON.version} amd64", "FAILED"),
+        (name, "FAILED"),
     ]
     assert "Rust, Wine amd64: failed: wrong" in done.out
-    assert f"Python, Wine {windows.PYTHON.version} amd64: failed: tests.bindings.test_wrong::test_wrong" in done.out
+    assert f"{name}: failed: tests.bindings.test_wrong::test_wrong" in done.out
     assert "what was said" in done.err and "said by Rust" in done.err
     assert "2 of 2 suites failed" in done.err
 

@@ -32,7 +32,7 @@ from glean_steps.workspace import Workspace
 
 AMD64, WIN32 = windows.AMD64, windows.WIN32
 ROW = windows.PYTHON
-VERSION = ROW.version
+VERSION = windows.EXACT
 ZIP = f"python-{VERSION}-embed-amd64.zip"
 
 # What takes get-pip's place, whose server cannot be asked from everywhere: it takes the same arguments and does with
@@ -354,7 +354,7 @@ def damaged_cache(tmp_path: Path, rebuilt: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("GLEAN_OFFLINE", "1")
     root = tmp_path / "checkout"
     root.mkdir()
-    return Workspace(root, windows.borrowed_cache(tmp_path / "cache", f"rebuilt-pythons/python-{VERSION}-amd64*"))
+    return Workspace(root, windows.borrowed_cache(tmp_path / "cache", f"rebuilt-pythons/python-{ROW.minor}.*-amd64*"))
 
 
 def test_a_rebuilt_archive_is_found_again_without_network_or_host_python(

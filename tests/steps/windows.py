@@ -23,7 +23,7 @@ from typing import IO
 
 import pytest
 
-from glean_steps import pins, settings, system, windows_python, wine
+from glean_steps import fetch, pins, settings, system, windows_python, wine
 from glean_steps.errors import NotProvableError
 from glean_steps.targets import WINDOWS, Target
 from glean_steps.workspace import Workspace
@@ -305,14 +305,23 @@ def _rebuilt(row: pins.PythonRow) -> Path | None:
     return windows_python.remembered_rebuild(row, AMD64, Workspace(ROOT, CACHE))
 
 
+def _exact(row: pins.PythonRow) -> str:
+    """Return the exact version of a Windows Python that the cache has, or "" when it has none."""
+    zipped = pins.embeddable(row, AMD64.arch, pins.load())
+    if zipped is not None and fetch.cache_path(zipped, CACHE).is_file():
+        return row.version
+    return row.runtime_version if _rebuilt(row) else ""
+
+
 def _row() -> pins.PythonRow:
-    """Return the Windows Python that this machine rebuilt in its pinned version: the default one, else the first."""
+    """Return the Windows Python that this machine has in its cache: the default one, else the first."""
     rows = [pins.find_python(), *pins.load().pythons]
-    return next((row for row in rows if row.version == row.runtime_version and _rebuilt(row)), rows[0])
+    return next((row for row in rows if _exact(row)), rows[0])
 
 
-# What the tests work with where a Python is needed.
+# What the tests work with where a Python is needed, and its exact version: a rebuilt one's may differ in the last part.
 PYTHON = _row()
+EXACT = _exact(PYTHON) or PYTHON.version
 
 
 def rebuilt_python() -> Path:
