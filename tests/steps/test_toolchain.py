@@ -318,20 +318,21 @@ def test_a_std_build_that_is_killed_leaves_nothing_behind_for_the_next_run(ws: W
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
         "from glean_steps import targets, toolchain, workspace\n"
         "ws = workspace.Workspace(Path(sys.argv[2]), Path(sys.argv[3]))\n"
-        "machine = toolchain._Machine(ws, toolchain.runner.run, [], []); machine.look_again()\n"
+        "machine = toolchain._Machine(ws, [], []); machine.look_again()\n"
         "toolchain._built([targets.WINDOWS[0]], machine)\n"
     )
+    if not any(compiler.sources for compiler in toolchain.find_compilers(ws)[0]):
+        pytest.skip("this machine cannot build std: no Rust sources")
     process = subprocess.Popen([sys.executable, "-c", code, str(checkout), str(ws.root), str(ws.cache)])
     sysroots = ws.cache / "sysroots"
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 600
     while not list(sysroots.glob(".build.*/target/*/release")) and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.05)
-    if process.poll() is not None:
-        pytest.skip("this machine cannot build std: no Rust sources")
+    assert process.poll() is None, "the build ended before it could be killed"
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not [path for path in sysroots.glob(f"{AMD64.triple}-*") if path.is_dir()]
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + 600
     while _writers(sysroots) and time.monotonic() < limit:
         time.sleep(0.1)
     assert _writers(sysroots) == []  # cargo and rustc end with the run that started them.

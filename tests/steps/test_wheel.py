@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+import windows
 
 from glean_steps import runner, targets, wheel
 from glean_steps.errors import AuditError, CommandFailedError, MissingArtifactError
@@ -123,7 +124,8 @@ def checkout_of_its_own(ws: Workspace) -> Workspace:
         (ws.crate / folder / "src" / "lib.rs").write_text("")
         (ws.crate / folder / "Cargo.toml").write_text(text)
     (ws.crate / "Cargo.lock").write_text(LOCK)
-    return ws
+    # The user's own cache: in an empty one, a machine without rustup would build a standard library for each test.
+    return replace(ws, cache=windows.CACHE)
 
 
 @pytest.fixture
