@@ -293,10 +293,10 @@ def steps(name: str = "steps", chosen: str = "not wine") -> Suite:
 
 def steps_wine() -> Suite:
     """Those that start programs under Wine, in one process: they share a checkout with finished wheels."""
-    # What is costly is in the cache then, from which they take it.
+    # What is costly is in the cache then, from which they take it. Prefixes are their own: another suite may use ours.
     needs = (
         Wines(tuple(WINDOWS)),
-        *[need for target in WINDOWS for need in (TargetRust(target), windows_python.Environment(None, target))],
+        *[need for target in WINDOWS for need in (TargetRust(target), windows_python.Archive(target))],
     )
     return Suite("steps, Wine", partial(_steps, "steps-wine", "wine", ()), needs)
 

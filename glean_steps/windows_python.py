@@ -13,7 +13,7 @@ import sys
 import zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ContextManager, Dict, List, Literal, Optional, Sequence, Tuple
+from typing import Callable, ContextManager, Dict, List, Literal, Optional, Sequence, Tuple, TypeVar
 from urllib.parse import urlsplit
 
 from glean_steps import archive, fetch, interpreters, pins, project, report, settings, system, wine, workspace
@@ -30,6 +30,8 @@ from glean_steps.prerequisites import Probe
 from glean_steps.targets import Target
 from glean_steps.wine import Wine
 from glean_steps.workspace import Workspace
+
+T = TypeVar("T")
 
 PIP_TIMEOUT_S = 600.0
 _RECIPE = 5  # Raise it when what this module makes changes.
@@ -312,11 +314,17 @@ def choose(version: Optional[str], target: Target, ws: Workspace) -> WindowsPyth
     Raises:
         DownloadError, OfflineError: the version asked for, or every one, is out of reach.
     """
+    found, note = _first(version, lambda row: ensure(row, target, ws))
+    return replace(found, provider=f"{found.provider}; {note}") if note else found
+
+
+def _first(version: Optional[str], make: Callable[[PythonRow], T]) -> Tuple[T, str]:
+    """Return what is made of the first row that can be had, and why that isn't the default one, if it isn't."""
     table = pins.load()
     first = pins.find_python(version, table)
     chosen = version or settings.WINDOWS_PYTHON.value()
     try:
-        return ensure(first, target, ws)
+        return make(first), ""
     except (DownloadError, OfflineError) as error:
         if chosen:
             raise
@@ -325,11 +333,30 @@ def choose(version: Optional[str], target: Target, ws: Workspace) -> WindowsPyth
             if row.minor == first.minor:
                 continue
             try:
-                found = ensure(row, target, ws)
+                return make(row), f"the default {first.version} is out of reach here"
             except (DownloadError, OfflineError):
                 continue
-            return replace(found, provider=f"{found.provider}; the default {first.version} is out of reach here")
         raise
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What a Windows Python by default is unpacked from, in the cache, as a prerequisite; it needs no Wine."""
+
+    target: Target
+
+    @property
+    def name(self) -> str:
+        """Its architecture."""
+        return f"archive of a Windows Python for {self.target.arch}"
+
+    def probe(self, ws: Workspace) -> Probe:
+        """Say where it comes from."""
+        return Environment(None, self.target).probe(ws)
+
+    def ensure(self, ws: Workspace) -> Path:
+        """Return it, making it if need be."""
+        return _first(None, lambda row: obtain_archive(row, self.target, ws))[0][0]
 
 
 @dataclass(frozen=True)
