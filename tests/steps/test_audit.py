@@ -617,7 +617,7 @@ def test_a_path_of_the_building_machine_in_the_library_is_found(
 def test_a_path_of_the_checkout_in_a_source_is_found(
     build: Build, header: Path, tmp_path: Path, checkout: Path
 ) -> None:
-    files = {**PACKAGE_FILES, "glean_py/__init__.py": f"here = '{checkout}/glean_py'\n".encode()}
+    files = {**PACKAGE_FILES, "glean_py/__init__.py": f"here = '{checkout}/glean_py/a.py'\n".encode()}
     path = Wheel(build(), files=files).write(tmp_path)
     found = only(findings(path, header, private_folders=None))
     assert found.startswith("glean_py/__init__.py: it holds a path of the machine that built it")
