@@ -10,7 +10,7 @@ import fault_server
 # A program that hangs says where, and fails.
 PREPARE = """
 import faulthandler
-faulthandler.dump_traceback_later(100, exit=True)
+faulthandler.dump_traceback_later(600, exit=True)
 import os, sys, time
 from pathlib import Path
 from glean_py import Configuration, Glean

@@ -140,6 +140,9 @@ pub fn fold() -> Result<()> {
 
 fn fold_now() -> Result<()> {
     let folded = with_engine(fold_with).unwrap_or(Ok(()));
+    if folded.is_ok() {
+        uploads::folded();
+    }
     uploads::keep_bounds();
     folded
 }

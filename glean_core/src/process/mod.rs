@@ -158,6 +158,7 @@ pub fn append_with(work: impl FnOnce(&mut Shared) -> Appended) -> Result<()> {
     let appended = work(&mut shared());
     settle(appended)?;
     if appended != Appended::Waits {
+        uploads::submitted();
         wake();
     }
     Ok(())

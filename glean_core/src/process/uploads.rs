@@ -112,6 +112,8 @@ struct Running {
 struct Signal {
     is_woken: bool,
     has_published: bool,
+    /// This process submitted something. Whoever folds it, this is who looks for the ping.
+    is_awaited: bool,
     /// Pings and bytes that the guard doesn't know of; `None` if it has nothing to look for.
     unguarded: Option<(u64, u64)>,
 }
@@ -254,6 +256,23 @@ pub fn wake() {
     let running = running();
     lock(&running.signal).is_woken = true;
     running.changed.notify_all();
+}
+
+/// Takes over that something is submitted, before the fold of it: another process may be the one that folds it, and be
+/// busy for long.
+pub(super) fn submitted() {
+    lock(&running().signal).is_awaited = true;
+}
+
+/// Looks for what was submitted, after a fold: it is a ping by now, whoever made it.
+pub(super) fn folded() {
+    let running = running();
+    let mut signal = lock(&running.signal);
+    if std::mem::take(&mut signal.is_awaited) {
+        signal.has_published = true;
+        drop(signal);
+        running.changed.notify_all();
+    }
 }
 
 /// Takes over that pings were published; touches no file.
