@@ -75,7 +75,8 @@ def typed(place: Place, *words: str) -> float:
 
 def maturin(targets: Sequence[Target], place: Place) -> Side:
     """Return a side that builds a wheel for each target with maturin, one after the other, in a copy of the crate."""
-    folder = place.scratch / f"maturin of {len(targets)}"
+    # mingw's dlltool takes no path with a space.
+    folder = place.scratch / f"maturin-{len(targets)}"
     shutil.copytree(place.ws.crate, folder, ignore=shutil.ignore_patterns("target"))
     (folder / "pyproject.toml").write_text(_PYPROJECT, encoding="utf-8")
     return lambda: sum(_run_maturin(target, folder, place) for target in targets)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -11,10 +12,12 @@ import zipfile
 from pathlib import Path
 
 import fault_server
+import needs
 import pytest
+from children import Held
 from conftest import describe, make_ping
 from fault_server import FaultServer, answer
-from upload_programs import accepted_ids, run_program, waiting_ids
+from upload_programs import accepted_ids, finish_program, run_program, start_program, waiting_ids
 
 from glean_py import Configuration, Glean, _uniffi, testing
 from glean_py.metrics import CounterMetricType, EventMetricType
@@ -123,6 +126,52 @@ def test_endpoint_and_uploader_of_a_running_program_can_be_changed(stopped, tmp_
         custom.submit()
         assert sent.wait(600)
         assert (len(first.requests), len(second.requests)) == (1, 1)
+
+
+SUBMIT_WHEN_ASKED = """
+start(shutdown_timeout_s=600)
+print("started", flush=True)
+while sys.stdin.readline() == "submit\\n":
+    custom.submit()
+    print("submitted", flush=True)
+"""
+
+
+@needs.posix
+def test_a_ping_is_sent_by_the_process_that_submitted_it_if_the_one_that_made_it_is_busy(tmp_path):
+    def start_submitter(server):
+        program = start_program(tmp_path, server.endpoint, SUBMIT_WHEN_ASKED)
+        assert program.stdout.readline() == b"started\n"
+        return program
+
+    def submit(program):
+        program.stdin.write(b"submit\n")
+        program.stdin.flush()
+        assert program.stdout.readline() == b"submitted\n"
+
+    with FaultServer(answer(200)) as server, FaultServer(fault_server.never_answer) as dead_server:
+        idle = start_submitter(server)
+        submit(idle)
+        wait_until(lambda: server.accepted and not waiting_ids(tmp_path))
+        busy = start_submitter(dead_server)
+        while not dead_server.requests:
+            # Whoever looks first sends it; the one with the good server is soon done with it, and asleep.
+            sent = len(server.accepted)
+            submit(busy)
+            wait_until(lambda: dead_server.requests or len(server.accepted) > sent)
+        sent = len(server.accepted)
+        with Held(tmp_path):
+            submit(idle)
+            os.kill(idle.pid, signal.SIGSTOP)
+            os.waitpid(idle.pid, os.WUNTRACED)
+        submit(busy)
+        wait_until(lambda: len(waiting_ids(tmp_path)) == 3)
+        os.kill(idle.pid, signal.SIGCONT)
+        # Without a reason, a process looks for pings of others every ten minutes.
+        server.wait_for_accepted(sent + 2, timeout_s=300)
+        for program in (busy, idle):
+            program.kill()
+            finish_program(program, status=-signal.SIGKILL)
 
 
 def test_what_waited_is_sent_by_the_next_start_oldest_first(stopped, tmp_path):
