@@ -122,41 +122,6 @@
 #define GLEAN_UPLOAD_STOPPED 4
 
 /*
- How many calls wait for the start; later ones are dropped and counted.
- */
-#define MAX_WAITING 1000000
-
-/*
- The hour of the day at which it is due.
- */
-#define METRICS_HOUR 4
-
-/*
- The limit of all pauses.
- */
-#define CAP_MS ((4 * 3600) * 1000)
-
-/*
- How long a lease lasts. A request takes less: the binding gives it half of that.
- */
-#define LEASE_MS 60000
-
-/*
- How many pings wait at most, if nobody says otherwise.
- */
-#define DEFAULT_COUNT 500
-
-/*
- How many bytes they have together at most.
- */
-#define DEFAULT_BYTES (50 << 20)
-
-/*
- How large a compressed body may be.
- */
-#define MAX_BODY_BYTES (1 << 20)
-
-/*
  Bytes that the library allocated for the caller, to be freed once with `glean_buffer_free`.
  */
 typedef struct {

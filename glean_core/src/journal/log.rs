@@ -19,6 +19,8 @@ use super::frame;
 use super::segment::{Pushed, Segment, Tail};
 
 /// How many calls wait for the start; later ones are dropped and counted.
+///
+/// cbindgen:ignore
 pub const MAX_WAITING: u64 = 1_000_000;
 /// How large they may be together.
 const MAX_WAITING_BYTES: usize = 256 << 20;

@@ -11,6 +11,8 @@ use crate::time::{LocalDatetime, TimeUnit};
 const LAST_TIME: &str = "mps.last_sent_time";
 const LAST_BUILD: &str = "mps.last_sent_build";
 /// The hour of the day at which it is due.
+///
+/// cbindgen:ignore
 pub const METRICS_HOUR: u8 = 4;
 /// Two days.
 const MAX_AHEAD_MS: i64 = 48 * 3_600_000;

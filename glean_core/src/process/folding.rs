@@ -93,11 +93,15 @@ pub(super) fn work() -> Work {
 /// Appends what is due by now.
 fn submit_scheduled() {
     let mut shared = shared();
-    let mut is_delayed = false;
+    let (mut is_due, mut is_delayed) = (false, false);
     for op in shared.schedule.take_due() {
+        is_due = true;
         is_delayed |= shared.log.append(&op) == Appended::Delayed;
     }
     drop(shared);
+    if is_due {
+        uploads::look_after_fold();
+    }
     if is_delayed {
         // That thread comes to it by itself: this one folds once more when there is something to see.
         FILES.wake();

@@ -158,7 +158,6 @@ pub fn append_with(work: impl FnOnce(&mut Shared) -> Appended) -> Result<()> {
     let appended = work(&mut shared());
     settle(appended)?;
     if appended != Appended::Waits {
-        uploads::submitted();
         wake();
     }
     Ok(())
@@ -226,6 +225,7 @@ fn wait_for_file(deadline: Instant) -> bool {
 
 /// Sees to it that there is a fold soon; in test mode, before this returns.
 pub fn wake() {
+    uploads::look_after_fold();
     if is_test_mode() {
         folding::fold_and_log();
     } else {

@@ -112,8 +112,8 @@ struct Running {
 struct Signal {
     is_woken: bool,
     has_published: bool,
-    /// This process submitted something. Whoever folds it, this is who looks for the ping.
-    is_awaited: bool,
+    /// A call of this process may become a ping. Whoever folds it, this is who looks for the ping.
+    looks_after_fold: bool,
     /// Pings and bytes that the guard doesn't know of; `None` if it has nothing to look for.
     unguarded: Option<(u64, u64)>,
 }
@@ -258,17 +258,17 @@ pub fn wake() {
     running.changed.notify_all();
 }
 
-/// Takes over that something is submitted, before the fold of it: another process may be the one that folds it, and be
+/// Takes over that a call may become a ping, before the fold of it: another process may be the one that folds it, and be
 /// busy for long.
-pub(super) fn submitted() {
-    lock(&running().signal).is_awaited = true;
+pub(super) fn look_after_fold() {
+    lock(&running().signal).looks_after_fold = true;
 }
 
-/// Looks for what was submitted, after a fold: it is a ping by now, whoever made it.
+/// Looks for what was due, after a fold: it is a ping by now, whoever made it.
 pub(super) fn folded() {
     let running = running();
     let mut signal = lock(&running.signal);
-    if std::mem::take(&mut signal.is_awaited) {
+    if std::mem::take(&mut signal.looks_after_fold) {
         signal.has_published = true;
         drop(signal);
         running.changed.notify_all();

@@ -12,6 +12,8 @@ const FREE_FAILURES: u32 = 2;
 /// The limit of the first pause.
 const FIRST_MS: u64 = 60_000;
 /// The limit of all pauses.
+///
+/// cbindgen:ignore
 pub const CAP_MS: u64 = 4 * 3600 * 1000;
 /// What a server may ask for: it leaves as much for the draw.
 const MAX_ASKED_MS: u64 = CAP_MS / 2;

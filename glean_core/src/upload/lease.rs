@@ -11,6 +11,8 @@ use super::queue::Waiting;
 use crate::disk;
 
 /// How long a lease lasts. A request takes less: the binding gives it half of that.
+///
+/// cbindgen:ignore
 pub const LEASE_MS: i64 = 60_000;
 const SENDING: &str = ".sending-";
 

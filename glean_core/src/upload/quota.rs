@@ -8,8 +8,12 @@ use super::queue::{self, Folder, Listing};
 use crate::sort;
 
 /// How many pings wait at most, if nobody says otherwise.
+///
+/// cbindgen:ignore
 pub const DEFAULT_COUNT: u64 = 500;
 /// How many bytes they have together at most.
+///
+/// cbindgen:ignore
 pub const DEFAULT_BYTES: u64 = 50 << 20;
 /// How many files are removed at a time.
 const REMOVED_AT_ONCE: usize = 256;

@@ -13,6 +13,8 @@ use crate::disk::OwnFile;
 use crate::time::http_date;
 
 /// How large a compressed body may be.
+///
+/// cbindgen:ignore
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// How large a file may be. What is larger is no ping, and is not read into the memory of the host.
 const MAX_FILE_BYTES: u64 = 64 << 20;
