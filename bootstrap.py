@@ -22,7 +22,7 @@ import importlib.util
 import os
 import shutil
 import time
-from typing import Callable, Dict, List, NoReturn, Optional, Tuple
+from typing import Dict, Iterator, List, NoReturn, Optional, Tuple
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
 TOOLS = os.path.join(ROOT, ".glean", "tools")
@@ -52,18 +52,15 @@ def main(argv: List[str]) -> int:
     from_environment(argv)
 
 
-def ensure(module: Optional[str] = None) -> None:
+def ensure() -> None:
     """Give noxfile.py and tasks.py the libraries that they import, however nox or invoke was started.
 
     Returns at once where they can be imported. Elsewhere (nox from pipx, say) the tool environment is made and this
     process becomes `python -m nox` or `python -m invoke` of it, with the same arguments.
-
-    Args:
-        module: `nox` or `invoke`; found out from how this process was started when absent.
     """
     if sys.prefix.startswith(TOOLS + os.sep) or all(importlib.util.find_spec(name) for name in NEEDED):
         return
-    module = module or _started_module()
+    module = _started_module()
     if not module:
         return  # Somebody imports the file to look at it, as a test may; nothing of theirs can be started again.
     if os.environ.get(GUARD) == str(os.getpid()):
@@ -75,12 +72,7 @@ def ensure(module: Optional[str] = None) -> None:
 
 def from_environment(argv: List[str]) -> NoReturn:
     """Become the program `argv[0]` of the tool environment, making that first when it is not there."""
-    if os.path.exists(os.path.join(environment_path(), "complete")):
-        environment = _ready_environment()
-    else:
-        environment = None
-    if environment is None:
-        environment = _explaining_errors(_make_environment)
+    environment = _ready_environment() or _make_explaining_errors()
     scripts = os.path.join(environment, "bin")
     program = os.path.join(scripts, argv[0])
     if not os.path.exists(program):
@@ -117,6 +109,8 @@ def environment_path() -> str:
 def _ready_environment() -> Optional[str]:
     """Return the finished environment, marked as in use for as long as this process and what it becomes live."""
     path = environment_path()
+    if not _is_ready(path):
+        return None
     try:
         descriptor = _open_lock(path)
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -137,6 +131,22 @@ def _open_lock(path: str) -> int:
     return os.open(path + ".lock", os.O_RDWR | os.O_CREAT, 0o644)
 
 
+def _make_explaining_errors() -> str:
+    """Make the environment; end this process with the error's own exit code and explanation when that fails."""
+    if ROOT not in sys.path:
+        sys.path.insert(0, ROOT)
+    from glean_steps.errors import StepError
+
+    try:
+        return _make_environment()
+    except StepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
 def _make_environment() -> str:
     """Make the environment, or wait until another run has made it."""
     from pathlib import Path
@@ -150,7 +160,7 @@ def _make_environment() -> str:
         descriptor = _open_lock(path)
     except OSError as error:
         raise workspace.disk_error(error, Path(TOOLS)) from error
-    _lock_alone(descriptor, path, report.say)
+    _lock_alone(descriptor, path)
     if not _is_ready(path):
         with report.step("make the tool environment"):
             _remove(path)
@@ -169,8 +179,10 @@ def _make_environment() -> str:
     return path
 
 
-def _lock_alone(descriptor: int, path: str, say: Callable[[str], None]) -> None:
+def _lock_alone(descriptor: int, path: str) -> None:
     """Take the lock exclusively; the kernel releases it when its holder dies, however it dies."""
+    from glean_steps import report
+
     said = False
     while True:
         try:
@@ -181,7 +193,7 @@ def _lock_alone(descriptor: int, path: str, say: Callable[[str], None]) -> None:
             if _is_ready(path):
                 return
         if not said:
-            say(f"another run is making the tool environment; waiting for it ({path}.lock)")
+            report.say(f"another run is making the tool environment; waiting for it ({path}.lock)")
             said = True
         time.sleep(0.1)
 
@@ -257,10 +269,9 @@ def _make_virtual_environment(path: str) -> List[str]:
     from glean_steps.errors import CommandFailedError
 
     env = runner.child_env(_PIP_ENV)
-    for name, commands, pip in _ways(path):
+    for name, command, pip in _ways(path):
         try:
-            for command in commands:
-                runner.run(command, timeout_s=VENV_S, env=env, quiet=True)
+            runner.run(command, timeout_s=VENV_S, env=env, quiet=True)
             # An old pip of the system does not know --python; that shows here and not halfway through.
             runner.run([*pip, "--version"], timeout_s=VENV_S, env=env, quiet=True)
         except CommandFailedError as error:
@@ -274,30 +285,25 @@ def _make_virtual_environment(path: str) -> List[str]:
     return [os.path.join(path, "bin", "python"), "-m", "pip"]
 
 
-_Way = Tuple[str, List[List[str]], List[str]]
-
-
-def _ways(path: str) -> List[_Way]:
-    """Return the ways to make a virtual environment that this machine offers: name, commands, and its pip."""
+def _ways(path: str) -> Iterator[Tuple[str, List[str], List[str]]]:
+    """Yield the ways to make a virtual environment that this machine offers: name, command, and its pip."""
     inner = [os.path.join(path, "bin", "python"), "-m", "pip"]
     python = sys.executable
-    ways: List[_Way] = []
     has_venv = importlib.util.find_spec("venv") is not None
     if has_venv and importlib.util.find_spec("ensurepip"):
-        ways.append(("venv", [[python, "-m", "venv", path]], inner))
+        yield "venv", [python, "-m", "venv", path], inner
     virtualenv = shutil.which("virtualenv")
     if importlib.util.find_spec("virtualenv"):
-        ways.append(("virtualenv", [[python, "-m", "virtualenv", "--quiet", path]], inner))
+        yield "virtualenv", [python, "-m", "virtualenv", "--quiet", path], inner
     elif virtualenv:
-        ways.append(("virtualenv", [[virtualenv, "--quiet", "--python", python, path]], inner))
+        yield "virtualenv", [virtualenv, "--quiet", "--python", python, path], inner
     if has_venv and importlib.util.find_spec("pip"):
         outer = [python, "-m", "pip", "--python", os.path.join(path, "bin", "python")]
-        ways.append(("venv with the system's pip", [[python, "-m", "venv", "--without-pip", path]], outer))
+        yield "venv with the system's pip", [python, "-m", "venv", "--without-pip", path], outer
     uv = shutil.which("uv")
     if uv:
         # --seed brings pip into it, so that the user's pip settings count for all that follows.
-        ways.append(("uv", [[uv, "venv", "--quiet", "--seed", "--python", python, path]], inner))
-    return ways
+        yield "uv", [uv, "venv", "--quiet", "--seed", "--python", python, path], inner
 
 
 def _install_venv() -> None:
@@ -337,22 +343,6 @@ def _absolute_noxfile(arguments: List[str]) -> List[str]:
         elif argument.startswith("--noxfile="):
             changed[index] = f"--noxfile={noxfile}"
     return changed
-
-
-def _explaining_errors(make: Callable[[], str]) -> str:
-    """Return what `make` returns; end this process with the error's own exit code and explanation when it fails."""
-    if ROOT not in sys.path:
-        sys.path.insert(0, ROOT)
-    from glean_steps.errors import StepError
-
-    try:
-        return make()
-    except StepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -6,16 +6,15 @@ One cell of a matrix per Windows Python and architecture; a cell that cannot be 
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import os
 import re
 import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
 from glean_steps import audit, options, pins, report, settings, suites, system, windows_python, wine
 from glean_steps.errors import CommandFailedError, MissingArtifactError, NotProvableError, OfflineError, SettingError
@@ -29,41 +28,30 @@ PIP_S = 900.0
 IMPORT_S = 300.0
 TESTS_S = 3600.0
 
+
+def _name_or_file(text: str) -> Union[str, Path]:
+    return Path(text).resolve() if text.endswith(".whl") else text
+
+
+def _path(text: str) -> Optional[Path]:
+    return Path(text).resolve() if text else None
+
+
 OPTIONS: Mapping[str, options.Option] = {
-    "wheel": {"metavar": "NAME_OR_FILE", "help": "a wheel file, or a project of the index, such as orjson==3.10.18"},
+    "wheel": {
+        "metavar": "NAME_OR_FILE",
+        "type": _name_or_file,
+        "help": "a wheel file, or a project of the index, such as orjson==3.10.18",
+    },
     "--python": {
         "type": options.pythons,
         "help": "Windows Pythons, such as 3.12,3.13; the newest that the steps are tested with when absent",
     },
     "--arch": {"type": options.arches, "help": f"architectures, such as amd64,win32; {WINDOWS[0].arch} when absent"},
     "--import": {"dest": "modules", "type": options.words, "help": "modules to import; found in the wheel when absent"},
-    "--tests": {"help": "a file or folder of tests on this machine"},
+    "--tests": {"type": _path, "help": "a file or folder of tests on this machine"},
     "--requires": {"type": options.words, "help": "what the tests need, such as pytest,hypothesis; pytest when absent"},
 }
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for.
-
-    Attributes:
-        wheel: the name of a project with its version, or the path of a file.
-        modules: what to import; found in the wheel when empty.
-        tests: tests on this machine; None when there are none, or pytest's arguments name them.
-        requires: what the tests need beside the wheel.
-        arguments: more of pytest's; tests are run when there are tests or arguments.
-    """
-
-    wheel: str
-    modules: Sequence[str] = ()
-    tests: Optional[Path] = None
-    requires: Sequence[str] = ("pytest",)
-    arguments: Sequence[str] = ()
-
-    @property
-    def file(self) -> Optional[Path]:
-        """The wheel file, if that was asked for."""
-        return Path(self.wheel).resolve() if self.wheel.endswith(".whl") else None
 
 
 def run(ws: Workspace, given: argparse.Namespace) -> List[Result]:
@@ -73,42 +61,30 @@ def run(ws: Workspace, given: argparse.Namespace) -> List[Result]:
         TestsFailedError: a cell failed, or none could run.
         SettingError: there is no such file.
     """
-    request = Request(
-        given.wheel,
-        given.modules or (),
-        Path(given.tests).resolve() if given.tests else None,
-        given.requires or ("pytest",),
-        given.remainder,
-    )
-    for path in (request.file, request.tests):
-        if path is not None and not path.exists():
-            raise SettingError(
-                f"test_wheel: there is no {path}", why="it was named on the command line", fix="check it"
-            )
+    for path in (given.wheel, given.tests):
+        if isinstance(path, Path) and not path.exists():
+            why = "it was named on the command line"
+            raise SettingError(f"test_wheel: there is no {path}", why=why, fix="check it")
     versions = [pins.find_python(version).version for version in given.python or [pins.load().tested[-1][0]]]
     targets = given.arch or [WINDOWS[0]]
-    cells = {(version, target): _cell(request, version, target) for target in targets for version in versions}
+    cells = [_cell(given, version, target) for target in targets for version in versions]
     with ws.locked():
-        results = suites.collect(list(cells.values()), ws, at_once=1)
-    table = report.Table(f"{Path(request.wheel).name} on Windows", ("architecture", *versions))
-    for target in targets:
-        found = [results[place] for place, (_, other) in enumerate(cells) if other is target]
-        table.rows.append([target.arch, *[_word(result) for result in found]])
+        results = suites.collect(cells, ws, at_once=1)
+    table = report.Table(f"{Path(given.wheel).name} on Windows", ("architecture", *versions))
+    words = ["not run" if result.not_run else "FAILED" if result.failed else "passed" for result in results]
+    for row, target in enumerate(targets):
+        table.rows.append([target.arch, *words[row * len(versions) : (row + 1) * len(versions)]])
     table.print()
     return suites.finish(results)
 
 
-def _word(result: Result) -> str:
-    return "not run" if result.not_run else "FAILED" if result.failed else "passed"
-
-
-def _cell(request: Request, version: str, target: Target) -> Suite:
+def _cell(given: argparse.Namespace, version: str, target: Target) -> Suite:
     def run_it(ws: Workspace, wines: None, prefix: Path, python: WindowsPython) -> Result:
         with wine.session(target, ws) as warm, _bare(python, ws) as bare:
-            return test(request, bare, target, prefix, warm, ws)
+            return test(given, bare, warm)
 
     needs = (Wines((target,)), Prefix(target), windows_python.Environment(version, target))
-    return Suite(f"{Path(request.wheel).name}, Python {version} {target.arch}", run_it, needs)
+    return Suite(f"{Path(given.wheel).name}, Python {version} {target.arch}", run_it, needs)
 
 
 @contextmanager
@@ -117,43 +93,40 @@ def _bare(python: WindowsPython, ws: Workspace) -> Iterator[WindowsPython]:
     ws.state.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="wheel-", dir=ws.state))
     try:
-        home = folder / "python"
+        kept = re.compile(r"sitecustomize\.py$|pip(-[\d.]+\.dist-info)?$")
 
         def ignored(parent: str, names: List[str]) -> List[str]:
-            if Path(parent).name != "site-packages":
-                return []
-            return [
-                name
-                for name in names
-                if name != "sitecustomize.py" and not re.match(r"pip(-[\d.]+\.dist-info)?$", name)
-            ]
+            return [name for name in names if Path(parent).name == "site-packages" and not kept.match(name)]
 
-        shutil.copytree(python.home, home, ignore=ignored)
-        yield WindowsPython(python.version, python.arch, home, python.provider)
+        shutil.copytree(python.home, folder / "python", ignore=ignored)
+        yield replace(python, home=folder / "python")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test(request: Request, python: WindowsPython, target: Target, prefix: Path, warm: Wine, ws: Workspace) -> Result:
-    """Test a wheel in a Windows Python that has pip and nothing else.
+def test(given: argparse.Namespace, python: WindowsPython, warm: Wine) -> Result:
+    """Test a wheel in a Windows Python that has pip and nothing else; its own tests where there are tests or arguments.
 
     Raises:
         NotProvableError: there is no wheel for this Python and architecture; says what there is.
     """
-    wheel = request.file or _fetch(request.wheel, python, warm)
-    if request.file is not None and not audit.fits(wheel.name, python.version, target):
+    target = warm.target
+    is_file = isinstance(given.wheel, Path)
+    wheel = given.wheel if is_file else _fetch(given.wheel, python, warm)
+    if is_file and not audit.fits(wheel.name, python.version, target):
         raise NotProvableError(f"{wheel.name} is not for Python {python.version} {target.arch}", why="its tags say so")
     result = Result("", notes=[f"tested {wheel.name}"])
-    findings = audit.check_any(wheel, target, system_dlls(prefix))
+    findings = audit.check_any(wheel, target, system_dlls(warm.prefix))
     _count(result, "audit", findings)
-    wants = bool(request.tests or request.arguments)
+    wants = bool(given.tests or given.remainder)
+    requires = (given.requires or ["pytest"]) if wants else []
     try:
-        _pip(python, warm, ["install", "-q", wine.windows_path(wheel), *(request.requires if wants else ())])
+        _pip(python, warm, ["install", "-q", "--no-warn-script-location", wine.windows_path(wheel), *requires])
         result.passed += 1
     except CommandFailedError as error:
         _count(result, "pip install", [suites.one_line(" ".join(error.tail[-3:])) or error.what])
         return result
-    modules = request.modules or audit.modules(wheel)
+    modules = given.modules or audit.modules(wheel)
     if not modules:
         _count(result, "import", ["no module found to import"])
     for module in modules:
@@ -162,7 +135,7 @@ def test(request: Request, python: WindowsPython, target: Target, prefix: Path, 
         last = done.stdout.strip().splitlines()[-1:] or [f"exit status {done.status}"]
         _count(result, f"import {module}", last if done.status else [])
     if wants and result.failed == bool(findings):  # What cannot be imported cannot be tested.
-        tested = _run_tests(request, python, warm)
+        tested = _run_tests(given, python, warm)
         result.passed += tested.passed
         result.failed += tested.failed
         result.skipped += tested.skipped
@@ -176,27 +149,23 @@ def _count(result: Result, what: str, findings: Sequence[str]) -> None:
     result.notes += [f"{what}: {finding}" for finding in findings]
 
 
-test.__test__ = False  # type: ignore[attr-defined]
-
-
-def _run_tests(request: Request, python: WindowsPython, warm: Wine) -> Result:
+def _run_tests(given: argparse.Namespace, python: WindowsPython, warm: Wine) -> Result:
     """Run tests from a copy beside an empty folder, so that the project's sources cannot be imported in place of it."""
     folder = python.home.parent / "tests"
     empty = python.home.parent / "empty"
     empty.mkdir()
     where: List[str] = []
-    if request.tests is not None:
-        copy = folder / request.tests.name
-        ignore = shutil.ignore_patterns("__pycache__")
-        if request.tests.is_dir():
-            shutil.copytree(request.tests, copy, ignore=ignore)
+    if given.tests is not None:
+        copy = folder / given.tests.name
+        if given.tests.is_dir():
+            shutil.copytree(given.tests, copy, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             folder.mkdir()
-            shutil.copyfile(request.tests, copy)
+            shutil.copyfile(given.tests, copy)
         where = [wine.windows_path(copy)]
     report_file = folder.with_name("report.xml")
     argv = [python.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    argv += [f"--junitxml={wine.windows_path(report_file)}", *where, *request.arguments]
+    argv += [f"--junitxml={wine.windows_path(report_file)}", *where, *given.remainder]
     done = warm.run(argv, timeout_s=TESTS_S, cwd=empty, check=False)
     return suites.count_junit(report_file, done)
 
@@ -204,21 +173,19 @@ def _run_tests(request: Request, python: WindowsPython, warm: Wine) -> Result:
 def system_dlls(prefix: Path) -> List[str]:
     """Return the DLLs of a Windows system, as the prefix has them, without compiler runtimes that a bare one lacks."""
     names = {file.name.lower() for file in (prefix / "drive_c" / "windows" / "system32").iterdir()}
-    return sorted(
-        name for name in names if not any(fnmatch.fnmatchcase(name, pattern) for pattern in audit.NOT_IN_WINDOWS)
-    )
+    return sorted(name for name in names if not audit.matches(name, audit.NOT_IN_WINDOWS))
 
 
 # --- pip in Windows ---------------------------------------------------------------------------------------------------
 
 
-def _pip(python: WindowsPython, warm: Wine, arguments: Sequence[object]) -> str:
-    """Run Windows pip with this machine's index settings; return what it printed."""
+def _pip(python: WindowsPython, warm: Wine, arguments: Sequence[object]) -> None:
+    """Run Windows pip with this machine's index settings."""
     if settings.OFFLINE.value():
         raise OfflineError("the index cannot be asked", why="GLEAN_OFFLINE is set", fix="run it without GLEAN_OFFLINE")
     argv = [python.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
-    argv += ["--only-binary=:all:", "--no-warn-script-location"] if "install" in arguments else ["--only-binary=:all:"]
-    return warm.run(argv, timeout_s=PIP_S, cwd=python.home, changes=_index_settings(python, warm.ws), quiet=True).stdout
+    argv += ["--only-binary=:all:"]
+    warm.run(argv, timeout_s=PIP_S, cwd=python.home, changes=_index_settings(python, warm.ws), quiet=True)
 
 
 # Where programs of this machine look for the certificates of servers.

@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 import deflate
@@ -107,7 +107,7 @@ def _checked(path: Path, opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     seen: dict[str, str] = {}
     for member in members:
         name = member.orig_filename
-        if _BAD_NAME.search(name.rstrip("/") if name.endswith("/") and name.strip("/") else name):
+        if _BAD_NAME.search(name.rstrip("/") or name):
             _refuse(path, name, "its name leaves the folder, or is none on Windows")
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             _refuse(path, name, "it is a link or a special file")
@@ -117,7 +117,7 @@ def _checked(path: Path, opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
         seen[key] = name
     files = {key for key, name in seen.items() if not name.endswith("/")}
     for key in seen:
-        if files.intersection("/".join(key.split("/")[:depth]) for depth in range(1, key.count("/") + 1)):
+        if files.intersection(str(parent) for parent in PurePosixPath(key).parents):
             _refuse(path, seen[key], "a file has the name of its folder")
     return members
 

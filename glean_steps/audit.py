@@ -13,25 +13,29 @@ import fnmatch
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from glean_steps import archive, cargo, components, library, project, report, settings, wheel, workspace
+from glean_steps import archive, cargo, components, library, project, report, settings, system, wheel, workspace
 from glean_steps.errors import AuditError, MissingArtifactError, UnsafeArchiveError
 from glean_steps.targets import Target
 
-# Why the usual suspects are not on that list; the first match explains.
-REFUSED_IMPORTS: tuple[tuple[str, str], ...] = (
-    ("libgcc*.dll", "mingw's runtime, which no Windows has: link it statically"),
-    ("libwinpthread*.dll", "mingw's runtime, which no Windows has: link it statically"),
-    ("libstdc++*.dll", "mingw's runtime, which no Windows has: link it statically"),
-    ("python*.dll", "it would tie the wheel to one Python, against its tag"),
-    ("vcruntime*.dll", "Microsoft's runtime, which a bare Windows does not have"),
-    ("msvcp*.dll", "Microsoft's runtime, which a bare Windows does not have"),
-    ("*.framework/*", "a framework of macOS, which a core without windows has no use for"),
-    ("*", "it is not among the libraries that the target's entry allows (targets.py)"),
-)
+_MINGW = "mingw's runtime, which no Windows has: link it statically"
+_MICROSOFT = "Microsoft's runtime, which a bare Windows does not have"
+# What a bare Windows lacks, and Wine may have. Python itself brings vcruntime140.
+NOT_IN_WINDOWS: Mapping[str, str] = {
+    **dict.fromkeys(("libgcc*.dll", "libwinpthread*.dll", "libstdc++*.dll"), _MINGW),
+    **dict.fromkeys(("vcruntime*.dll", "msvcp*.dll", "concrt*.dll", "vcomp*.dll"), _MICROSOFT),
+    "python*.dll": "it would tie the wheel to one Python, against its tag",
+}
+# Why an import is not among those of the target's entry; the first match explains.
+REFUSED_IMPORTS: Mapping[str, str] = {
+    **NOT_IN_WINDOWS,
+    "*.framework/*": "a framework of macOS, which a core without windows has no use for",
+    "*": "it is not among the libraries that the target's entry allows (targets.py)",
+}
 # What a linker exports beside the functions of the header; nobody calls them, and they are listed.
 LINKER_EXPORTS: Mapping[str, tuple[str, ...]] = {
     "zig": (
@@ -40,7 +44,6 @@ LINKER_EXPORTS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
-REQUIRED_METADATA = ("METADATA", "RECORD", "WHEEL")
 OPTIONAL_METADATA = ("top_level.txt", "entry_points.txt", "licenses/*", components.LIST)
 
 # Folders that only a developer's or CI machine has; a path below one in a wheel tells strangers about it.
@@ -52,12 +55,8 @@ class AuditReport:
     """A wheel that passed.
 
     Attributes:
-        wheel: the file.
-        size_bytes: its size.
-        sha256: its hash in hexadecimal.
-        imports: the libraries that its library needs, delayed ones included.
-        exports: the functions that its library offers.
-        facts: further things found out, as (what, value), for the closing table.
+        imports, exports: the libraries that its library needs, delayed ones included, and the functions that it offers.
+        facts: further things found out, as (what, value).
     """
 
     wheel: Path
@@ -71,12 +70,9 @@ class AuditReport:
     def summary(self) -> str:
         """What was found out, in a few words for a table."""
         known = dict(self.facts)
-        parts = [
-            known["machine"],
-            known.get("newest symbol", ""),
-            known.get("oldest macOS", "") and f"from macOS {known.get('oldest macOS')}",
-        ]
-        return ", ".join([part for part in parts if part] + [f"{len(self.exports)} exports"])
+        oldest = known.get("oldest macOS") and f"from macOS {known['oldest macOS']}"
+        parts = [known["machine"], known.get("newest symbol"), oldest, f"{len(self.exports)} exports"]
+        return ", ".join(part for part in parts if part)
 
 
 @dataclass
@@ -85,9 +81,11 @@ class _Case:
 
     name: str
     target: Target
-    files: dict[str, bytes]
+    files: dict[str, bytes] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)
+    imports: list[str] = field(default_factory=list)
+    exports: list[str] = field(default_factory=list)
 
     def find(self, where: str, wrong: str) -> None:
         self.findings.append(f"{where}: {wrong}")
@@ -96,6 +94,20 @@ class _Case:
     def metadata_folder(self) -> str:
         """The folder that PEP 427 wants for a wheel of this name."""
         return "-".join(self.name.split("-")[:2]) + ".dist-info"
+
+    def text(self, name: str) -> str | None:
+        """Return a metadata file's text; None when it is missing, which the file list reports, or no text."""
+        data = self.files.get(f"{self.metadata_folder}/{name}")
+        try:
+            return None if data is None else data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            self.find(f"{self.metadata_folder}/{name}", f"it is not UTF-8: {error}")
+            return None
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Return whether a name has one of the patterns; upper and lower case differ."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def check(
@@ -107,11 +119,9 @@ def check(
     expected_files: Iterable[str],
     private_folders: Iterable[str] | None = None,
 ) -> AuditReport:
-    """Audit a wheel; return what was found out.
+    """Audit a wheel that was built for a target; return what was found out.
 
     Args:
-        path: the wheel.
-        target: what it was built for.
         header: the C header; the library has to export what it declares, and nothing else.
         lock: the Cargo.lock whose crates the wheel has to list.
         expected_files: names of the package's files in the wheel.
@@ -127,28 +137,33 @@ def check(
         raise MissingArtifactError(
             f"cannot read {header}", why=error.strerror or str(error), fix="make it: invoke build"
         ) from error
-    case = _Case(path.name, target, {})
+    case = _Case(path.name, target)
     _check_name(case)
     try:
         case.files = archive.read_members(path)
     except UnsafeArchiveError as error:
         case.find("archive", error.why)
-        raise _failed(case) from error
-    _check_file_list(case, frozenset(expected_files))
-    _check_record(case)
-    _check_wheel_metadata(case)
-    _check_core_metadata(case)
-    folder = case.metadata_folder + "/"
-    own = {name[len(folder) :]: data for name, data in case.files.items() if name.startswith(folder)}
-    for fault in components.faults(own, lock):
-        case.find("contents", fault)
-    _check_private_folders(case, tuple(private_folders) if private_folders is not None else _private_folders())
-    imports, exports = _check_library(case, declared)
-    if case.findings:
-        raise _failed(case)
-    return AuditReport(
-        path, path.stat().st_size, workspace.file_sha256(path), tuple(imports), tuple(exports), tuple(case.facts)
-    )
+    else:
+        _check_file_list(case, frozenset(expected_files))
+        for name, check_text in _METADATA_CHECKS.items():
+            text = case.text(name)
+            if text is not None:
+                check_text(case, text)
+        folder = case.metadata_folder + "/"
+        own = {name[len(folder) :]: data for name, data in case.files.items() if name.startswith(folder)}
+        for fault in components.faults(own, lock):
+            case.find("contents", fault)
+        _check_private_folders(case, _private_folders() if private_folders is None else private_folders)
+        _check_library(case, declared)
+    count = len(case.findings)
+    if count:
+        raise AuditError(
+            f"{case.name} must not be published: {count} finding{'s' if count > 1 else ''}",
+            why="".join(f"\n    - {finding}" for finding in case.findings),
+            fix="correct what made it and build again; an unpublished wheel costs nothing",
+        )
+    size_bytes, sha256 = path.stat().st_size, workspace.file_sha256(path)
+    return AuditReport(path, size_bytes, sha256, tuple(case.imports), tuple(case.exports), tuple(case.facts))
 
 
 def report_lines(audited: AuditReport) -> list[str]:
@@ -176,26 +191,12 @@ def declared_functions(header: str) -> frozenset[str]:
     text = re.sub(r"/\*.*?\*/|//[^\n]*", " ", header, flags=re.DOTALL)
     text = re.sub(r"^[ \t]*#(?:\\\n|[^\n])*", "", text, flags=re.MULTILINE)
     text = re.sub(r'\bextern\s+"C"\s*\{?', " ", text)
-    while True:
-        shorter = re.sub(r"\{[^{}]*\}", ";", text)
-        if shorter == text:
-            break
-        text = shorter
-    names = set()
-    for statement in re.split(r"[;{}]", text):
-        found = re.match(r"\s*(?!typedef\b|static\b|return\b)[A-Za-z_][\w\s*]*?[\s*](\w+)\s*\(", statement)
-        if found:
-            names.add(found.group(1))
-    return frozenset(names)
-
-
-def _failed(case: _Case) -> AuditError:
-    count = len(case.findings)
-    return AuditError(
-        f"{case.name} must not be published: {count} finding{'s' if count > 1 else ''}",
-        why="".join(f"\n    - {finding}" for finding in case.findings),
-        fix="correct what made it and build again; an unpublished wheel costs nothing",
-    )
+    bodies = 1
+    while bodies:
+        text, bodies = re.subn(r"\{[^{}]*\}", ";", text)
+    function = re.compile(r"\s*(?!typedef\b|static\b|return\b)[A-Za-z_][\w\s*]*?[\s*](\w+)\s*\(")
+    found = [function.match(statement) for statement in re.split(r"[;{}]", text)]
+    return frozenset(each.group(1) for each in found if each)
 
 
 # --- name, file list, metadata ----------------------------------------------------------------------------------------
@@ -220,45 +221,34 @@ def _name_tag(name: str) -> str:
 
 def _check_file_list(case: _Case, expected: frozenset[str]) -> None:
     folder = case.metadata_folder
-    wanted = expected | {f"{folder}/{name}" for name in REQUIRED_METADATA}
+    wanted = expected | {f"{folder}/{name}" for name in _METADATA_CHECKS}
     for name in sorted(wanted - case.files.keys()):
         case.find(name, "it is missing from the wheel")
     for name in sorted(case.files.keys() - wanted):
-        if not any(fnmatch.fnmatchcase(name, f"{folder}/{pattern}") for pattern in OPTIONAL_METADATA):
+        if not matches(name, [f"{folder}/{pattern}" for pattern in OPTIONAL_METADATA]):
             case.find(name, "it does not belong in the wheel")
 
 
-def _metadata(case: _Case, name: str) -> str | None:
-    """Return a metadata file's text; None when it is missing, which the file list reports, or no text."""
-    path = f"{case.metadata_folder}/{name}"
-    if path not in case.files:
-        return None
-    try:
-        return case.files[path].decode("utf-8")
-    except UnicodeDecodeError as error:
-        case.find(path, f"it is not UTF-8: {error}")
-        return None
-
-
-def _check_record(case: _Case) -> None:
-    text = _metadata(case, "RECORD")
-    if text is None:
-        return
-    record = f"{case.metadata_folder}/RECORD"
-    listed: dict[str, int] = {}
+def _check_record(case: _Case, text: str) -> None:
+    listed: Counter[str] = Counter()
     for row in csv.reader(text.splitlines()):
         if len(row) != 3:
             case.find("RECORD", f"the line {','.join(row)!r} does not have three columns")
             continue
         name, digest, size = row
-        listed[name] = listed.get(name, 0) + 1
-        if name == record:
+        listed[name] += 1
+        data = case.files.get(name)
+        if name == f"{case.metadata_folder}/RECORD":
             if digest or size:
                 case.find("RECORD", "it holds a hash or size of itself, which cannot be")
-        elif name not in case.files:
+        elif data is None:
             case.find("RECORD", f"it lists {name}, which is not in the wheel")
         else:
-            _check_record_row(case, name, digest, size)
+            right = "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            if digest != right:
+                case.find("RECORD", f"the hash of {name} is {digest or 'missing'}, its content has {right}")
+            if size != str(len(data)):
+                case.find("RECORD", f"the size of {name} is {size or 'missing'}, its content has {len(data)} bytes")
     for name, count in sorted(listed.items()):
         if count > 1:
             case.find("RECORD", f"it lists {name} {count} times")
@@ -266,40 +256,23 @@ def _check_record(case: _Case) -> None:
         case.find("RECORD", f"it does not list {name}")
 
 
-def _check_record_row(case: _Case, name: str, digest: str, size: str) -> None:
-    data = case.files[name]
-    right = "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-    if digest != right:
-        case.find("RECORD", f"the hash of {name} is {digest or 'missing'}, its content has {right}")
-    if size != str(len(data)):
-        case.find("RECORD", f"the size of {name} is {size or 'missing'}, its content has {len(data)} bytes")
-
-
-def _check_wheel_metadata(case: _Case) -> None:
-    text = _metadata(case, "WHEEL")
-    if text is None:
-        return
+def _check_wheel_metadata(case: _Case, text: str) -> None:
     fields = email.parser.Parser().parsestr(text)
-    wanted = [_name_tag(case.name)]
     for name, found, right in (
         ("Wheel-Version", fields.get_all("Wheel-Version", []), ["1.0"]),
         ("Root-Is-Purelib", [value.lower() for value in fields.get_all("Root-Is-Purelib", [])], ["false"]),
-        ("Tag", fields.get_all("Tag", []), wanted),
+        ("Tag", fields.get_all("Tag", []), [_name_tag(case.name)]),
         ("Build", fields.get_all("Build", []), []),
     ):
         if found != right:
             case.find("WHEEL", f"{name} is {', '.join(found) or 'missing'}, not {', '.join(right) or 'absent'}")
 
 
-def _check_core_metadata(case: _Case) -> None:
-    from packaging.metadata import ExceptionGroup, InvalidMetadata, Metadata, RawMetadata, parse_email
+def _check_core_metadata(case: _Case, text: str) -> None:
+    from packaging.metadata import ExceptionGroup, Metadata, parse_email
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 
-    text = _metadata(case, "METADATA")
-    if text is None:
-        return
-    raw: RawMetadata
     raw, unknown = parse_email(text)
     for name in sorted(unknown):
         case.find("METADATA", f"the field {name} is unknown or cannot be read")
@@ -308,8 +281,6 @@ def _check_core_metadata(case: _Case) -> None:
     except ExceptionGroup as group:
         for inner in group.exceptions:
             case.find("METADATA", str(inner))
-    except InvalidMetadata as error:
-        case.find("METADATA", str(error))
     distribution, version = (case.name.split("-") + ["", ""])[:2]
     if canonicalize_name(raw.get("name", "")) != canonicalize_name(distribution):
         case.find("METADATA", f"Name is {raw.get('name', 'missing')}, the file name says {distribution}")
@@ -328,6 +299,14 @@ def _check_core_metadata(case: _Case) -> None:
     case.facts.append(("requires", f"Python {raw.get('requires_python', '')}, {', '.join(sorted(needed))}"))
 
 
+# The files that the metadata folder has to hold.
+_METADATA_CHECKS: Mapping[str, Callable[[_Case, str], None]] = {
+    "RECORD": _check_record,
+    "WHEEL": _check_wheel_metadata,
+    "METADATA": _check_core_metadata,
+}
+
+
 def _private_folders() -> tuple[str, ...]:
     """Return the usual private folders and this machine's: home, checkout, caches; what is right below / is common."""
     root = workspace.here().root
@@ -337,7 +316,7 @@ def _private_folders() -> tuple[str, ...]:
     return (*PRIVATE_FOLDERS, *(f"{folder}/" for folder in own if folder.count("/") > 1), *inside)
 
 
-def _check_private_folders(case: _Case, folders: Sequence[str]) -> None:
+def _check_private_folders(case: _Case, folders: Iterable[str]) -> None:
     needles = [needle for folder in folders for needle in (folder.encode(), folder.encode("utf-16-le"))]
     for name, data in sorted(case.files.items()):
         for needle in needles:
@@ -351,106 +330,92 @@ def _check_private_folders(case: _Case, folders: Sequence[str]) -> None:
 # --- library ----------------------------------------------------------------------------------------------------------
 
 
-def _check_library(case: _Case, declared: frozenset[str]) -> tuple[list[str], list[str]]:
-    """Check the library; return the libraries that it imports and the functions that it exports."""
+def _check_library(case: _Case, declared: frozenset[str]) -> None:
     name = f"{project.PACKAGE}/{case.target.library}"
     data = case.files.get(name)
     if data is None:
         native = [each for each in case.files if PurePosixPath(each).suffix in (".dll", ".so", ".dylib", ".pyd")]
         case.find(name, f"there is no library; native files inside: {', '.join(native) or 'none'}")
-        return [], []
-    found = library.read(data, case.target.library_format)
-    if isinstance(found, str):
-        case.find(name, found)
-        return [], []
-    _check_machine(case, name, found)
+        return
+    found = _read_library(case, name, data)
+    if found is None:
+        return
     for finding in found.findings:
         case.find(name, finding)
+    case.imports = found.imports
+    allowed = [pattern.lower() for pattern, _ in case.target.imports]
     for imported in found.imports:
-        if not any(_matches(imported, pattern) for pattern, _ in case.target.imports):
-            reason = next(reason for pattern, reason in REFUSED_IMPORTS if _matches(imported, pattern))
+        if not matches(imported.lower(), allowed):
+            reason = next(why for pattern, why in REFUSED_IMPORTS.items() if matches(imported.lower(), [pattern]))
             case.find(name, f"it imports {imported}: {reason}")
     _check_oldest_system(case, name, found)
-    exports = _check_exports(case, name, found, declared)
+    _check_exports(case, name, set(found.exports), declared)
     case.facts += [("machine", f"{found.machine}, {found.bits} bit"), *found.facts]
     case.facts.append(("library", report.human_size(len(data))))
-    return found.imports, exports
 
 
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(name.lower(), pattern.lower())
-
-
-def _check_machine(case: _Case, name: str, found: library.Library) -> None:
-    target = case.target
+def _read_library(case: _Case, name: str, data: bytes) -> library.Library | None:
+    """Return what a library says about itself, its machine checked; None where it is none of the target's format."""
+    target, found = case.target, library.read(data, case.target.library_format)
+    if isinstance(found, str):
+        case.find(name, found)
+        return None
     if (found.machine, found.bits) != (target.machine, target.pointer_bits):
         wanted = f"{target.machine}, {target.pointer_bits} bit"
         case.find(name, f"it is for {found.machine}, {found.bits} bit; the tag {target.platform_tag} means {wanted}")
+    return found
 
 
 def _check_oldest_system(case: _Case, name: str, found: library.Library) -> None:
     """Check that the library runs on the oldest system that its tag promises: symbol versions, the field of macOS."""
-    newest = max([_numbers(version) for version in found.versions.values() if version.startswith("GLIBC_")], default=())
-    for symbol, version in sorted(found.versions.items()):
-        if case.target.glibc and version.startswith("GLIBC_") and _numbers(version) > _numbers(case.target.glibc):
-            promised = f"the tag {case.target.platform_tag} promises glibc {case.target.glibc}"
-            case.find(name, f"it needs {symbol} of {version}, and {promised}{_who_asks(symbol)}")
-    if newest:
-        case.facts.append(("newest symbol", "GLIBC_" + ".".join(map(str, newest))))
-    stated = re.fullmatch(r"macosx_(\d+)_(\d+)_\w+", case.target.platform_tag)
-    if stated and found.minimum_os != ".".join(stated.groups()):
-        case.find(
-            name, f"it runs from macOS {found.minimum_os or '?'} on, not {'.'.join(stated.groups())} as its tag says"
-        )
-    if found.install_name and found.install_name != f"@rpath/{case.target.library}":
-        case.find(name, f"its install name is {found.install_name}, not @rpath/{case.target.library}")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version))
+    target, prefix = case.target, "GLIBC_"
+    asked = {symbol: name[len(prefix) :] for symbol, name in found.versions.items() if name.startswith(prefix)}
+    for symbol, version in sorted(asked.items()):
+        if target.glibc and not system.is_at_least(target.glibc, version):
+            promised = f"the tag {target.platform_tag} promises glibc {target.glibc}"
+            case.find(name, f"it needs {symbol} of GLIBC_{version}, and {promised}{_who_asks(symbol)}")
+    if asked:
+        case.facts.append(("newest symbol", "GLIBC_" + max(asked.values(), key=system.version_numbers)))
+    stated = re.fullmatch(r"macosx_(\d+)_(\d+)_\w+", target.platform_tag)
+    oldest = ".".join(stated.groups()) if stated else ""
+    if stated and found.minimum_os != oldest:
+        case.find(name, f"it runs from macOS {found.minimum_os or '?'} on, not {oldest} as its tag says")
+    if found.install_name and found.install_name != f"@rpath/{target.library}":
+        case.find(name, f"its install name is {found.install_name}, not @rpath/{target.library}")
 
 
 def _who_asks(symbol: str) -> str:
     """Return which locked crates name a function of the C library in their sources, as far as they are here."""
-    lock = workspace.here().crate / "Cargo.lock"
     wanted = re.compile(rf"\b{re.escape(symbol)}\b".encode())
     asking = []
-    for crate, version in re.findall(
-        r'^name = "(.+)"\nversion = "(.+)"', lock.read_text(encoding="utf-8"), re.MULTILINE
-    ):
-        folders = [folder / f"{crate}-{version}" / "src" for folder in cargo.registries()]
+    for crate in components.checksums(workspace.here().crate / "Cargo.lock"):
+        folders = [folder / crate.replace("@", "-") / "src" for folder in cargo.registries()]
         if any(wanted.search(file.read_bytes()) for folder in folders for file in folder.rglob("*.rs")):
-            asking.append(crate)
+            asking.append(crate.split("@")[0])
     return f"; named in the sources of {', '.join(asking)}" if asking else ""
 
 
-def _check_exports(case: _Case, name: str, found: library.Library, declared: frozenset[str]) -> list[str]:
-    exports = set(found.exports)
+def _check_exports(case: _Case, name: str, exports: set[str], declared: frozenset[str]) -> None:
     known = LINKER_EXPORTS.get(case.target.linking, ())
-    extras = sorted(name for name in exports - declared if any(fnmatch.fnmatchcase(name, each) for each in known))
-    missing, extra = sorted(declared - exports), sorted(exports - declared - set(extras))
+    extras = {each for each in exports - declared if matches(each, known)}
     if not declared:
         case.find("header", "it declares no function")
-    if missing:
-        case.find(name, f"it does not export what the header declares: {', '.join(missing)}")
-    if extra:
-        case.find(name, f"it exports what the header does not declare: {', '.join(extra)}")
+    if declared - exports:
+        case.find(name, f"it does not export what the header declares: {', '.join(sorted(declared - exports))}")
+    undeclared = sorted(exports - declared - extras)
+    if undeclared:
+        case.find(name, f"it exports what the header does not declare: {', '.join(undeclared)}")
     if extras:
-        case.facts.append(("linker's exports", ", ".join(extras)))
-    return sorted(exports - set(extras))
+        case.facts.append(("linker's exports", ", ".join(sorted(extras))))
+    case.exports = sorted(exports - extras)
 
 
 # --- any project's wheel ----------------------------------------------------------------------------------------------
 
-# Runtimes of compilers: Wine has some of them, a bare Windows has none. Python itself brings vcruntime140.
-NOT_IN_WINDOWS = ("vcruntime*", "msvcp*", "concrt*", "vcomp*", "libgcc*", "libstdc++*", "libwinpthread*", "python*")
-PYTHON_BRINGS = (
-    "vcruntime140.dll",
-    "vcruntime140_1.dll",
-    "python3.dll",
-    "python3t.dll",
-    "libcrypto-*.dll",
-    "libssl-*.dll",
+# What Windows has under no name of a file, and what Python brings.
+PROVIDED = (
+    *("api-ms-win-*", "ext-ms-win-*", "vcruntime140.dll", "vcruntime140_1.dll"),
+    *("python3.dll", "python3t.dll", "libcrypto-*.dll", "libssl-*.dll"),
 )
 
 
@@ -458,14 +423,11 @@ def check_any(path: Path, target: Target, system_dlls: Iterable[str]) -> list[st
     """Return what is wrong with a wheel of any project; empty when nothing was found.
 
     Checked are the archive, RECORD, the tags of name and WHEEL; of each native library the machine, the DLLs that it
-    imports, and whether it keeps to the stable interface where the tags say so.
-
-    Args:
-        system_dlls: names of the DLLs that Windows has, in lower case.
+    imports (`system_dlls`, in lower case, are those of Windows), and the interface of Python that the tags promise.
     """
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-    case = _Case(path.name, target, {})
+    case = _Case(path.name, target)
     try:
         tags = parse_wheel_filename(path.name)[3]
         case.files = archive.read_members(path)
@@ -475,20 +437,16 @@ def check_any(path: Path, target: Target, system_dlls: Iterable[str]) -> list[st
         return [f"archive: {error.why}"]
     folders = {name.split("/")[0] for name in case.files if name.split("/")[0].endswith(".dist-info")}
     if folders != {case.metadata_folder}:
-        case.find(
-            "archive", f"its metadata is in {', '.join(sorted(folders)) or 'no folder'}, not {case.metadata_folder}"
-        )
-        return case.findings
-    _check_record(case)
-    text = _metadata(case, "WHEEL") or ""
-    stated = {tag for line in email.parser.Parser().parsestr(text).get_all("Tag", []) for tag in [line.strip()]}
-    if stated != {str(tag) for tag in tags}:
-        case.find(
-            "WHEEL",
-            f"its tags are {', '.join(sorted(stated))}, those of the name {', '.join(map(str, sorted(tags, key=str)))}",
-        )
-    own = {PurePosixPath(name).name.lower() for name in case.files}
-    known = {*own, *system_dlls}
+        shown = ", ".join(sorted(folders)) or "no folder"
+        return [f"archive: its metadata is in {shown}, not {case.metadata_folder}"]
+    record = case.text("RECORD")
+    if record is not None:
+        _check_record(case, record)
+    fields = email.parser.Parser().parsestr(case.text("WHEEL") or "")
+    stated, named = {tag.strip() for tag in fields.get_all("Tag", [])}, {str(tag) for tag in tags}
+    if stated != named:
+        case.find("WHEEL", f"its tags are {', '.join(sorted(stated))}, those of the name {', '.join(sorted(named))}")
+    known = {*(PurePosixPath(name).name.lower() for name in case.files), *system_dlls}
     abis = {tag.abi for tag in tags}
     for name, data in sorted(case.files.items()):
         if PurePosixPath(name).suffix.lower() in (".pyd", ".dll") and ".data/purelib" not in name:
@@ -497,12 +455,8 @@ def check_any(path: Path, target: Target, system_dlls: Iterable[str]) -> list[st
 
 
 def _check_native(case: _Case, name: str, data: bytes, known: set[str], abis: set[str]) -> None:
-    found = library.read(data, case.target.library_format)
-    if isinstance(found, str):
-        case.find(name, found)
-        return
-    _check_machine(case, name, found)
-    for dll in found.imports:
+    found = _read_library(case, name, data)
+    for dll in found.imports if found else ():
         low = dll.lower()
         if re.fullmatch(r"python3\d+t?\.dll", low):
             if abis == {"abi3"}:
@@ -511,22 +465,19 @@ def _check_native(case: _Case, name: str, data: bytes, known: set[str], abis: se
                 case.find(name, f"it imports {dll}, though the tag none promises no Python at all")
             elif low[6:-4].rstrip("t") not in {abi[2:].rstrip("tmu") for abi in abis}:
                 case.find(name, f"it imports {dll}, the tags are for {', '.join(sorted(abis))}")
-        elif low.startswith(("api-ms-win-", "ext-ms-win-")) or low in known:
-            continue
-        elif not any(fnmatch.fnmatchcase(low, pattern) for pattern in PYTHON_BRINGS):
+        elif low not in known and not matches(low, PROVIDED):
             case.find(name, f"it imports {dll}, which is neither in the wheel nor a part of Windows or of Python")
 
 
 def fits(name: str, version: str, target: Target) -> bool:
     """Return whether a wheel's tags admit a Windows CPython of this version and architecture."""
-    from packaging.tags import Tag, compatible_tags, cpython_tags
+    from packaging.tags import compatible_tags, cpython_tags
     from packaging.utils import parse_wheel_filename
 
     numbers = tuple(int(part) for part in version.split(".")[:2])
-    platforms = [target.platform_tag]
-    allowed: set[Tag] = {*cpython_tags(numbers, platforms=platforms)}
-    allowed |= {*compatible_tags(numbers, f"cp{numbers[0]}{numbers[1]}", platforms)}
-    return bool(parse_wheel_filename(name)[3] & allowed)
+    interpreter, platforms = f"cp{numbers[0]}{numbers[1]}", [target.platform_tag]
+    allowed = {*cpython_tags(numbers, platforms=platforms), *compatible_tags(numbers, interpreter, platforms)}
+    return not allowed.isdisjoint(parse_wheel_filename(name)[3])
 
 
 def modules(path: Path) -> list[str]:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -37,7 +37,7 @@ from glean_steps import (
 )
 from glean_steps.environments import Environment, NativeWheel
 from glean_steps.errors import DownloadError, MissingToolError
-from glean_steps.prerequisites import Probe
+from glean_steps.prerequisites import Prerequisite, Probe
 from glean_steps.suites import Result, Suite
 from glean_steps.targets import TARGETS, WINDOWS, Target
 from glean_steps.toolchain import HostRust, Rust, TargetRust
@@ -53,24 +53,21 @@ FIXED_COUNT, FIXED_SEED = 200, 1
 NIGHTLY_COUNT = 3000
 # One that is whole hours east, one with a half hour west: an offset is easily lost on the way.
 NIGHTLY_ZONES = ("UTC", "Asia/Kolkata", "America/St_Johns")
-SHELL_SCRIPTS = ("glean_steps/enter_root.sh",)
-# Tests of the steps that build and start little, for `quick`.
-QUICK_STEPS = "not slow and not wine and not network"
 
 
 # --- Rust -------------------------------------------------------------------------------------------------------------
 
 
-def rust_native(*arguments: str) -> Suite:
+def rust_native() -> Suite:
     """The crate's tests on this machine."""
 
     def run(ws: Workspace, rust: Rust) -> Result:
-        return suites.count_cargo(cargo.test_crate(ws=ws, arguments=["--no-fail-fast", *arguments], check=False))
+        return suites.count_cargo(cargo.test_crate(ws=ws, arguments=["--no-fail-fast"], check=False))
 
     return Suite("Rust, native", run, (HostRust(),), frozenset({"cargo, native"}))
 
 
-def rust_wine(target: Target, beside: Sequence[Target] = WINDOWS) -> Suite:
+def rust_wine(target: Target, wines: Wines) -> Suite:
     """The crate's tests in a target's Wine."""
 
     def run(ws: Workspace, *_: object) -> Result:
@@ -85,7 +82,7 @@ def rust_wine(target: Target, beside: Sequence[Target] = WINDOWS) -> Suite:
             )
         return suites.count_cargo(done)
 
-    needs = (TargetRust(target), Wines(tuple(beside)), Prefix(target))
+    needs = (TargetRust(target), wines, Prefix(target))
     return Suite(f"Rust, Wine {target.arch}", run, needs, frozenset({f"Wine {target.arch}"}))
 
 
@@ -93,8 +90,7 @@ def miri() -> Suite:
     """What Miri can run of the crate's tests."""
 
     def run(ws: Workspace, rust: Rust) -> Result:
-        done = cargo.miri(ws)
-        return suites.count_cargo(done)
+        return suites.count_cargo(cargo.miri(ws))
 
     return Suite("Rust, Miri", run, (HostRust(),))
 
@@ -139,12 +135,8 @@ def python_suite(
     with suite_copy(ws) as (copy, empty):
         # pytest keeps the folders of its last three runs; these go with the copy.
         env = environments.clean_env({"TMPDIR": str(empty.with_name("temp")), **(changes or {})})
-        return suites.pytest(
-            [program],
-            copy,
-            lambda argv: ws.run(argv, timeout_s=SUITE_S, cwd=empty, check=False, env=env),
-            arguments=arguments,
-        )
+        start = partial(ws.run, timeout_s=SUITE_S, cwd=empty, check=False, env=env)
+        return suites.pytest([program], copy, start, arguments=arguments)
 
 
 def native_pythons(ws: Workspace) -> List[str]:
@@ -155,11 +147,7 @@ def native_pythons(ws: Workspace) -> List[str]:
 
 
 def python_wine(
-    version: Optional[str],
-    target: Target,
-    beside: Sequence[Target] = WINDOWS,
-    proven: Optional[str] = None,
-    arguments: Sequence[str] = (),
+    version: Optional[str], target: Target, wines: Wines, proven: Optional[str] = None, arguments: Sequence[str] = ()
 ) -> Suite:
     """The Python suite in a Windows Python, against the finished wheel.
 
@@ -168,37 +156,19 @@ def python_wine(
             suites of all Pythons have to ask for the same.
     """
 
-    def run(ws: Workspace, wines: None, packed: Path, prefix: Path, python: WindowsPython) -> Result:
-        with wine.session(target, ws) as warm:
+    def run(ws: Workspace, _: None, packed: Path, prefix: Path, python: WindowsPython) -> Result:
+        with wine.session(target, ws) as warm, suite_copy(ws) as (copy, empty):
             prove.install(packed, python, warm, ws)
-            result = python_suite_in_wine(python, warm, ws, arguments)
+            start = partial(warm.run, timeout_s=SUITE_S, cwd=empty, check=False)
+            result = suites.pytest([python.executable], copy, start, path=wine.windows_path, arguments=arguments)
         wanted = pins.find_python(version).version
         exact = f"{python.version} {python.arch}"
         result.suite = f"Python, Wine {exact}" + ("" if python.version == wanted else f" (for {wanted})")
         return result
 
     shown = version or pins.find_python().version
-    needs = (
-        Wines(tuple(beside)),
-        ProvenWheel(target, proven),
-        Prefix(target),
-        windows_python.Environment(version, target),
-    )
+    needs = (wines, ProvenWheel(target, proven), Prefix(target), windows_python.Environment(version, target))
     return Suite(f"Python, Wine {shown} {target.arch}", run, needs, frozenset({f"Wine {target.arch}"}))
-
-
-def python_suite_in_wine(
-    python: WindowsPython, warm: wine.Wine, ws: Workspace, arguments: Sequence[str] = ()
-) -> Result:
-    """Run the Python suite in a Windows Python that has the wheel."""
-    with suite_copy(ws) as (copy, empty):
-        return suites.pytest(
-            [python.executable],
-            copy,
-            lambda argv: warm.run(argv, timeout_s=SUITE_S, cwd=empty, check=False),
-            path=wine.windows_path,
-            arguments=arguments,
-        )
 
 
 _FORKS = "tests that fork; qemu hangs where a process with threads does, whatever the program"
@@ -218,7 +188,7 @@ def python_elsewhere(target: Target) -> Suite:
         result.suite = f"Python, {python.how} {python.version} {target.machine}"
         return result
 
-    return Suite(f"Python, {target.platform_tag}", run, (ProvenWheel(target, None),))
+    return Suite(f"Python, {target.platform_tag}", run, (ProvenWheel(target),))
 
 
 def rust_qemu(target: Target) -> Suite:
@@ -240,8 +210,8 @@ def rust_qemu(target: Target) -> Suite:
         result = suites.count_cargo(done)
         skipped = sum(int(number) for number in re.findall(r"(\d+) filtered out", done.stdout))
         if skipped:
-            notes = [*result.notes, f"skipped {skipped}: {_FORKS}"]
-            return replace(result, skipped=result.skipped + skipped, notes=notes)
+            result.skipped += skipped
+            result.notes.append(f"skipped {skipped}: {_FORKS}")
         return result
 
     return Suite(f"Rust, qemu {target.machine}", run, (TargetRust(target), Zig()))
@@ -253,7 +223,7 @@ def proof(target: Target) -> Suite:
     def run(ws: Workspace, packed: Path) -> Result:
         return Result("", passed=1, notes=[f"proven {packed.name}"])
 
-    return Suite(f"proof, {target.platform_tag}", run, (ProvenWheel(target, None),), frozenset({"proofs"}))
+    return Suite(f"proof, {target.platform_tag}", run, (ProvenWheel(target),), frozenset({"proofs"}))
 
 
 @dataclass(frozen=True)
@@ -261,7 +231,7 @@ class ProvenWheel:
     """The finished wheel of a target, as a prerequisite."""
 
     target: Target
-    python: Optional[str]
+    python: Optional[str] = None
 
     @property
     def name(self) -> str:
@@ -278,17 +248,10 @@ class ProvenWheel:
         return built.path
 
 
-def steps(name: str = "steps", chosen: str = "not wine") -> Suite:
-    """The steps' own tests, in the tool environment, on every core.
-
-    Args:
-        chosen: which, as pytest's `-m` takes it.
-    """
-    # The tests of a file share what they build.
-    at_once = ("-n", str(os.cpu_count() or 1), "--dist", "loadfile") if importlib.util.find_spec("xdist") else ()
-    # What is quick builds and starts little.
-    needs = () if chosen == QUICK_STEPS else (system.Programs(_LINKERS, is_optional=True),)
-    return Suite(name, partial(_steps, "steps", chosen, at_once), needs)
+def steps() -> Suite:
+    """The steps' own tests, in the tool environment, on every core."""
+    linkers = tuple(tool for target in WINDOWS for tool in system.linkers(target))
+    return _steps("steps", "not wine", (system.Programs(linkers, is_optional=True),))
 
 
 def steps_wine() -> Suite:
@@ -298,28 +261,28 @@ def steps_wine() -> Suite:
         Wines(tuple(WINDOWS)),
         *[need for target in WINDOWS for need in (TargetRust(target), windows_python.Archive(target))],
     )
-    return Suite("steps, Wine", partial(_steps, "steps-wine", "wine", ()), needs)
+    return _steps("steps, Wine", "wine", needs, in_one_process=True)
 
 
-_LINKERS = tuple(tool for target in WINDOWS for tool in system.linkers(target))
+def _steps(name: str, chosen: str, needs: Tuple[Prerequisite, ...] = (), in_one_process: bool = False) -> Suite:
+    """The steps' tests that pytest's `-m` chooses."""
 
+    def run(ws: Workspace, *_: object) -> Result:
+        # One that a killed run left is removed by pytest.
+        scratch = ws.state / "pytest" / name.lower().replace(", ", "-")
+        scratch.parent.mkdir(parents=True, exist_ok=True)
+        arguments: List[object] = ["-c", ws.root / "pyproject.toml", "--rootdir", ws.root, "--basetemp", scratch]
+        arguments += ["-m", chosen]
+        if not in_one_process and importlib.util.find_spec("xdist"):
+            # The tests of a file share what they build.
+            arguments += ["-n", str(os.cpu_count() or 1), "--dist", "loadfile"]
+        try:
+            start = partial(ws.run, timeout_s=SUITE_S, cwd=ws.root, check=False)
+            return suites.pytest([sys.executable], ws.root / "tests" / "steps", start, arguments=arguments)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
-def _steps(folder: str, chosen: str, arguments: Sequence[str], ws: Workspace, *_: object) -> Result:
-    # One that a killed run left is removed by pytest.
-    scratch = ws.state / "pytest" / folder
-    scratch.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return suites.pytest(
-            [sys.executable],
-            ws.root / "tests" / "steps",
-            lambda argv: ws.run(argv, timeout_s=SUITE_S, cwd=ws.root, check=False),
-            arguments=[
-                *("-c", ws.root / "pyproject.toml", "--rootdir", ws.root, "--basetemp", scratch),
-                *("-m", chosen, *arguments),
-            ],
-        )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    return Suite(name, run, needs)
 
 
 # --- comparison with the other package --------------------------------------------------------------------------------
@@ -330,15 +293,10 @@ def differential(count: int, seed: int, zone: str) -> Suite:
 
     def run(ws: Workspace, rust: Rust, packed: Path, other: Path, ours: Path) -> Result:
         folder = ws.root / project.DIFFERENTIAL
-        return suites.pytest(
-            [other],
-            folder,
-            lambda argv: ws.run(argv, timeout_s=300.0 + count / 2, cwd=folder, check=False),
-            arguments=[
-                *("--rootdir", folder, "--peer", other, "--ours", ours),
-                *("--count", str(count), "--first-seed", str(seed), "--time-zone", zone),
-            ],
-        )
+        start = partial(ws.run, timeout_s=300.0 + count / 2, cwd=folder, check=False)
+        arguments: List[object] = ["--rootdir", folder, "--peer", other, "--ours", ours]
+        arguments += ["--count", str(count), "--first-seed", str(seed), "--time-zone", zone]
+        return suites.pytest([other], folder, start, arguments=arguments)
 
     both = [
         Environment(f"differential{suffix}", project.DIFFERENTIAL_REQUIREMENTS, packed=bool(suffix))
@@ -360,7 +318,7 @@ def collector_page() -> Suite:
     return Suite("collector page", run, (system.Programs(programs), *_COLLECTOR))
 
 
-def collector_page_wine(target: Target, beside: Sequence[Target] = WINDOWS) -> Suite:
+def collector_page_wine(target: Target) -> Suite:
     """The page in the system's Chromium, collector and programs in a Windows Python."""
     (program,) = system.tools("chromium")
 
@@ -375,8 +333,8 @@ def collector_page_wine(target: Target, beside: Sequence[Target] = WINDOWS) -> S
 
     needs = (
         system.Programs((program,)),
-        Wines(tuple(beside)),
-        ProvenWheel(target, None),
+        Wines(tuple(WINDOWS)),
+        ProvenWheel(target),
         Prefix(target),
         windows_python.Environment(None, target),
         *_COLLECTOR,
@@ -408,13 +366,10 @@ def _installed(
     folder = ws.root / tests
     with tempfile.TemporaryDirectory(prefix="glean-") as empty:
         env = environments.clean_env({"TMPDIR": empty, **(changes or {})})
-        return suites.pytest(
-            [program],
-            folder,
-            lambda argv: ws.run(argv, timeout_s=CHECK_S, cwd=Path(empty), check=False, env=env),
-            # Folders of tests are here, too, where TMPDIR must not be set.
-            arguments=["--rootdir", folder, "--basetemp", Path(empty) / "tests", *arguments],
-        )
+        start = partial(ws.run, timeout_s=CHECK_S, cwd=Path(empty), check=False, env=env)
+        # Folders of tests are here, too, where TMPDIR must not be set.
+        own = ["--rootdir", folder, "--basetemp", Path(empty) / "tests"]
+        return suites.pytest([program], folder, start, arguments=[*own, *arguments])
 
 
 # --- checks of the sources --------------------------------------------------------------------------------------------
@@ -487,39 +442,33 @@ def lint() -> List[Suite]:
             "clippy", "cargo-clippy", ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]
         ),
         _header(),
-        *[_shell(script) for script in SHELL_SCRIPTS],
+        _shell("glean_steps/enter_root.sh"),
     ]
 
 
 def cargo_deny() -> List[Suite]:
     """What cargo-deny says of the crates: their licences and sources, and what is known against them."""
 
-    def entry(name: str, checks: Sequence[str], data: Sequence[str] = ()) -> Suite:
-        def run(ws: Workspace, rust: Rust) -> Result:
-            program = system.find_program("cargo-deny", system.RUSTUP_FOLDERS)
-            if program is None:
-                raise MissingToolError(
-                    "no cargo-deny", why="it is not on PATH", fix="cargo install --locked cargo-deny"
-                )
-
-            def deny(*words: str) -> runner.Completed:
-                env = runner.child_env({"CARGO": str(rust.cargo)})
-                return ws.run([program, *words], timeout_s=CHECK_S, cwd=ws.crate, env=env, check=False)
-
-            fetched = deny(*data) if data else None
-            if fetched and fetched.status != 0:
+    def run(checks: Sequence[str], data: Sequence[str], ws: Workspace, rust: Rust) -> Result:
+        program = system.find_program("cargo-deny", system.RUSTUP_FOLDERS)
+        if program is None:
+            raise MissingToolError("no cargo-deny", why="it is not on PATH", fix="cargo install --locked cargo-deny")
+        env = runner.child_env({"CARGO": str(rust.cargo)})
+        deny = partial(ws.run, timeout_s=CHECK_S, cwd=ws.crate, env=env, check=False)
+        if data:
+            fetched = deny([program, *data])
+            if fetched.status != 0:
                 raise DownloadError(
                     "no data for cargo-deny",
                     why=suites.one_line(fetched.stdout[-300:]),
                     fix="run it where the RustSec database is in reach",
                 )
-            return suites.check(deny("check", *checks))
+        return suites.check(deny([program, "check", *checks]))
 
-        return Suite(name, run, (HostRust(),), frozenset({"cargo-deny"}))
-
+    needs, uses = (HostRust(),), frozenset({"cargo-deny"})
     return [
-        entry("cargo deny, licences", ("bans", "licenses", "sources")),
-        entry("cargo deny, advisories", ("advisories",), ("fetch", "db")),
+        Suite("cargo deny, licences", partial(run, ("bans", "licenses", "sources"), ()), needs, uses),
+        Suite("cargo deny, advisories", partial(run, ("advisories",), ("fetch", "db")), needs, uses),
     ]
 
 
@@ -529,13 +478,11 @@ def cargo_deny() -> List[Suite]:
 def fuzzing(names: Sequence[str], seconds: int, sanitizer: str) -> List[Suite]:
     """A bounded run of each fuzz target, one after the other: each uses its core and up to 2 GB."""
 
-    def entry(name: str) -> Suite:
-        def run(ws: Workspace, programs: Dict[str, Path]) -> Result:
-            return fuzz.run_target(name, programs[name], seconds, ws)
+    def run(name: str, ws: Workspace, programs: Dict[str, Path]) -> Result:
+        return fuzz.run_target(name, programs[name], seconds, ws)
 
-        return Suite(f"fuzz, {name}", run, (fuzz.Programs(tuple(names), sanitizer),), frozenset({"fuzz"}))
-
-    return [entry(name) for name in names]
+    needs = (fuzz.Programs(tuple(names), sanitizer),)
+    return [Suite(f"fuzz, {name}", partial(run, name), needs, frozenset({"fuzz"})) for name in names]
 
 
 # --- selections -------------------------------------------------------------------------------------------------------
@@ -545,10 +492,11 @@ def windows(targets: Sequence[Target] = WINDOWS, python: Optional[str] = None) -
     """The tests under Wine, in the Python asked for or in the default one and those of `[[tested]]`."""
     tested = [] if python else pins.load().tested
     more = [(target, version) for version, arch in tested for target in targets if target.arch == arch]
+    wines = Wines(tuple(targets))
     return [
-        *[rust_wine(target, targets) for target in targets],
-        *[python_wine(python, target, targets, python) for target in targets],
-        *[python_wine(version, target, targets, arguments=project.WITHOUT_CORE) for target, version in more],
+        *[rust_wine(target, wines) for target in targets],
+        *[python_wine(python, target, wines, python) for target in targets],
+        *[python_wine(version, target, wines, arguments=project.WITHOUT_CORE) for target, version in more],
     ]
 
 
@@ -575,7 +523,9 @@ def quick(ws: Workspace) -> List[Suite]:
     """What to run after each change: formatting, types, native Rust, one Python, the fast tests of the steps."""
     here = ".".join(str(part) for part in sys.version_info[:2])
     chosen = here if here in interpreters.find_all(ws) else native_pythons(ws)[-1]
-    return [*lint(), rust_native(), python_native(chosen), steps("steps, fast", QUICK_STEPS)]
+    # Tests of the steps that build and start little.
+    fast = _steps("steps, fast", "not slow and not wine and not network")
+    return [*lint(), rust_native(), python_native(chosen), fast]
 
 
 def hunt(ws: Workspace, name: str, changes: Mapping[str, str]) -> Suite:
@@ -586,12 +536,11 @@ def hunt(ws: Workspace, name: str, changes: Mapping[str, str]) -> Suite:
     return python_native(newest, name=name, arguments=["-k", project.HUNT], changes=changes)
 
 
-def nightly(
-    ws: Workspace, count: int = NIGHTLY_COUNT, seed: Optional[int] = None, zones: Sequence[str] = NIGHTLY_ZONES
-) -> List[Suite]:
+def nightly(ws: Workspace, count: int, seed: Optional[int], zone: str) -> List[Suite]:
     """Thousands of programs that no day before has seen, in several time zones, a long kill hunt, and cargo-deny."""
     first = int(time.time() // 86_400) if seed is None else seed
-    programs = [differential(count, first + place * 100_000, zone) for place, zone in enumerate(zones)]
+    zones = [zone] if zone else NIGHTLY_ZONES
+    programs = [differential(count, first + place * 100_000, each) for place, each in enumerate(zones)]
     return [*programs, hunt(ws, "kill hunt, long", project.HUNT_AT_NIGHT), *cargo_deny()]
 
 
@@ -605,9 +554,3 @@ def platforms(target: Target) -> List[Suite]:
         *[python_elsewhere(each) for each in suites_of_musl],
         *[proof(each) for each in others],
     ]
-
-
-def run_tests(ws: Workspace) -> List[Result]:
-    """Run every suite of the test command, side by side where they share nothing."""
-    with ws.locked():
-        return suites.run(tests(ws), ws)

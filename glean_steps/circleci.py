@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List
 
 from glean_steps import project, workspace
 from glean_steps.targets import TARGETS
@@ -39,13 +39,20 @@ def text() -> str:
 
 
 def _config() -> Dict[str, Any]:
-    sessions = dict.fromkeys([*_EVERY_COMMIT, *_NIGHTLY])
     return {
         "version": 2.1,
-        "executors": {name: _executor(size) for name, size in _SIZES.items()},
+        "executors": {
+            name: {
+                # Debian 13 with Python 3.13; root, so that the steps install the packages they need (mingw, Wine).
+                "docker": [{"image": "python:3.13-trixie"}],
+                "resource_class": size,
+                "environment": {"CI": "true", "GLEAN_CACHE": _CACHE},
+            }
+            for name, size in _SIZES.items()
+        },
         "commands": _commands(),
         "jobs": {
-            **{name: _job(f"python3 bootstrap.py nox -s {name}", _NIGHTLY[name]) for name in sessions},
+            **{name: _job(f"python3 bootstrap.py nox -s {name}", silence) for name, silence in _NIGHTLY.items()},
             "wheel": {
                 "parameters": {"tag": {"type": "string"}, "on": {"type": "executor"}},
                 **_job('python3 bootstrap.py nox -s "build(<< parameters.tag >>)"', "20m", "<< parameters.on >>"),
@@ -86,24 +93,14 @@ def _wheels() -> List[Dict[str, Any]]:
     ]
 
 
-def _executor(size: str) -> Dict[str, Any]:
-    return {
-        # Debian 13 with Python 3.13; root, so that the steps install the packages they need (mingw, Wine).
-        "docker": [{"image": "python:3.13-trixie"}],
-        "resource_class": size,
-        "environment": {"CI": "true", "GLEAN_CACHE": _CACHE},
-    }
-
-
 def _job(command: str, silence: str, executor: str = "debian") -> Dict[str, Any]:
     run = {"command": command, "no_output_timeout": silence}
-    steps: Sequence[object] = ["checkout", "restore", {"run": run}, "save", {"store_artifacts": {"path": "dist"}}]
-    return {"executor": executor, "steps": list(steps)}
+    steps = ["checkout", "restore", {"run": run}, "save", {"store_artifacts": {"path": "dist"}}]
+    return {"executor": executor, "steps": steps}
 
 
 def _commands() -> Dict[str, Any]:
-    start = "steps-1-{{ .Environment.CIRCLE_JOB }}-{{ arch }}-"
-    keys = [start]
+    keys = ["steps-1-{{ .Environment.CIRCLE_JOB }}-{{ arch }}-"]
     for name in _KEYED:
         keys.append(f'{keys[-1]}{{{{ checksum "{name}" }}}}-')
     paths = [_CACHE, "~/.cargo/registry", ".glean/tools", f"{project.CRATE}/target"]

@@ -8,31 +8,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from glean_steps import project, runner
+from glean_steps import cargo, project, toolchain
 from glean_steps.errors import AuditError
 from glean_steps.targets import Target
-from glean_steps.toolchain import Rust
 from glean_steps.workspace import Workspace
 
-QUERY_S = 300.0
 # Names in the metadata folder of a wheel.
 LIST = f"sboms/{project.CRATE}.cdx.json"
 LICENCES = "licenses/THIRD-PARTY.txt"
 _LICENCE_FILES = ("LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE")
 
 
-def members(target: Target, rust: Rust, ws: Workspace) -> dict[str, bytes]:
+def members(target: Target, ws: Workspace) -> dict[str, bytes]:
     """Return the files about the crates in the library of a target, by their names in the metadata folder.
 
     Raises:
         AuditError: a crate comes without the text of a licence.
         CommandFailedError: cargo could not read the manifest.
     """
-    argv = [rust.cargo, "metadata", "--format-version", "1", "--locked", "--manifest-path", ws.crate / "Cargo.toml"]
-    argv += ["--filter-platform", target.triple or rust.host]
-    env = runner.child_env({"RUSTC": str(rust.rustc)})
-    done = ws.run(argv, timeout_s=QUERY_S, cwd=ws.crate, env=env, quiet=True, echo=False, split_stderr=True)
-    metadata = json.loads(done.stdout)
+    rust = toolchain.rust_for(target, ws)
+    wanted = ("--filter-platform", target.triple or rust.host)
+    metadata = cargo.metadata(ws.crate / "Cargo.toml", target, *wanted, ws=ws)
     packages = {package["id"]: package for package in metadata["packages"]}
     uses = _uses(metadata, packages)
     (root,) = (each for each in uses if packages[each]["name"] == project.LIBRARY_PACKAGE)
@@ -98,14 +94,10 @@ def _uses(metadata: Mapping[str, Any], packages: Mapping[str, Any]) -> dict[str,
             dep["pkg"]
             for dep in nodes[each]["deps"]
             if any(kind["kind"] is None for kind in dep["dep_kinds"])
-            and not all("proc-macro" in part["kind"] for part in packages[dep["pkg"]]["targets"] if _is_code(part))
+            and any("lib" in kind for part in packages[dep["pkg"]]["targets"] for kind in part["kind"])
         ]
         left += [other for other in found[each] if other not in found]
     return found
-
-
-def _is_code(part: Mapping[str, Any]) -> bool:
-    return any("lib" in kind or kind == "proc-macro" for kind in part["kind"])
 
 
 def _name(package: Mapping[str, Any]) -> str:
@@ -135,26 +127,20 @@ def _licences(crates: list[dict[str, Any]]) -> str:
     owners: dict[str, list[str]] = {}
     for crate in crates:
         owner = f"{crate['name']} {crate['version']} ({_expression(crate)})"
-        texts = _texts(crate)
-        if not texts and "manifest_path" in crate:
-            raise AuditError(
-                f"{owner} comes without the text of a licence",
-                why=f"{Path(crate['manifest_path']).parent} has no file {', '.join(_LICENCE_FILES)}",
-                fix="use another crate, or a version that has it",
-            )
-        for text in texts or ["Rust's standard library, by The Rust Project Contributors; used under Apache-2.0.\n"]:
-            owners.setdefault(text, []).append(owner)
+        texts = ["Rust's standard library, by The Rust Project Contributors; used under Apache-2.0."]
+        if "manifest_path" in crate:
+            folder = Path(crate["manifest_path"]).parent
+            files = [file for file in sorted(folder.iterdir()) if file.name.upper().startswith(_LICENCE_FILES)]
+            texts = [file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()]
+            if not texts:
+                raise AuditError(
+                    f"{owner} comes without the text of a licence",
+                    why=f"{folder} has no file {', '.join(_LICENCE_FILES)}",
+                    fix="use another crate, or a version that has it",
+                )
+        for text in texts:
+            owners.setdefault(text.strip() + "\n", []).append(owner)
     parts = ["The core library contains the following crates. Each is used under one of the licences that it offers.\n"]
     for text, names in owners.items():
         parts.append("\n" + "=" * 80 + "\n" + "\n".join(names) + "\n" + "-" * 80 + "\n" + text)
     return "".join(parts)
-
-
-def _texts(crate: Mapping[str, Any]) -> list[str]:
-    if "manifest_path" not in crate:
-        return []
-    folder = Path(crate["manifest_path"]).parent
-    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name.upper().startswith(_LICENCE_FILES))
-    return [
-        "\n".join(file.read_text(encoding="utf-8", errors="replace").split("\r\n")).strip() + "\n" for file in files
-    ]

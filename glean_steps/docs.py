@@ -5,22 +5,15 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
-from typing import Mapping
 
-from glean_steps import environments, options, project, report, runner
+from glean_steps import environments, project, report, runner
 from glean_steps.workspace import Workspace
 
 # Pages whose examples are run; the tutorial is walked by tests/collector.
 EXAMPLES = ("README.md", "docs/testing-your-application.md")
 EXAMPLE_S = 60.0
-BUILD_S = 900.0
-LINKS_S = 900.0
+SPHINX_S = 900.0
 OLDEST = (3, 11)
-
-
-OPTIONS: Mapping[str, options.Option] = {
-    "--external": {"action": "store_true", "help": "ask the servers of all links to other sites too"}
-}
 
 
 def build(ws: Workspace, *, external: bool = False) -> Path:
@@ -42,11 +35,11 @@ def build(ws: Workspace, *, external: bool = False) -> Path:
         sphinx = [python, "-I", "-m", "sphinx", "--fail-on-warning", "--keep-going", "--fresh-env", "--quiet"]
         folders = ["--conf-dir", ws.root / "docs", "--doctree-dir", ws.state / "doctrees", ws.root]
         with report.step("make the site"):
-            ws.run([*sphinx, *folders, site], timeout_s=BUILD_S, quiet=True)
+            ws.run([*sphinx, *folders, site], timeout_s=SPHINX_S, quiet=True)
         if external:
             with report.step("check external links"):
                 links = [*sphinx, "--builder", "linkcheck", *folders, ws.state / "links"]
-                ws.run(links, timeout_s=LINKS_S, quiet=True)
+                ws.run(links, timeout_s=SPHINX_S, quiet=True)
     first = site / "docs" / "index.html"
     print(first)
     return first

@@ -9,20 +9,18 @@ import os
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Dict, Mapping, Sequence, Tuple
+from typing import List, Mapping, Sequence, Tuple
 
 from glean_steps import catalog, prove, report, runner, settings, system, windows_python
 from glean_steps.errors import MissingToolError, StepError
 from glean_steps.prerequisites import Prerequisite, Probe
-from glean_steps.suites import Suite
 from glean_steps.targets import TARGETS, WINDOWS
 from glean_steps.toolchain import TargetRust
 from glean_steps.wine import Prefix, Wines
 from glean_steps.workspace import Workspace
 
 # Measured with du on Debian 12, in a checkout that had built and tested both targets: the checkout, and the cache.
-COLD_CHECKOUT_BYTES = 2_700_000_000
-COLD_CACHE_BYTES = 1_300_000_000
+COLD_BYTES = 2_700_000_000 + 1_300_000_000
 
 
 def run(ws: Workspace) -> int:
@@ -34,19 +32,18 @@ def run(ws: Workspace) -> int:
     """
     folders = (ws.state, ws.crate / "target", ws.cache)
     suites = catalog.tests(ws)
-    job = Suite("nox -s build_windows", lambda _: None, main_job())  # type: ignore[arg-type, return-value]
-    needs = list(dict.fromkeys(need for suite in (job, *suites) for need in suite.needs if not isinstance(need, Wines)))
+    job = main_job()
+    wanted = [*job, *(need for suite in suites for need in suite.needs)]
+    needs = list(dict.fromkeys(need for need in wanted if not isinstance(need, Wines)))
     sizes = runner.side_by_side([partial(folder_size, folder) for folder in folders], 4)
     tools = runner.side_by_side([partial(_look, tool, ws) for tool in system.TOOLS], 4)
     probes = dict(zip(needs, runner.side_by_side([partial(need.probe, ws) for need in needs], 4)))
     missing = tuple(dict.fromkeys(name for probe in probes.values() for name in probe.missing))
     _tool_table(tools, missing).print()
-    table = report.Table("Prerequisites", ("what", "is"))
-    table.rows = [[need.name, probe.why or probe.text] for need, probe in probes.items()]
-    table.print()
-    table = report.Table("Suites of `nox -s tests`", ("suite", "verdict"))
-    table.rows = [[suite.name, verdict([probes[need] for need in suite.needs if need in probes])] for suite in suites]
-    table.print()
+    rows: List[Sequence[str]] = [[need.name, probe.why or probe.text] for need, probe in probes.items()]
+    report.Table("Prerequisites", ("what", "is"), rows).print()
+    rows = [[suite.name, verdict([probes[need] for need in suite.needs if need in probes])] for suite in suites]
+    report.Table("Suites of `nox -s tests`", ("suite", "verdict"), rows).print()
     _proof_table(ws).print()
     _space_table(dict(zip(folders, sizes)), ws).print()
     _settings_table().print()
@@ -54,9 +51,9 @@ def run(ws: Workspace) -> int:
         print(f"\nmissing: {', '.join(missing)}\n  fix: {system.install_line(system.tools(*missing), ws)}")
         reason = system.why_not_installed()
         print(f"  not done automatically: {reason}" if reason else "  done automatically by the commands that need it")
-    wanted = [probes[need] for need in job.needs]
-    print(f"\n{job.name}: {verdict(wanted)}", flush=True)
-    return 0 if can_run(wanted) else MissingToolError.exit_code
+    of_job = [probes[need] for need in job]
+    print(f"\nnox -s build_windows: {verdict(of_job)}", flush=True)
+    return 0 if can_run(of_job) else MissingToolError.exit_code
 
 
 def main_job() -> Tuple[Prerequisite, ...]:
@@ -82,7 +79,8 @@ def verdict(probes: Sequence[Probe]) -> str:
         return f"will not run: {'; '.join(reasons)}"
     later = list(dict.fromkeys(probe.later for probe in probes if probe.later))
     first = f"; it first {', '.join(later)}" if later else ""
-    return f"will run after installing {absent} (done automatically as root){first}" if absent else f"will run{first}"
+    installing = f" after installing {absent} (done automatically as root)" if absent else ""
+    return f"will run{installing}{first}"
 
 
 def _proof_table(ws: Workspace) -> report.Table:
@@ -116,11 +114,10 @@ def _space_table(sizes: Mapping[Path, int], ws: Workspace) -> report.Table:
     table = report.Table("Space", ("folder", ">used", ">free on its disk"))
     for path, size in sizes.items():
         table.rows.append([str(path), report.human_size(size), report.human_size(free_space(path))])
-    cold = COLD_CHECKOUT_BYTES + COLD_CACHE_BYTES
     table.notes.append(
-        f"a cold run fills about {report.human_size(cold)}, and system packages 2.3 GB where they are missing"
+        f"a cold run fills about {report.human_size(COLD_BYTES)}, and system packages 2.3 GB where they are missing"
     )
-    left = max(0, cold - sum(sizes.values()))
+    left = max(0, COLD_BYTES - sum(sizes.values()))
     if min(free_space(ws.state), free_space(ws.cache)) < left:
         table.notes.append(
             f"that may not fit: about {report.human_size(left)} are still to come; GLEAN_CACHE names another disk"
@@ -130,10 +127,9 @@ def _space_table(sizes: Mapping[Path, int], ws: Workspace) -> report.Table:
 
 def _settings_table() -> report.Table:
     table = report.Table("Settings in force", ("variable", "value", "meaning"))
-    known: Dict[str, str] = {entry.name: entry.meaning for entry in settings.entries()}
-    for name in sorted(os.environ):
-        if name in known:
-            table.rows.append([name, os.environ[name], known[name]])
+    for entry in settings.entries():
+        if entry.name in os.environ:
+            table.rows.append([entry.name, os.environ[entry.name], entry.meaning])
     table.notes += settings.check()
     if not table.rows:
         table.notes.append("none; CONTRIBUTING.md lists what there is")

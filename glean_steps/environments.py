@@ -16,6 +16,9 @@ from glean_steps.workspace import Workspace
 
 PIP_S = 900.0
 _RECIPE = 3  # Raise it when what this module does to an environment changes.
+# What brings a minor version of CPython, and its venv module on Debian and Ubuntu.
+_ON_PATH = "put python{} on PATH (pyenv, uv or the distribution's package)"
+_VENV = "apt-get install -y python{}-venv"
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,15 @@ class Environment:
     def probe(self, ws: Workspace) -> Probe:
         """Say whether it is set up, or what would make it."""
         found = interpreters.find_all(ws).get(self.minor) if self.minor else None
-        if self.minor and found is None and self.minor in roots.PYTHONS:
-            return roots.PYTHONS[self.minor].probe(ws)
         if self.minor and found is None:
-            fix = f"put python{self.minor} on PATH (pyenv, uv or the distribution's package)"
-            return Probe(self.minor, why=f"no CPython {self.minor} on this machine", fix=fix)
+            if self.minor in roots.PYTHONS:
+                return roots.PYTHONS[self.minor].probe(ws)
+            return Probe(self.minor, why=f"no CPython {self.minor} on this machine", fix=_ON_PATH.format(self.minor))
         if (self.home(ws) / "bin" / "python").exists():
             return Probe("set up")
         if found is not None and not (found.stdlib / "ensurepip").is_dir():
             why = f"{found.executable} has no ensurepip, so it cannot make an environment"
-            return Probe(self.minor, why=why, fix=f"{system_line(self.minor)}")
+            return Probe(self.minor, why=why, fix=_VENV.format(self.minor))
         if settings.OFFLINE.value():
             why = f"GLEAN_OFFLINE is set and the packages of {self.requirements} are not installed"
             return Probe("missing", why=why, fix="run once without GLEAN_OFFLINE")
@@ -86,9 +88,9 @@ class Environment:
             OfflineError: packages would have to be fetched.
         """
         python, version = Path(sys.executable), sys.version
-        if self.minor in roots.PYTHONS and self.minor not in interpreters.find_all(ws):
-            roots.PYTHONS[self.minor].ensure(ws)
         if self.minor:
+            if self.minor in roots.PYTHONS and self.minor not in interpreters.find_all(ws):
+                roots.PYTHONS[self.minor].ensure(ws)
             probe = self.probe(ws)
             if probe.why:
                 kind = OfflineError if "GLEAN_OFFLINE" in probe.why else MissingToolError
@@ -112,54 +114,40 @@ class Environment:
                 if stamp.facts().get("wheel") != installed:
                     # pip ended in the middle leaves neither the old wheel nor the new one.
                     stamp.write("made", files=[program], facts={"base": base})
-                    _pip(program, ["--no-deps", "--no-index", "--force-reinstall", packed], ws)
+                    pip_install(program, ["--no-deps", "--no-index", "--force-reinstall", packed], ws)
                     stamp.write("made", files=[program], facts={"base": base, "wheel": installed})
         return program
 
     def _make(self, python: Path, ws: Workspace) -> None:
         home = self.home(ws)
         if settings.OFFLINE.value():
-            raise OfflineError(
-                f"the environment {self.label} is missing or out of date",
-                why="GLEAN_OFFLINE forbids fetching what it needs",
-                fix="run once without GLEAN_OFFLINE",
-            )
+            what = f"the environment {self.label} is missing or out of date"
+            why = "GLEAN_OFFLINE forbids fetching what it needs"
+            raise OfflineError(what, why=why, fix="run once without GLEAN_OFFLINE")
         shutil.rmtree(home, ignore_errors=True)
         made = ws.run([python, "-m", "venv", home], timeout_s=300, check=False, quiet=True, env=clean_env())
         if made.status != 0:
-            raise MissingToolError(
-                f"{python} cannot make an environment",
-                why=one_line(made.stdout[-300:]),
-                fix=f"install its venv module: {system_line(self.minor)}",
-            )
-        _pip(home / "bin" / "python", ["--require-hashes", "-r", ws.root / self.requirements], ws)
+            fix = f"install its venv module: {_VENV.format(self.minor or '3')}"
+            raise MissingToolError(f"{python} cannot make an environment", why=one_line(made.stdout[-300:]), fix=fix)
+        pip_install(home / "bin" / "python", ["--require-hashes", "-r", ws.root / self.requirements], ws)
 
 
 def newest_python(ws: Workspace, oldest: Tuple[int, int] = interpreters.OLDEST) -> interpreters.CPython:
     """Return the newest CPython of this machine; free-threaded ones do not count.
-
-    Args:
-        oldest: the oldest minor version that will do, such as (3, 11).
 
     Raises:
         MissingToolError: there is none that is new enough.
     """
     found = [python for python in interpreters.find_all(ws).values() if not python.free_threaded]
     if not found or tuple(map(int, found[-1].minor.split("."))) < oldest:
-        raise MissingToolError(
-            f"no CPython {oldest[0]}.{oldest[1]} or newer",
-            why=f"this machine has {', '.join(python.version for python in found) or 'none'}",
-            fix=f"put python{oldest[0]}.{oldest[1]} on PATH (pyenv, uv or the distribution's package)",
-        )
+        minor = "{}.{}".format(*oldest)
+        why = f"this machine has {', '.join(python.version for python in found) or 'none'}"
+        raise MissingToolError(f"no CPython {minor} or newer", why=why, fix=_ON_PATH.format(minor))
     return found[-1]
 
 
-def system_line(minor: str) -> str:
-    """Return the line that brings a CPython's venv module on Debian and Ubuntu."""
-    return f"apt-get install -y python{minor or '3'}-venv"
-
-
-def _pip(program: Path, arguments: Sequence[object], ws: Workspace) -> None:
+def pip_install(program: Path, arguments: Sequence[object], ws: Workspace) -> None:
+    """Let the pip of a Python install something."""
     argv = [program, "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments]
     ws.run(argv, timeout_s=PIP_S, env=clean_env(), quiet=True)
 

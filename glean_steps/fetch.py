@@ -16,23 +16,13 @@ from typing import Optional
 from glean_steps import report, runner, settings, workspace
 from glean_steps.errors import DownloadError, OfflineError, WrongHashError
 
-CONNECT_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 30.0
-TOTAL_TIMEOUT_S = 900.0
-ATTEMPTS = 4
-BACKOFF_S = 1.0
+_NAME_A_MIRROR = "name a mirror (see `Mirrors` in docs/building.md)"
 _HEALING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file on a server that is known before it is fetched.
-
-    Attributes:
-        name: its file name.
-        url: where it is.
-        digest: its SHA-256 in hexadecimal.
-    """
+    """A file on a server that is known before it is fetched: its name, where it is, and its SHA-256 in hexadecimal."""
 
     name: str
     url: str
@@ -41,20 +31,19 @@ class Download:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a download waits; tests use shorter ones.
+    """How long a download waits, in seconds; tests use shorter ones.
 
     Attributes:
-        connect_s, read_s: deadlines of a connection and of one read, in seconds.
-        total_s: deadline of the whole download, in seconds, retries included.
-        attempts: how often it is tried.
+        connect_s, read_s: deadlines of a connection and of one read.
+        total_s: deadline of the whole download, retries included.
         backoff_s: the pause before the second attempt; it doubles each time.
     """
 
-    connect_s: float = CONNECT_TIMEOUT_S
-    read_s: float = READ_TIMEOUT_S
-    total_s: float = TOTAL_TIMEOUT_S
-    attempts: int = ATTEMPTS
-    backoff_s: float = BACKOFF_S
+    connect_s: float = 10.0
+    read_s: float = 30.0
+    total_s: float = 900.0
+    attempts: int = 4
+    backoff_s: float = 1.0
 
 
 def patience() -> Patience:
@@ -104,12 +93,11 @@ def fetch(download: Download, cache: Path, *, patient: Optional[Patience] = None
             return again
         continued = part.exists()
         fetch_into(download, part, patient or patience())
-        found = workspace.file_sha256(part)
-        if found != download.digest and continued:
+        if continued and workspace.file_sha256(part) != download.digest:
             report.say(f"  {download.name}: what an earlier run left was not the start of it; fetching all of it")
             part.unlink()
             fetch_into(download, part, patient or patience())
-            found = workspace.file_sha256(part)
+        found = workspace.file_sha256(part)
         if found != download.digest:
             part.unlink()
             raise WrongHashError(
@@ -153,17 +141,22 @@ def fetch_into(download: Download, part: Path, patient: Patience) -> None:
         if attempt == patient.attempts or time.monotonic() + pause > limit:
             break
         time.sleep(pause)
-    raise DownloadError(
-        f"could not fetch {download.name}",
-        why=f"{download.url}: {len(met)} attempts: " + "; ".join(dict.fromkeys(met)),
-        fix="run it again (it continues where it stopped), or name a mirror (see `Mirrors` in docs/building.md)",
+    raise _failed(
+        download,
+        f"{download.url}: {len(met)} attempts: " + "; ".join(dict.fromkeys(met)),
+        f"run it again (it continues where it stopped), or {_NAME_A_MIRROR}",
     )
+
+
+def _failed(download: Download, why: str, fix: str) -> DownloadError:
+    return DownloadError(f"could not fetch {download.name}", why=why, fix=fix)
 
 
 def _attempt(download: Download, part: Path, patient: Patience, limit: float) -> None:
     import logging
 
     import requests  # Slow to import, and a run that is up to date never needs it.
+    from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException
 
     # nox logs everything of every library.
     logging.getLogger("urllib3").setLevel(logging.WARNING)
@@ -172,9 +165,8 @@ def _attempt(download: Download, part: Path, patient: Patience, limit: float) ->
     if have:
         headers["Range"] = f"bytes={have}-"
     try:
-        with requests.get(
-            download.url, headers=headers, stream=True, timeout=(patient.connect_s, patient.read_s)
-        ) as response:
+        timeout = (patient.connect_s, patient.read_s)
+        with requests.get(download.url, headers=headers, stream=True, timeout=timeout) as response:
             status = response.status_code
             if status == 416:
                 part.unlink(missing_ok=True)
@@ -182,11 +174,8 @@ def _attempt(download: Download, part: Path, patient: Patience, limit: float) ->
             if status in _HEALING_STATUSES:
                 raise _Retry(f"HTTP {status}")
             if status not in (200, 206):
-                raise DownloadError(
-                    f"could not fetch {download.name}",
-                    why=f"{download.url} answered HTTP {status} {response.reason}",
-                    fix="check the version in glean_steps/pins.toml, or name a mirror (`Mirrors` in docs/building.md)",
-                )
+                why = f"{download.url} answered HTTP {status} {response.reason}"
+                raise _failed(download, why, f"check the version in glean_steps/pins.toml, or {_NAME_A_MIRROR}")
             if status != 206:
                 have = 0
             elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
@@ -195,21 +184,12 @@ def _attempt(download: Download, part: Path, patient: Patience, limit: float) ->
             length = response.headers.get("Content-Length")
             total = have + int(length) if length and length.isdigit() else None
             _receive(response, download, part, have, total, limit)
-    except (
-        requests.exceptions.InvalidSchema,
-        requests.exceptions.InvalidURL,
-        requests.exceptions.MissingSchema,
-    ) as error:
-        raise DownloadError(
-            f"could not fetch {download.name}", why=str(error), fix="give the mirror as an http or https URL"
-        ) from error
-    except requests.exceptions.RequestException as error:
+    except (InvalidSchema, InvalidURL, MissingSchema) as error:
+        raise _failed(download, str(error), "give the mirror as an http or https URL") from error
+    except RequestException as error:
         if _is_unknown_host(error):
-            raise DownloadError(
-                f"could not fetch {download.name}",
-                why=f"{download.url}: {_short(error)}",
-                fix="check the network, or name a mirror (see `Mirrors` in docs/building.md)",
-            ) from error
+            why = f"{download.url}: {_short(error)}"
+            raise _failed(download, why, f"check the network, or {_NAME_A_MIRROR}") from error
         raise _Retry(_short(error)) from error
 
 
@@ -226,11 +206,8 @@ def _receive(response: object, download: Download, part: Path, have: int, total:
                 done += len(block)
                 progress.add(len(block))
                 if time.monotonic() > limit:
-                    raise DownloadError(
-                        f"could not fetch {download.name}",
-                        why=f"{download.url} was too slow: {report.human_size(done)} when the time was up",
-                        fix="run it again; it continues where it stopped",
-                    )
+                    why = f"{download.url} was too slow: {report.human_size(done)} when the time was up"
+                    raise _failed(download, why, "run it again; it continues where it stopped")
     except OSError as error:
         import requests
 
@@ -246,13 +223,9 @@ def _receive(response: object, download: Download, part: Path, have: int, total:
 def _is_unknown_host(error: BaseException) -> bool:
     """Return whether a name has no address, which no other attempt heals; a name server that is busy is not that."""
     seen: Optional[BaseException] = error
-    while seen is not None:
-        if isinstance(seen, socket.gaierror):
-            return seen.errno == socket.EAI_NONAME
-        inner = seen.args[0] if seen.args and isinstance(seen.args[0], BaseException) else None
-        reason = getattr(seen, "reason", None)
-        seen = reason if isinstance(reason, BaseException) else seen.__cause__ or seen.__context__ or inner
-    return False
+    while seen is not None and not isinstance(seen, socket.gaierror):
+        seen = seen.__cause__ or seen.__context__
+    return isinstance(seen, socket.gaierror) and seen.errno == socket.EAI_NONAME
 
 
 def _short(error: Exception) -> str:

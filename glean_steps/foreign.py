@@ -29,9 +29,7 @@ class Python:
     """A CPython of a target that this machine runs, by itself or under qemu.
 
     Attributes:
-        argv: what starts it.
-        env: variables that it needs.
-        version: such as `3.13.5`.
+        argv, env: what starts it, and the variables that it needs.
         how: `native`, `qemu`, `musl`, or the last two.
         where: what runs it, for tables.
         is_bare: whether it has no packages, so that those which a wheel depends on have to be installed with it.
@@ -53,11 +51,8 @@ def python_for(target: Target, ws: Workspace) -> Python:
     """
     own = target.machine == platform.machine()
     if target.proof == "musl":
-        program = musl.MuslPython(target).ensure(ws)
-        found = (
-            _asked((str(program),), {}, "musl", target, ws) if own else _emulated(program, {}, "musl, qemu", target, ws)
-        )
-        return replace(found, is_bare=True)
+        how = "musl" if own else "musl, qemu"
+        return replace(_asked(musl.MuslPython(target).ensure(ws), {}, how, target, ws), is_bare=True)
     if own:
         newest = environments.newest_python(ws)
         environment = environments.Environment("proof", project.SUITE_REQUIREMENTS, newest.minor, packed=False)
@@ -65,24 +60,21 @@ def python_for(target: Target, ws: Workspace) -> Python:
         return Python((str(program),), environments.clean_env(), newest.version, "native", "this machine")
     root = roots.for_target(target).ensure(ws) / "root"
     (program,) = sorted((root / "usr" / "bin").glob("python3.*[0-9]"))[:1]
-    return _emulated(program, {"QEMU_LD_PREFIX": str(root)}, "qemu", target, ws)
+    return _asked(program, {"QEMU_LD_PREFIX": str(root)}, "qemu", target, ws)
 
 
-def _emulated(program: Path, changes: Dict[str, str], how: str, target: Target, ws: Workspace) -> Python:
-    system.require([system.QEMU], ws)
-    emulator = system.find_program(f"qemu-{target.qemu}-static") or system.find_program(f"qemu-{target.qemu}")
-    if emulator is None:
-        raise NotProvableError(
-            f"nothing runs {target.machine} here", why=f"there is no qemu-{target.qemu}", fix="install qemu-user-static"
-        )
-    where = system.program_version(emulator, ws).split(" (")[0]
-    return _asked((str(emulator), str(program)), changes, how, target, ws, where)
-
-
-def _asked(
-    argv: Tuple[str, ...], changes: Dict[str, str], how: str, target: Target, ws: Workspace, where: str = "this machine"
-) -> Python:
-    """Return a Python with what it says of itself."""
+def _asked(program: Path, changes: Dict[str, str], how: str, target: Target, ws: Workspace) -> Python:
+    """Return a Python with what it says of itself; qemu runs it where it is of another processor."""
+    argv: Tuple[str, ...] = (str(program),)
+    where = "this machine"
+    if target.machine != platform.machine():
+        system.require([system.QEMU], ws)
+        emulator = system.find_program(f"qemu-{target.qemu}-static") or system.find_program(f"qemu-{target.qemu}")
+        if emulator is None:
+            lacks = f"there is no qemu-{target.qemu}"
+            raise NotProvableError(f"nothing runs {target.machine} here", why=lacks, fix="install qemu-user-static")
+        argv = (str(emulator), *argv)
+        where = system.program_version(emulator, ws).split(" (")[0]
     env = environments.clean_env(changes)
     done = ws.run([*argv, "-I", "-c", _ASK], timeout_s=ASK_S, env=env, quiet=True, split_stderr=True)
     version, machine = json.loads(done.stdout)
@@ -93,25 +85,20 @@ def _asked(
 
 def probe(target: Target, ws: Workspace) -> Probe:
     """Say what would run a target's wheel: this machine, or qemu and a system of that architecture."""
-    own = target.machine == platform.machine()
-    if target.proof == "musl":
-        found = musl.MuslPython(target).probe(ws)
-        kind = "musl, "
-    elif own:
+    own, is_musl = target.machine == platform.machine(), target.proof == "musl"
+    if own and not is_musl:
         return Probe("native, on this machine")
-    else:
-        found = roots.for_target(target).probe(ws)
-        kind = ""
-    if own:
-        return replace(found, text=f"{kind}{found.text}")
-    lacks = tuple(tool.name for tool in system.missing([system.QEMU]))
-    return replace(found, text=f"{kind}qemu-{target.qemu}, {found.text}", missing=(*lacks, *found.missing))
+    found = musl.MuslPython(target).probe(ws) if is_musl else roots.for_target(target).probe(ws)
+    lacks = () if own else tuple(tool.name for tool in system.missing([system.QEMU]))
+    kind = "musl, " if is_musl else ""
+    kind += "" if own else f"qemu-{target.qemu}, "
+    return replace(found, text=kind + found.text, missing=(*lacks, *found.missing))
 
 
 def install(wheel: Path, target: Target, python: Python, folder: Path, ws: Workspace) -> None:
     """Install a wheel for a foreign Python with this machine's pip, which checks its tags, and what it depends on."""
     if python.is_bare:
-        _install_requirements(target, python, folder, ws)
+        _pip(["--require-hashes", "-r", ws.root / project.SUITE_REQUIREMENTS], target, python, folder, ws)
     _pip(["--no-deps", "--no-index", wheel], target, python, folder, ws)
 
 
@@ -123,19 +110,14 @@ def environment(wheel: Path, target: Target, python: Python, folder: Path, ws: W
     roots.know_qemu(target, ws)
     ws.run([*python.argv, "-m", "venv", "--without-pip", folder], timeout_s=MAKE_S, env=python.env, quiet=True)
     (packages,) = folder.glob("lib/python3*/site-packages")
-    _install_requirements(target, python, packages, ws)
-    install(wheel, target, replace(python, is_bare=False), packages, ws)
+    install(wheel, target, replace(python, is_bare=True), packages, ws)
     return folder / "bin" / "python"
-
-
-def _install_requirements(target: Target, python: Python, folder: Path, ws: Workspace) -> None:
-    _pip(["--require-hashes", "-r", ws.root / project.SUITE_REQUIREMENTS], target, python, folder, ws)
 
 
 def _pip(words: Sequence[object], target: Target, python: Python, folder: Path, ws: Workspace) -> None:
     minor = ".".join(python.version.split(".")[:2])
-    argv: List[object] = [sys.executable, "-m", "pip", "install", "-q", "--target", folder, "--no-compile"]
-    argv += ["--disable-pip-version-check", "--only-binary=:all:", "--implementation", "cp", "--python-version", minor]
+    argv: List[object] = ["--target", folder, "--no-compile", "--only-binary=:all:", "--implementation", "cp"]
+    argv += ["--python-version", minor]
     for tag in (target.platform_tag, *target.newer_tags):
         argv += ["--platform", tag]
-    ws.run([*argv, *words], timeout_s=environments.PIP_S, env=environments.clean_env(), quiet=True)
+    environments.pip_install(Path(sys.executable), [*argv, *words], ws)

@@ -6,13 +6,11 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from glean_steps import cargo, project, report, runner, settings, system, toolchain
-from glean_steps.errors import MissingArtifactError
 from glean_steps.prerequisites import Probe
 from glean_steps.suites import Result
-from glean_steps.toolchain import Rust
 from glean_steps.workspace import Workspace
 
 DEFAULT_SECONDS = 60
@@ -23,12 +21,7 @@ SANITIZERS = ("address", "none")
 # Found by measuring: the targets need up to 500 MB with the address sanitizer, and no input takes a second.
 LIMITS = ("-rss_limit_mb=2048", "-timeout=20", "-max_len=16384")
 
-CXX_COMPILER = system.Tool(
-    name="c++",
-    why="builds libFuzzer",
-    packages=(("g++",),),
-    programs=("c++",),
-)
+CXX_COMPILER = system.Tool(name="c++", why="builds libFuzzer", packages=(("g++",),), programs=("c++",))
 
 
 @dataclass(frozen=True)
@@ -65,44 +58,31 @@ def build(names: Sequence[str], sanitizer: str, ws: Workspace) -> Dict[str, Path
 
     A stable compiler does it: `RUSTC_BOOTSTRAP` lets it take the flags of a sanitizer.
     """
-    program = cargo_fuzz(ws)
+    manifest = ws.crate / project.FUZZ_MANIFEST
+    program = toolchain.cargo_program("cargo-fuzz", manifest, ws)
     rust = toolchain.host_rust(ws)
     system.require([system.C_COMPILER, CXX_COMPILER], ws)
-    sanitizer = sanitizer or best_sanitizer(rust)
+    runtimes = (toolchain.machine_sysroot(rust) / "lib" / "rustlib" / rust.host / "lib").glob("librustc-*_rt.asan.*")
+    sanitizer = sanitizer or ("address" if any(runtimes) else "none")
     folder = cargo.target_dir(ws=ws) / "fuzz"
     with report.step(f"build the fuzz targets (sanitizer: {sanitizer})"):
-        env = runner.child_env(_cargo_env(rust))
+        changes = {"CARGO": str(rust.cargo), "RUSTC": str(rust.rustc), "RUSTC_BOOTSTRAP": "1"}
+        if settings.OFFLINE.value():
+            changes["CARGO_NET_OFFLINE"] = "true"
+        env = runner.child_env(changes)
         for name in names:
             argv: List[object] = [program, "fuzz", "build", "--sanitizer", sanitizer]
             argv += ["--target", rust.host, "--target-dir", folder, name]
             ws.run(argv, timeout_s=BUILD_S, cwd=ws.crate, env=env)
-    made = {name: folder / rust.host / "release" / name for name in names}
-    for path in made.values():
-        if not path.is_file():
-            raise MissingArtifactError(
-                f"no fuzz target {path.name} after building it",
-                why=f"cargo-fuzz succeeded but {path} does not exist",
-                fix=f"check {ws.crate / project.FUZZ_MANIFEST}",
-            )
-    return made
-
-
-def best_sanitizer(rust: Rust) -> str:
-    """Return `address` where the compiler came with what that needs, else `none`."""
-    folder = toolchain.machine_sysroot(rust) / "lib" / "rustlib" / rust.host / "lib"
-    return "address" if any(folder.glob("librustc-*_rt.asan.*")) else "none"
-
-
-def cargo_fuzz(ws: Workspace) -> Path:
-    """Return the pinned cargo-fuzz from the cache, installing it there when it is missing (once, about a minute)."""
-    return toolchain.cargo_program("cargo-fuzz", ws.crate / project.FUZZ_MANIFEST, ws)
-
-
-def _cargo_env(rust: Rust) -> Dict[str, Optional[str]]:
-    env: Dict[str, Optional[str]] = {"CARGO": str(rust.cargo), "RUSTC": str(rust.rustc), "RUSTC_BOOTSTRAP": "1"}
-    if settings.OFFLINE.value():
-        env["CARGO_NET_OFFLINE"] = "true"
-    return env
+    return {
+        name: toolchain.made_file(
+            folder / rust.host / "release" / name,
+            f"no fuzz target {name} after building it",
+            by="cargo-fuzz",
+            fix=f"check {manifest}",
+        )
+        for name in names
+    }
 
 
 def run_target(name: str, program: Path, seconds: int, ws: Workspace) -> Result:

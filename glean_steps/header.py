@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import List
 
 from glean_steps import project, report, runner, toolchain, workspace
-from glean_steps.errors import HeaderDriftError, MissingArtifactError
-from glean_steps.workspace import Stamp, Workspace
+from glean_steps.errors import HeaderDriftError
+from glean_steps.workspace import Workspace
 
 GENERATE_S = 300.0
 DIFF_LINES = 40
 
 
 def generate(ws: Workspace) -> str:
-    """Return the text of the header as the pinned cbindgen makes it from the sources."""
-    program = cbindgen(ws)
+    """Return the text of the header as the pinned cbindgen makes it from the sources.
+
+    Raises:
+        MissingArtifactError: cbindgen made none.
+    """
+    config = ws.crate / project.CBINDGEN_CONFIG
+    program = toolchain.cargo_program("cbindgen", config, ws)
     rust = toolchain.host_rust(ws)
     # cbindgen asks cargo for the crate's metadata.
     env = runner.child_env({"CARGO": str(rust.cargo), "RUSTC": str(rust.rustc)})
     made = ws.state / header_path(ws).name
     made.parent.mkdir(parents=True, exist_ok=True)
     made.unlink(missing_ok=True)
-    argv = [program, "--quiet", "--config", ws.crate / project.CBINDGEN_CONFIG, "--output", made, ws.crate]
+    argv = [program, "--quiet", "--config", config, "--output", made, ws.crate]
     ws.run(argv, timeout_s=GENERATE_S, cwd=ws.crate, env=env)
-    try:
-        return made.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise MissingArtifactError(
-            "cbindgen made no header",
-            why=f"it succeeded but {made} does not exist",
-            fix=f"check {ws.crate / project.CBINDGEN_CONFIG}",
-        ) from error
-    finally:
-        made.unlink(missing_ok=True)
+    text = toolchain.made_file(made, "cbindgen made no header", by="it", fix=f"check {config}").read_text("utf-8")
+    made.unlink()
+    return text
 
 
 def header_path(ws: Workspace) -> Path:
@@ -49,7 +46,7 @@ def write(ws: Workspace) -> Path:
         text = generate(ws)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             workspace.write_text(path, text)
-        _stamp(ws).write(key, files=[path])
+        ws.stamp("header").write(key, files=[path])
     return path
 
 
@@ -59,7 +56,7 @@ def check(ws: Workspace) -> None:
     Raises:
         HeaderDriftError: they differ; shows the first lines of the difference.
     """
-    path, key, stamp = header_path(ws), _key(ws), _stamp(ws)
+    path, key, stamp = header_path(ws), _key(ws), ws.stamp("header")
     if stamp.is_current(key):
         report.skip(path.name)
         return
@@ -67,31 +64,17 @@ def check(ws: Workspace) -> None:
         wanted = generate(ws).splitlines()
         found = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         if wanted != found:
+            lines = list(difflib.unified_diff(found, wanted, "as it is", "as it should be", lineterm="", n=2))
+            shown = lines[:DIFF_LINES]
+            if len(lines) > DIFF_LINES:
+                shown.append(f"... {len(lines) - DIFF_LINES} more lines")
             raise HeaderDriftError(
                 f"{path.relative_to(ws.root)} is not what cbindgen makes of the sources",
-                why="\n" + "\n".join(_difference(found, wanted)),
+                why="".join(f"\n    {line}" for line in shown),
                 fix="write it anew and commit it: python3 bootstrap.py invoke header",
             )
         stamp.write(key, files=[path])
 
 
-def cbindgen(ws: Workspace) -> Path:
-    """Return the pinned cbindgen from the cache, installing it there when it is missing (once, about a minute)."""
-    return toolchain.cargo_program("cbindgen", ws.crate / project.CBINDGEN_CONFIG, ws)
-
-
-def _stamp(ws: Workspace) -> Stamp:
-    return ws.stamp("header")
-
-
 def _key(ws: Workspace) -> str:
     return workspace.fingerprint(ws.crate / "src", ws.crate / project.CBINDGEN_CONFIG, ws.crate / "Cargo.toml")
-
-
-def _difference(found: List[str], wanted: List[str]) -> List[str]:
-    """Return the first lines of a unified diff, and how many are left out."""
-    lines = list(difflib.unified_diff(found, wanted, "as it is", "as it should be", lineterm="", n=2))
-    shown = [f"    {line}" for line in lines[:DIFF_LINES]]
-    if len(lines) > DIFF_LINES:
-        shown.append(f"    ... {len(lines) - DIFF_LINES} more lines")
-    return shown

@@ -51,13 +51,11 @@ class Library:
     Attributes:
         machine: its processor, as `platform.machine()` names it there.
         bits: width of its pointers.
-        imports: the libraries that it needs, delayed ones included.
-        exports: the functions that it offers.
+        imports, exports: the libraries that it needs, delayed ones included, and the functions that it offers.
         versions: by imported symbol, the version of it that is asked for, such as `GLIBC_2.17`.
         minimum_os: the oldest macOS that loads it, such as `11.0`.
         install_name: what a program that links against it on macOS would look for.
-        findings: what is wrong with it for every target.
-        facts: what else was found out, as (what, value).
+        findings, facts: what is wrong with it for every target; what else was found out, as (what, value).
     """
 
     machine: str
@@ -70,14 +68,14 @@ class Library:
     findings: list[str] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)
 
+    def find_if(self, is_wrong: object, finding: str) -> None:
+        """Note what is wrong, if it is."""
+        if is_wrong:
+            self.findings.append(finding)
+
 
 def read(data: bytes, kind: str) -> Library | str:
-    """Return what a library of a format says about itself; for another file, a text that says what it is instead.
-
-    Args:
-        data: the whole file.
-        kind: `pe`, `elf` or `macho`.
-    """
+    """Return what a library of a format (`pe`, `elf`, `macho`) says; for another file, a text that says what it is."""
     lief: Any = importlib.import_module("lief")  # Its type hints name classes that mypy cannot follow.
     lief.logging.disable()
     wanted = {"pe": lief.PE.Binary, "elf": lief.ELF.Binary, "macho": lief.MachO.Binary}[kind]
@@ -91,34 +89,29 @@ def read(data: bytes, kind: str) -> Library | str:
 
 def _read_pe(binary: Any, data: bytes) -> Library:
     header, flags = binary.header, int(binary.optional_header.dll_characteristics)
+    characteristics, symbols = int(header.characteristics), header.numberof_symbols
     bits = 64 if binary.optional_header.magic.name == "PE32_PLUS" else 32
     found = Library(_machine("pe", header.machine), bits)
     found.imports = _names(entry.name for entry in (*binary.imports, *binary.delay_imports))
-    if not int(header.characteristics) & _PE_DLL:
-        found.findings.append("it is a program, not a DLL")
-    for bit, label in (
-        (_PE_NX_COMPAT, "NX_COMPAT (data cannot run)"),
-        (_PE_DYNAMIC_BASE, "DYNAMIC_BASE (random address)"),
-    ):
-        if not flags & bit:
-            found.findings.append(f"it lacks the flag {label}")
-    if int(header.characteristics) & _PE_RELOCATIONS_STRIPPED:
-        found.findings.append("its relocations are stripped, so it cannot be loaded at a random address")
+    found.find_if(not characteristics & _PE_DLL, "it is a program, not a DLL")
+    found.find_if(not flags & _PE_NX_COMPAT, "it lacks the flag NX_COMPAT (data cannot run)")
+    found.find_if(not flags & _PE_DYNAMIC_BASE, "it lacks the flag DYNAMIC_BASE (random address)")
+    unmovable = "its relocations are stripped, so it cannot be loaded at a random address"
+    found.find_if(characteristics & _PE_RELOCATIONS_STRIPPED, unmovable)
     for section in binary.sections:
-        if section.characteristics & _PE_EXECUTE and section.characteristics & _PE_WRITE:
-            found.findings.append(f"its section {section.name} can be written and run")
-    if header.numberof_symbols or header.pointerto_symbol_table:
-        found.findings.append(f"it is not stripped: {header.numberof_symbols:,} symbols")
+        is_wild = section.characteristics & _PE_EXECUTE and section.characteristics & _PE_WRITE
+        found.find_if(is_wild, f"its section {section.name} can be written and run")
+    found.find_if(symbols or header.pointerto_symbol_table, f"it is not stripped: {symbols:,} symbols")
     _check_sections(found, [section.name for section in binary.sections])
-    if header.time_date_stamps:
-        found.findings.append(f"it holds the time when it was linked ({header.time_date_stamps})")
+    linked = header.time_date_stamps
+    found.find_if(linked, f"it holds the time when it was linked ({linked})")
     for symbol in binary.get_export().entries if binary.has_exports else ():
         if not symbol.name:
             found.findings.append(f"it exports number {symbol.ordinal} without a name")
-        elif symbol.is_forwarded:
+            continue
+        found.exports.append(symbol.name)
+        if symbol.is_forwarded:
             found.findings.append(f"{symbol.name} is forwarded to {symbol.forward_information}")
-        if symbol.name:
-            found.exports.append(symbol.name)
     entropy = "yes" if flags & _PE_HIGH_ENTROPY else "no"
     found.facts.append(("protection", f"DEP, ASLR (64-bit addresses: {entropy})"))
     return found
@@ -130,31 +123,23 @@ def _read_elf(binary: Any, data: bytes) -> Library:
     found = Library(_machine("elf", header.machine_type), bits, sorted(binary.libraries))
     if (header.identity_data.name == "MSB") != (found.machine in _BIG_ENDIAN):
         found.machine += " of the other byte order"
-    if header.file_type.name != "DYN" or binary.has_interpreter:
-        found.findings.append("it is a program, not a shared library")
+    found.find_if(header.file_type.name != "DYN" or binary.has_interpreter, "it is a program, not a shared library")
     found.exports = _names(symbol.name for symbol in binary.exported_symbols)
     for symbol in binary.imported_symbols:
         version = symbol.symbol_version
         if version is not None and version.has_auxiliary_version:
             found.versions[str(symbol.name)] = str(version.symbol_version_auxiliary.name)
     tags = {entry.tag.name for entry in binary.dynamic_entries}
-    for tag, wrong in (
-        ("RPATH", "it names folders of libraries (RPATH)"),
-        ("RUNPATH", "it names folders of libraries (RUNPATH)"),
-        ("TEXTREL", "its code is changed when it is loaded (TEXTREL)"),
-    ):
-        if tag in tags:
-            found.findings.append(wrong)
+    found.find_if("RPATH" in tags, "it names folders of libraries (RPATH)")
+    found.find_if("RUNPATH" in tags, "it names folders of libraries (RUNPATH)")
+    found.find_if("TEXTREL" in tags, "its code is changed when it is loaded (TEXTREL)")
     segments = {segment.type.name: int(segment.flags) for segment in binary.segments}
-    if segments.get("GNU_STACK", 1) & 1:
-        found.findings.append("its stack can run (GNU_STACK)")
-    if "GNU_RELRO" not in segments:
-        found.findings.append("its tables of addresses stay writable (no GNU_RELRO)")
-    if any(int(segment.flags) & 3 == 3 for segment in binary.segments):
-        found.findings.append("a segment can be written and run")
+    found.find_if(segments.get("GNU_STACK", 1) & 1, "its stack can run (GNU_STACK)")
+    found.find_if("GNU_RELRO" not in segments, "its tables of addresses stay writable (no GNU_RELRO)")
+    is_wild = any(int(segment.flags) & 3 == 3 for segment in binary.segments)
+    found.find_if(is_wild, "a segment can be written and run")
     names = [section.name for section in binary.sections]
-    if ".symtab" in names:
-        found.findings.append("it is not stripped: a symbol table")
+    found.find_if(".symtab" in names, "it is not stripped: a symbol table")
     _check_sections(found, names)
     found.facts.append(("protection", "no stack that runs, RELRO"))
     return found
@@ -162,8 +147,7 @@ def _read_elf(binary: Any, data: bytes) -> Library:
 
 def _read_macho(binary: Any, data: bytes) -> Library:
     found = Library(_machine("macho", binary.header.cpu_type), 64)
-    if binary.header.file_type.name != "DYLIB":
-        found.findings.append("it is a program, not a dynamic library")
+    found.find_if(binary.header.file_type.name != "DYLIB", "it is a program, not a dynamic library")
     commands = [(command.command.name, command) for command in binary.commands]
     found.imports = sorted(command.name for kind, command in commands if kind.startswith("LOAD_") and "DYLIB" in kind)
     found.imports += sorted(command.name for kind, command in commands if kind in ("REEXPORT_DYLIB", "LAZY_LOAD_DYLIB"))
@@ -176,12 +160,12 @@ def _read_macho(binary: Any, data: bytes) -> Library:
         elif kind == "RPATH":
             found.findings.append(f"it names a folder of libraries (LC_RPATH {command.path})")
     for symbol in binary.imported_symbols:
-        if symbol.library_ordinal in _NO_LIBRARY:
-            found.findings.append(f"it looks for {symbol.name} in every library that is loaded")
+        is_unbound = symbol.library_ordinal in _NO_LIBRARY
+        found.find_if(is_unbound, f"it looks for {symbol.name} in every library that is loaded")
     if binary.has_code_signature:
         at = int(binary.code_signature.data_offset)
         wrong = signature_fault(data[:at], data[at : at + int(binary.code_signature.data_size)])
-        found.findings += [wrong] if wrong else []
+        found.find_if(wrong, wrong)
         found.facts.append(("signature", "ad hoc; the hash of every page is right"))
     elif found.machine == "arm64":
         found.findings.append("it is not signed, and macOS runs no unsigned code on this processor")
@@ -249,5 +233,4 @@ def _names(found: Any) -> list[str]:
 def _check_sections(found: Library, names: list[str]) -> None:
     # In PE, a name of more than eight characters is written /<offset into the symbol table's strings>.
     debug = [name for name in names if name.startswith(_DEBUG)]
-    if debug:
-        found.findings.append(f"it is not stripped: debug sections {', '.join(debug)}")
+    found.find_if(debug, f"it is not stripped: debug sections {', '.join(debug)}")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Tuple
 
-from glean_steps import cargo, environments, fetch, pins, project, report, roots, system, workspace, zig
+from glean_steps import cargo, environments, fetch, pins, project, roots, system, workspace, zig
 from glean_steps.prerequisites import Probe
 from glean_steps.roots import Root
 from glean_steps.targets import Target
@@ -26,11 +26,7 @@ from glean_steps.workspace import Workspace
 _RECIPE = 1  # Raise it when what this module makes changes.
 BUILD_S = 5400.0
 # Where the build of a crate that carries a C library leaves headers and archives, below its `out`.
-_LIBRARIES = {
-    "libffi-sys": "libffi-root",
-    "libz-sys": "",
-    "openssl-sys": "openssl-build/install",
-}
+_LIBRARIES = {"libffi-sys": "libffi-root", "libz-sys": "", "openssl-sys": "openssl-build/install"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,8 @@ class MuslPython:
             MissingToolError: a tool is missing and may not be installed.
         """
         folder = self._folder(ws)
-        program = folder / "usr" / "bin" / f"python{_minor()}"
+        minor = ".".join(pins.load().musl_python.version.split(".")[:2])
+        program = folder / "usr" / "bin" / f"python{minor}"
         # What was built names it, so it has to be there each time.
         loader = self._loader.ensure(ws) / "root" / "usr" / "lib" / f"ld-musl-{self.target.machine}.so.1"
         if (folder / ".complete").exists():
@@ -88,14 +85,14 @@ class MuslPython:
         system.require(self._tools, ws)
         roots.know_qemu(self.target, ws)
         sources = fetch.fetch(pins.load().musl_python.download(roots.mirror(ws)), ws.cache)
-        with workspace.lock(folder.with_name(folder.name + ".lock"), f"building {self.name}"):
-            if not (folder / ".complete").exists():
-                # Not built in the cache: configure and make break on a path with a space.
-                with workspace.new_folder(folder) as new, report.step(f"build {self.name}"):
-                    with tempfile.TemporaryDirectory(prefix="glean-musl-") as scratch:
-                        built = self._build(Path(scratch), sources, loader, ws)
-                        shutil.move(str(built), str(new / "usr"))
-                    (new / ".complete").touch()
+
+        def fill(new: Path) -> None:
+            # Not built in the cache: configure and make break on a path with a space.
+            with tempfile.TemporaryDirectory(prefix="glean-musl-") as scratch:
+                built = self._build(Path(scratch), sources, loader, ws)
+                shutil.move(str(built), str(new / "usr"))
+
+        roots.make_once(folder, f"build {self.name}", fill)
         return program
 
     def _build(self, scratch: Path, sources: Path, loader: Path, ws: Workspace) -> Path:
@@ -140,10 +137,6 @@ def _name_modules(makefile: Path, triple: str) -> None:
     makefile.write_text(name.sub(rf"\1-{triple}", text), encoding="utf-8")
 
 
-def _minor() -> str:
-    return ".".join(pins.load().musl_python.version.split(".")[:2])
-
-
 def _compilers(triple: str, loader: Path, scratch: Path, ws: Workspace) -> Path:
     """Return a folder with the programs that build for musl; what `cc` links names its loader."""
     folder, program = scratch / "bin", shlex.quote(str(zig.program(ws)))
@@ -162,9 +155,9 @@ def _build_libraries(target: Target, into: Path, ws: Workspace) -> None:
     packages = cargo.build_crate(manifest, target, built, ws=ws)
     for name, inside in _LIBRARIES.items():
         (out,) = (path for path in built.glob(f"{target.triple}/release/build/{name}-*/out") if path.is_dir())
-        for folder, where in ((out / inside / "include", "include"), (out / inside / "lib", "lib")):
-            if folder.is_dir():
-                shutil.copytree(folder, into / where, dirs_exist_ok=True)
+        for part in ("include", "lib"):
+            if (out / inside / part).is_dir():
+                shutil.copytree(out / inside / part, into / part, dirs_exist_ok=True)
     # This one's stay where they are.
     (archive,) = built.glob(f"{target.triple}/release/build/libsqlite3-sys-*/out/libsqlite3.a")
     shutil.copy(archive, into / "lib")

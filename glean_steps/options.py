@@ -16,8 +16,8 @@ class _Parser(argparse.ArgumentParser):
         options = [name for action in self._actions for name in action.option_strings or [str(action.metavar)]]
         raise SettingError(
             f"{self.prog}: {message}",
-            why="it takes " + (", ".join(options) if options else "no options"),
-            fix=f"{self.format_usage().strip()}",
+            why="it takes " + (", ".join(options) or "no options"),
+            fix=self.format_usage().strip(),
         )
 
 
@@ -50,13 +50,9 @@ def pythons(text: str) -> List[str]:
     return [_python(word) for word in words(text)]
 
 
-def _arch(text: str) -> targets.Target:
-    return targets.target_for_arch(text)
-
-
 def arches(text: str) -> List[targets.Target]:
     """Return the targets of a list of architectures."""
-    return [_arch(word) for word in words(text)]
+    return [targets.target_for_arch(word) for word in words(text)]
 
 
 Option = Mapping[str, Any]
@@ -66,9 +62,25 @@ PYTHON: Option = {
     "type": _python,
     "help": "Windows Python, such as 3.13 or 3.7.9; the default one of pins.toml when absent",
 }
-ARCH: Option = {"type": _arch, "help": "Windows architecture: amd64 or win32; amd64 when absent"}
+ARCH: Option = {
+    "dest": "target",
+    "metavar": "ARCH",
+    "type": targets.target_for_arch,
+    "default": targets.WINDOWS[0],
+    "help": "Windows architecture: amd64 or win32; amd64 when absent",
+}
 TARGET: Option = {"type": targets.find_target, "help": "target triple or platform tag, such as win32; all when absent"}
-WHEEL: Option = {"help": "a wheel file"}
+WHEEL: Option = {"dest": "path", "metavar": "WHEEL", "help": "a wheel file"}
+
+
+def target_or(default: targets.Target) -> Option:
+    """Return the option for one target, with a default."""
+    return {**TARGET, "default": default, "help": f"target triple or platform tag; {default.triple} when absent"}
+
+
+def flag(meaning: str) -> Option:
+    """Return an option that takes no value."""
+    return {"action": "store_true", "help": meaning}
 
 
 def parse(command: str, options: Mapping[str, Option], words: Sequence[str]) -> argparse.Namespace:
@@ -87,10 +99,3 @@ def parse(command: str, options: Mapping[str, Option], words: Sequence[str]) -> 
     for name, option in options.items():
         parser.add_argument(name, **option)
     return parser.parse_args(list(words))
-
-
-def unknown(command: str, option: str, value: str, valid: Sequence[str]) -> SettingError:
-    """Return the error about a value of an option that is none of the valid ones."""
-    return SettingError(
-        f"{command}: {option} {value} is unknown", why=f"it takes one of: {', '.join(valid)}", fix="choose one of them"
-    )

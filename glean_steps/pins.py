@@ -1,4 +1,4 @@
-"""The pinned downloads of pins.toml as typed rows, and their renewal."""
+"""The pinned downloads of pins.toml as typed rows."""
 
 from __future__ import annotations
 
@@ -73,10 +73,7 @@ class Pins:
 
     Attributes:
         default_python: the version that proves a wheel when none is asked for.
-        mirrors: base URLs by name.
-        pythons: the rows.
         tested: version and architecture of the Pythons that run the suite beside the default one.
-        musl_python: the sources of the CPython for musl.
     """
 
     default_python: str
@@ -150,12 +147,11 @@ def find_python(version: Optional[str] = None, pins: Optional[Pins] = None) -> P
 
 def embeddable(row: PythonRow, arch: str, pins: Pins) -> Optional[Download]:
     """Return the embeddable zip of a row, from GLEAN_PYTHON_MIRROR or the pinned mirror; None without any hash."""
+    if arch not in row.sha256:
+        return None
     base = settings.PYTHON_MIRROR.value() or pins.mirrors["python"]
     name = f"python-{row.version}-embed-{arch}.zip"
-    url = f"{base.rstrip('/')}/{row.version}/{name}"
-    if arch in row.sha256:
-        return Download(name, url, row.sha256[arch])
-    return None
+    return Download(name, f"{base.rstrip('/')}/{row.version}/{name}", row.sha256[arch])
 
 
 def get_pip(row: PythonRow, pins: Pins) -> Optional[Download]:
@@ -167,6 +163,6 @@ def get_pip(row: PythonRow, pins: Pins) -> Optional[Download]:
     return Download(f"get-pip-{row.minor}.py", f"{base.rstrip('/')}/{path}", sha256)
 
 
-def all_versions(pins: Optional[Pins] = None) -> List[str]:
+def all_versions() -> List[str]:
     """Return the versions of all rows."""
-    return [row.version for row in (pins or load()).pythons]
+    return [row.version for row in load().pythons]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, TypeVar
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 from glean_steps import (
     audit,
@@ -28,10 +28,8 @@ from glean_steps import (
     workspace,
 )
 from glean_steps.errors import AuditError, DiskError, Interrupted, SettingError, StepError
-from glean_steps.targets import TARGETS, WINDOWS, Target
+from glean_steps.targets import TARGETS, Target
 from glean_steps.workspace import Stamp, Workspace
-
-T = TypeVar("T")
 
 # The modules whose change can change what the audit and the proof of a wheel say.
 _MODULES = ("audit.py", "foreign.py", "pins.toml", "prove.py", "roots.py", "windows_python.py", "wine.py")
@@ -73,11 +71,7 @@ class Built:
 
 
 def build_wheels(ws: Workspace, targets: Sequence[Target], *, python: Optional[str] = None) -> List[Built]:
-    """Build, pack, retag, audit and prove wheels into dist/; print the closing table.
-
-    Args:
-        python: the Windows Python to prove in.
-    """
+    """Build, audit and prove wheels, those for Windows in `python`, into dist/; print the closing table."""
     with ws.locked():
         built = make_wheels(targets, ws, python=python)
     _wheel_table(built, ws)
@@ -106,31 +100,34 @@ def make_sdist(ws: Workspace) -> Built:
 def make_wheels(targets: Sequence[Target], ws: Workspace, *, python: Optional[str] = None) -> List[Built]:
     """Return the finished wheel of each target, making those whose sources, tools or proofs have changed."""
     sources = _sources(ws)
-    stamps = {target: ws.stamp(f"wheel-{target.platform_tag}") for target in targets}
     pending = []
     for target in targets:
-        facts = stamps[target].facts()
-        path = ws.dist / str(facts.get("name"))
-        current = stamps[target].is_current(_wheel_key(target, ws, python, sources))
-        if current and workspace.file_sha256(path) == facts.get("sha256"):
-            report.skip(path.name, "up to date: built, audited and proven")
+        facts = _finished(target, ws, python, sources)
+        if facts and workspace.file_sha256(ws.dist / facts["name"]) == facts["sha256"]:
+            report.skip(facts["name"], "up to date: built, audited and proven")
         else:
             pending.append(target)
     if pending:
-        _make(pending, sources, stamps, ws, python)
-    return [
-        Built(ws.dist / stamps[target].facts()["name"], stamps[target].facts(), target in pending) for target in targets
-    ]
+        _make(pending, sources, ws, python)
+    made = {target: _stamp(target, ws).facts() for target in targets}
+    return [Built(ws.dist / facts["name"], facts, target in pending) for target, facts in made.items()]
 
 
 def up_to_date(targets: Sequence[Target], ws: Workspace) -> Dict[str, str]:
     """Return the SHA-256 of each finished wheel whose sources, tools and proof are those of now, by its name."""
-    sources, found = _sources(ws), {}
-    for target in targets:
-        stamp = ws.stamp(f"wheel-{target.platform_tag}")
-        if stamp.is_current(_wheel_key(target, ws, None, sources)):
-            found[str(stamp.facts()["name"])] = str(stamp.facts()["sha256"])
-    return found
+    sources = _sources(ws)
+    found = [_finished(target, ws, None, sources) for target in targets]
+    return {facts["name"]: facts["sha256"] for facts in found if facts}
+
+
+def _finished(target: Target, ws: Workspace, python: Optional[str], sources: str) -> Dict[str, Any]:
+    """Return the facts about a finished wheel; empty when what shapes it has changed."""
+    stamp = _stamp(target, ws)
+    return stamp.facts() if stamp.is_current(_wheel_key(target, ws, python, sources)) else {}
+
+
+def _stamp(target: Target, ws: Workspace) -> Stamp:
+    return ws.stamp(f"wheel-{target.platform_tag}")
 
 
 def _sources(ws: Workspace) -> str:
@@ -144,11 +141,10 @@ def _wheel_key(target: Target, ws: Workspace, python: Optional[str], sources: st
     return workspace.fingerprint(wheel.key(target, ws, sources), prove.WAYS[target.proof].identity(python))
 
 
-def _make(
-    targets: Sequence[Target], sources: str, stamps: Dict[Target, Stamp], ws: Workspace, python: Optional[str]
-) -> None:
+def _make(targets: Sequence[Target], sources: str, ws: Workspace, python: Optional[str]) -> None:
     """Build all targets while the places of their proofs are made; then prove each and move it into dist/."""
-    clock, chains = _Clock(), _Clock()
+    seconds: Dict[str, float] = {}
+    chains: Dict[str, float] = {}
     started = time.monotonic()
     ways = [prove.WAYS[kind] for kind in dict.fromkeys(target.proof for target in targets)]
     # All that is missing is named, or installed, at once, not one package after the other. Whoever has no Rust at all
@@ -157,13 +153,13 @@ def _make(
     linkers = [tool for target in targets for tool in system.linkers(target)]
     system.require([system.C_COMPILER, *rust, *linkers, *[tool for way in ways for tool in way.tools]], ws)
     calls: List[Callable[[], Any]] = [
-        partial(chains.measured, "places", lambda: _make_places(targets, python, ws)),
-        partial(chains.measured, "wheels", lambda: _build(targets, clock, ws)),
+        _measured(chains, "places")(lambda: _make_places(targets, python, ws)),
+        _measured(chains, "wheels")(lambda: _build(targets, seconds, ws)),
     ]
     places, (wheels, audits) = runner.side_by_side(calls, 2)
     for target in targets:
-        own = _Clock(clock.seconds)
-        with chains.measure("proofs"), own.measure("proof"), report.step(f"prove {wheels[target].name}"):
+        own = dict(seconds)
+        with _measured(chains, "proofs"), _measured(own, "proof"), report.step(f"prove {wheels[target].name}"):
             proof = places[target].prove(wheels[target], ws)
         if workspace.file_sha256(wheels[target]) != audits[target].sha256:
             raise AuditError(
@@ -173,7 +169,7 @@ def _make(
             )
         final = _publish(wheels[target], ws)
         # The key is taken now, because making the wheel may have installed a compiler or a Wine.
-        stamps[target].write(
+        _stamp(target, ws).write(
             _wheel_key(target, ws, python, sources),
             files=[final],
             facts={
@@ -186,25 +182,27 @@ def _make(
                 "python": proof.python,
                 "where": proof.where,
                 "experimental": target.experimental,
-                "seconds": own.seconds,
+                "seconds": own,
             },
         )
-    both = chains.seconds["proofs"] + max(chains.seconds["places"], chains.seconds["wheels"])
+    both = chains["proofs"] + max(chains["places"], chains["wheels"])
     report.say(
         f"{time.monotonic() - started:.0f} s; the longest chain of steps that depend on each other is {both:.0f} s"
     )
 
 
-def _build(targets: Sequence[Target], clock: _Clock, ws: Workspace) -> tuple[Dict[Target, Path], Dict[Target, Any]]:
+def _build(
+    targets: Sequence[Target], seconds: Dict[str, float], ws: Workspace
+) -> tuple[Dict[Target, Path], Dict[Target, audit.AuditReport]]:
     """Return the packed wheel of each target and what its audit found out."""
     names = ", ".join(target.platform_tag for target in targets)
-    with clock.measure("toolchain"):
+    with _measured(seconds, "toolchain"):
         toolchain.prepare(targets, ws)
-    with clock.measure("cargo"), report.step(f"cross-compile {names}"):
+    with _measured(seconds, "cargo"), report.step(f"cross-compile {names}"):
         libraries = cargo.build_libraries(targets, ws=ws)
-    with clock.measure("pack"), report.step(f"pack and retag {names}"):
+    with _measured(seconds, "pack"), report.step(f"pack and retag {names}"):
         wheels = pack_all(targets, {target: libraries[target.triple] for target in targets}, ws)
-    with clock.measure("audit"), report.step(f"audit {names}"):
+    with _measured(seconds, "audit"), report.step(f"audit {names}"):
         return wheels, {target: audit_wheel(wheels[target], target, ws) for target in targets}
 
 
@@ -243,21 +241,12 @@ def _publish(made: Path, ws: Workspace) -> Path:
     return final
 
 
-class _Clock:
-    """Seconds by step."""
-
-    def __init__(self, seconds: Optional[Dict[str, float]] = None) -> None:
-        self.seconds: Dict[str, float] = dict(seconds or {})
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        started = time.monotonic()
-        yield
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 2)
-
-    def measured(self, name: str, call: Callable[[], T]) -> T:
-        with self.measure(name):
-            return call()
+@contextmanager
+def _measured(seconds: Dict[str, float], step: str) -> Iterator[None]:
+    """Add the seconds of the block to those of a step."""
+    started = time.monotonic()
+    yield
+    seconds[step] = round(seconds.get(step, 0.0) + time.monotonic() - started, 2)
 
 
 def _wheel_table(built: Sequence[Built], ws: Workspace) -> None:
@@ -291,31 +280,32 @@ def prepare_toolchain(ws: Workspace, target: Optional[Target]) -> None:
 
 def build(ws: Workspace, target: Optional[Target]) -> None:
     """Cross-compile the core library; print the files."""
-    with ws.locked():
-        for library in cargo.build_libraries(_chosen(target), ws=ws).values():
-            print(f"{library}  {report.human_size(library.stat().st_size)}")
+    _print_each(ws, target, lambda library, _, ws: f"{library}  {report.human_size(library.stat().st_size)}")
 
 
 def pack(ws: Workspace, target: Optional[Target]) -> None:
     """Build and pack the wheels without retagging them; print the files."""
-    with ws.locked():
-        libraries = cargo.build_libraries(_chosen(target), ws=ws)
-        for one in _chosen(target):
-            print(wheel.pack(libraries[one.triple], one, ws=ws))
+    _print_each(ws, target, wheel.pack)
 
 
 def retag(ws: Workspace, target: Optional[Target], path: Optional[str]) -> None:
     """Give wheels their platform tag; print the files."""
+    if not path:
+        _print_each(ws, target, wheel.pack_and_retag)
+        return
+    if target is None:
+        tags = " or ".join(f"--target {each.platform_tag}" for each in TARGETS)
+        raise SettingError("a wheel file needs its target", why="--target is missing", fix=f"add {tags}")
     with ws.locked():
-        if path:
-            if target is None:
-                tags = " or ".join(f"--target {each.platform_tag}" for each in TARGETS)
-                raise SettingError("a wheel file needs its target", why="--target is missing", fix=f"add {tags}")
-            print(wheel.retag(Path(path).resolve(), target, ws))
-            return
+        print(wheel.retag(Path(path).resolve(), target, ws))
+
+
+def _print_each(ws: Workspace, target: Optional[Target], make: Callable[..., object]) -> None:
+    """Build the library of each target, and print what `make` makes of it."""
+    with ws.locked():
         libraries = cargo.build_libraries(_chosen(target), ws=ws)
         for one in _chosen(target):
-            print(wheel.pack_and_retag(libraries[one.triple], one, ws=ws))
+            print(make(libraries[one.triple], one, ws=ws))
 
 
 def audit_wheels(ws: Workspace, target: Optional[Target], path: Optional[str]) -> None:
@@ -341,17 +331,15 @@ def audit_wheels(ws: Workspace, target: Optional[Target], path: Optional[str]) -
 
 def newest_wheel(ws: Workspace, target: Target) -> Optional[Path]:
     """Return the newest wheel of a target in dist/, or None."""
-    found = sorted(ws.dist.glob(f"*-{target.platform_tag}.whl"), key=lambda file: file.stat().st_mtime)
-    return found[-1] if found else None
+    return max(ws.dist.glob(f"*-{target.platform_tag}.whl"), key=lambda file: file.stat().st_mtime, default=None)
 
 
 def _chosen(target: Optional[Target]) -> Sequence[Target]:
     return [target] if target else TARGETS
 
 
-def wine_setup(ws: Workspace, python: Optional[str], target: Optional[Target]) -> None:
+def wine_setup(ws: Workspace, python: Optional[str], target: Target) -> None:
     """Make a Wine prefix and a Windows Python with pip and the test dependencies; print where they are."""
-    target = target or WINDOWS[0]
     with ws.locked():
         provider, prefix = wine.ensure_prefix(target, ws)
         found = windows_python.choose(python, target, ws)
@@ -361,21 +349,15 @@ def wine_setup(ws: Workspace, python: Optional[str], target: Optional[Target]) -
     table.print()
 
 
-def wine_run(ws: Workspace, python: Optional[str], target: Optional[Target], arguments: Sequence[str]) -> int:
+def wine_run(ws: Workspace, python: Optional[str], target: Target, remainder: Sequence[str]) -> int:
     """Run Windows Python with arguments; return its exit status. The wheel in dist/, if there is one, is installed."""
-    target = target or WINDOWS[0]
     with ws.locked(), wine.session(target, ws) as warm:
         found = windows_python.choose(python, target, ws)
         newest = newest_wheel(ws, target)
         if newest is not None:
             prove.install(newest, found, warm, ws)
-        argv = [found.executable, *arguments]
+        argv = [found.executable, *remainder]
         return warm.run(argv, timeout_s=settings.WINE_TIMEOUT.value(), check=False, quiet=True, forward=True).status
-
-
-def print_env(ws: Workspace, target: Optional[Target]) -> None:
-    """Print the cross environment of a target for a shell to evaluate."""
-    print(cargo.print_env(target or TARGETS[0], ws=ws), end="")
 
 
 def write_header(ws: Workspace) -> None:

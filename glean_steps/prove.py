@@ -10,8 +10,9 @@ import json
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from glean_steps import foreign, library, project, runner, settings, system, windows_python, wine, workspace
 from glean_steps.errors import ProofError
@@ -30,8 +31,7 @@ class Proof:
 
     Attributes:
         how: `native`, `Wine`, `qemu`, `musl`, or `static only` with the reason: then nothing ran.
-        python: the Python that the wheel ran in, for tables.
-        where: what ran that Python, for tables.
+        python, where: the Python that the wheel ran in, and what ran that Python, for tables.
         ping: the body of the ping.
     """
 
@@ -41,15 +41,15 @@ class Proof:
     ping: Mapping[str, Any]
 
 
-class Prover(Protocol):
-    """A place that is ready to prove wheels of one target in."""
+@dataclass(frozen=True)
+class Prover:
+    """A place that is ready to prove wheels of one target in.
 
-    def prove(self, wheel: Path, ws: Workspace) -> Proof:
-        """Prove a wheel.
+    Attributes:
+        prove: proves a wheel; raises ProofError, which lists everything that is not as it should be.
+    """
 
-        Raises:
-            ProofError: it did not run, or something in what it handed back is not as it should be; lists everything.
-        """
+    prove: Callable[[Path, Workspace], Proof]
 
 
 @dataclass(frozen=True)
@@ -57,29 +57,19 @@ class Way:
     """A kind of proof.
 
     Attributes:
-        tools: system tools that it needs.
-        identity: what tells one machine's proof from another's, beside the target; changes make a new proof necessary.
         prepare: makes the places for targets, given the Windows Python that was asked for.
         probe: says where a target would be proven, and changes nothing.
+        tools: system tools that it needs.
+        identity: what tells one machine's proof from another's, beside the target; changes make a new proof necessary.
     """
 
-    tools: Tuple[system.Tool, ...]
-    identity: Callable[[Optional[str]], object]
     prepare: Callable[[Sequence[Target], Optional[str], Workspace], Dict[Target, Prover]]
     probe: Callable[[Target, Workspace], Probe]
+    tools: Tuple[system.Tool, ...] = ()
+    identity: Callable[[Optional[str]], object] = lambda python: None
 
 
 # --- Windows ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _UnderWine:
-    target: Target
-    python: WindowsPython
-
-    def prove(self, wheel: Path, ws: Workspace) -> Proof:
-        with wine.session(self.target, ws) as warm:
-            return prove(wheel, self.target, self.python, warm, ws)
 
 
 def _prepare_wine(targets: Sequence[Target], python: Optional[str], ws: Workspace) -> Dict[Target, Prover]:
@@ -87,7 +77,7 @@ def _prepare_wine(targets: Sequence[Target], python: Optional[str], ws: Workspac
     places: Dict[Target, Prover] = {}
     for target in targets:
         wine.ensure_prefix(target, ws)
-        places[target] = _UnderWine(target, windows_python.choose(python, target, ws))
+        places[target] = Prover(partial(prove_under_wine, target, windows_python.choose(python, target, ws)))
     return places
 
 
@@ -103,91 +93,63 @@ def install(wheel: Path, python: WindowsPython, warm: Wine, ws: Workspace) -> No
     stamp.write(key, files=[python.executable, package / "__init__.py", *package.glob("*.dll")])
 
 
-def prove(wheel: Path, target: Target, python: WindowsPython, warm: Wine, ws: Workspace) -> Proof:
-    """Install a wheel into a Windows Python under Wine, let it record, and check the ping that it hands back.
+def prove_under_wine(target: Target, python: WindowsPython, wheel: Path, ws: Workspace) -> Proof:
+    """Install a wheel into a Windows Python, let it record, and check the ping that it hands back.
 
     Raises:
-        ProofError: as `Prover.prove`.
+        ProofError: it did not run, or something in the ping is not as it should be; lists everything.
     """
-    install(wheel, python, warm, ws)
-
-    def run(script: Path) -> runner.Completed:
-        argv = [python.executable, script.name]
-        return warm.run(argv, timeout_s=PROOF_TIMEOUT_S, cwd=script.parent, quiet=True, split_stderr=True)
-
     home = str(python.home / "Lib" / "site-packages").replace("/", "\\")
     expected = {"pointer_bits": target.pointer_bits, "python": python.version}
-    ping = _run(wheel, target, expected, home, run, f"invoke wine-run -- {project.PROOF}", ws)
-    return Proof(
-        "Wine", f"{python.describe()} ({python.provider})", f"{warm.provider.version} ({warm.provider.name})", ping
-    )
+    with wine.session(target, ws) as warm:
+        install(wheel, python, warm, ws)
+        ping = _run(wheel, target, expected, home, warm.run, [python.executable], "invoke wine-run --", ws)
+    where = f"{warm.provider.version} ({warm.provider.name})"
+    return Proof("Wine", f"{python.describe()} ({python.provider})", where, ping)
 
 
-# --- Linux ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _OnLinux:
-    target: Target
-    python: foreign.Python
-
-    def prove(self, wheel: Path, ws: Workspace) -> Proof:
-        python = self.python
-        with tempfile.TemporaryDirectory(prefix="glean-proof-") as folder:
-            packages = Path(folder, "site-packages")
-            foreign.install(wheel, self.target, python, packages, ws)
-
-            def run(script: Path) -> runner.Completed:
-                env = {**python.env, "PYTHONPATH": str(packages)}
-                argv = [*python.argv, script.name]
-                return ws.run(
-                    argv, timeout_s=PROOF_TIMEOUT_S, cwd=script.parent, env=env, quiet=True, split_stderr=True
-                )
-
-            expected = {
-                "pointer_bits": self.target.pointer_bits,
-                "python": python.version,
-                "machine": self.target.machine,
-            }
-            again = f"PYTHONPATH=<the unpacked wheel> {' '.join(python.argv)} {project.PROOF}"
-            ping = _run(wheel, self.target, expected, str(packages), run, again, ws)
-        return Proof(python.how, f"CPython {python.version}", python.where, ping)
+# --- Linux, and nowhere -----------------------------------------------------------------------------------------------
 
 
 def _prepare_linux(targets: Sequence[Target], python: Optional[str], ws: Workspace) -> Dict[Target, Prover]:
-    return {target: _OnLinux(target, foreign.python_for(target, ws)) for target in targets}
+    return {target: Prover(partial(prove_on_linux, target, foreign.python_for(target, ws))) for target in targets}
 
 
-# --- nowhere ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Nowhere:
-    target: Target
-
-    def prove(self, wheel: Path, ws: Workspace) -> Proof:
-        return Proof(f"static only: {self.target.unproven}", "", "", {})
+def prove_on_linux(target: Target, python: foreign.Python, wheel: Path, ws: Workspace) -> Proof:
+    """Install a wheel for a CPython that this machine runs, and go on as `prove_under_wine`, with the same errors."""
+    with tempfile.TemporaryDirectory(prefix="glean-proof-") as folder:
+        packages = Path(folder, "site-packages")
+        foreign.install(wheel, target, python, packages, ws)
+        run = partial(ws.run, env={**python.env, "PYTHONPATH": str(packages)})
+        expected = {"pointer_bits": target.pointer_bits, "python": python.version, "machine": target.machine}
+        again = f"PYTHONPATH=<the unpacked wheel> {' '.join(python.argv)}"
+        ping = _run(wheel, target, expected, str(packages), run, python.argv, again, ws)
+    return Proof(python.how, f"CPython {python.version}", python.where, ping)
 
 
 def _prepare_nothing(targets: Sequence[Target], python: Optional[str], ws: Workspace) -> Dict[Target, Prover]:
-    return {target: _Nowhere(target) for target in targets}
+    return {target: Prover(partial(_prove_nothing, target)) for target in targets}
 
 
-def _nowhere(target: Target) -> Probe:
+def _prove_nothing(target: Target, wheel: Path, ws: Workspace) -> Proof:
+    return Proof(f"static only: {target.unproven}", "", "", {})
+
+
+def _probe_nothing(target: Target, ws: Workspace) -> Probe:
     return Probe("static only", why=target.unproven, fix="prove it on a machine that does")
 
 
-_ON_LINUX = Way((), lambda python: None, _prepare_linux, foreign.probe)
+_LINUX = Way(_prepare_linux, foreign.probe)
 WAYS: Mapping[str, Way] = {
     "wine": Way(
-        (system.WINE,),
-        lambda python: [wine.identity(), python or settings.WINDOWS_PYTHON.value()],
         _prepare_wine,
         lambda target, ws: wine.Prefix(target).probe(ws),
+        (system.WINE,),
+        lambda python: [wine.identity(), python or settings.WINDOWS_PYTHON.value()],
     ),
-    "linux": _ON_LINUX,
-    "musl": _ON_LINUX,
-    "static": Way((), lambda python: None, _prepare_nothing, lambda target, ws: _nowhere(target)),
+    "linux": _LINUX,
+    "musl": _LINUX,
+    "static": Way(_prepare_nothing, _probe_nothing),
 }
 
 
@@ -199,16 +161,23 @@ def _run(
     target: Target,
     expected: Mapping[str, object],
     home: str,
-    run: Callable[[Path], runner.Completed],
+    run: Callable[..., runner.Completed],
+    argv: Sequence[object],
     again: str,
     ws: Workspace,
 ) -> Mapping[str, Any]:
-    """Run the script of the proof, away from the checkout so that no package comes from there; return its ping."""
-    script = ws.root / project.PROOF
+    """Run the script of the proof, away from the checkout so that no package comes from there; return its ping.
+
+    Args:
+        run: runs a command line to its end, like `runner.run`.
+        argv: the interpreter.
+        again: how it is started by hand, for messages.
+    """
+    script, again = ws.root / project.PROOF, f"{again} {project.PROOF}"
     with tempfile.TemporaryDirectory(prefix="glean-proof-") as empty:
-        copy = Path(empty, script.name)
-        shutil.copyfile(script, copy)
-        done = run(copy)
+        shutil.copyfile(script, Path(empty, script.name))
+        argv = [*argv, script.name]
+        done = run(argv, timeout_s=PROOF_TIMEOUT_S, cwd=Path(empty), quiet=True, split_stderr=True)
     lines = done.stdout.strip().splitlines()
     try:
         shown = json.loads(lines[-1])

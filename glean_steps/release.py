@@ -12,19 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from glean_steps import (
-    components,
-    environments,
-    pipelines,
-    project,
-    report,
-    reproduce,
-    runner,
-    suites,
-    system,
-    workspace,
-)
+from glean_steps import components, environments, pipelines, project, report, reproduce, runner, system, workspace
 from glean_steps.errors import CommandFailedError, ReleaseError
+from glean_steps.suites import one_line
 from glean_steps.targets import TARGETS, Target
 from glean_steps.workspace import Workspace
 
@@ -32,7 +22,6 @@ QUERY_S = 60.0
 TWINE_S = 900.0
 SUMS = "SHA256SUMS"
 _ENVIRONMENT = environments.Environment("publish", project.PUBLISH_REQUIREMENTS, packed=False)
-_UPLOADED = "uploaded"
 
 
 def run(ws: Workspace, version: str, *, publish: bool, make: bool = False) -> list[Path]:
@@ -164,7 +153,7 @@ def upload(files: Sequence[Path], python: Path, ws: Workspace) -> None:
     """
     # What one index has, such as that for tests, another one has not.
     index = [os.environ.get(name) for name in ("TWINE_REPOSITORY", "TWINE_REPOSITORY_URL")]
-    stamp = ws.stamp(f"{_UPLOADED}-{workspace.fingerprint(index)[:12]}")
+    stamp = ws.stamp(f"uploaded-{workspace.fingerprint(index)[:12]}")
     done = dict(stamp.facts())
     for number, path in enumerate(files):
         digest = workspace.file_sha256(path)
@@ -174,7 +163,7 @@ def upload(files: Sequence[Path], python: Path, ws: Workspace) -> None:
         try:
             _twine(python, ["upload", "--verbose", "--non-interactive", "--disable-progress-bar", path], ws)
         except CommandFailedError as error:
-            said = suites.one_line(" ".join(error.tail[-20:]))
+            said = one_line(" ".join(error.tail[-20:]))
             taken = re.search("already exists|409 Conflict|File already", said)
             raise ReleaseError(
                 f"{path.name} was not uploaded; {number} of {len(files)} files are there",
@@ -182,7 +171,7 @@ def upload(files: Sequence[Path], python: Path, ws: Workspace) -> None:
                 fix="a version is published once: raise it" if taken else "run it again; it goes on where it stopped",
             ) from error
         done[path.name] = digest
-        stamp.write(_UPLOADED, facts=done)
+        stamp.write("uploaded", facts=done)
 
 
 def _twine(python: Path, words: Sequence[object], ws: Workspace) -> None:
@@ -195,7 +184,7 @@ def _other_auditor(path: Path, target: Target, python: Path, ws: Workspace) -> N
     """Let auditwheel look at a wheel for glibc; those for musl it cannot read where glibc is the system's."""
     if not target.glibc:
         return
-    said = suites.one_line(ws.run([python, "-m", "auditwheel", "show", path], timeout_s=QUERY_S, quiet=True).stdout)
+    said = one_line(ws.run([python, "-m", "auditwheel", "show", path], timeout_s=QUERY_S, quiet=True).stdout)
     if not agrees(said, target):
         raise ReleaseError(
             f"auditwheel does not agree about {path.name}",
@@ -219,7 +208,6 @@ def agrees(said: str, target: Target) -> bool:
 
 def _git(ws: Workspace, *words: str) -> str:
     system.require([system.GIT], ws)
-    done = ws.run(
-        ["git", *words], timeout_s=QUERY_S, cwd=ws.root, check=False, quiet=True, echo=False, split_stderr=True
-    )
+    argv = ["git", *words]
+    done = ws.run(argv, timeout_s=QUERY_S, cwd=ws.root, check=False, quiet=True, echo=False, split_stderr=True)
     return done.stdout.strip() if done.status == 0 else ""

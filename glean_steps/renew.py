@@ -10,16 +10,17 @@ import json
 import re
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from glean_steps import fetch, pins, report, roots, runner, settings, workspace
 from glean_steps.errors import DownloadError, OfflineError, SettingError, StepError, WrongHashError
-from glean_steps.fetch import Download, Patience
-from glean_steps.pins import Pins, PythonRow, WheelPin
+from glean_steps.fetch import Download
+from glean_steps.pins import Pins, PythonRow, SourcePin, WheelPin
 from glean_steps.targets import WINDOWS, Target
 from glean_steps.workspace import Workspace
 
@@ -31,10 +32,8 @@ class Finding:
     """What was found out about one pin.
 
     Attributes:
-        row: which pin it is.
         pinned: the pinned hash or version.
         found: what the server has; empty when it was not asked or did not answer.
-        verdict: in a word or a few.
         alarm: the server has another file under the same name.
         newer: for pip alone, the version that can take the pinned one's place, with its hash.
         python: the version of the Windows Python that the pin of pip belongs to.
@@ -49,18 +48,8 @@ class Finding:
     python: str = ""
 
 
-def run(
-    ws: Workspace,
-    *,
-    write: bool,
-    path: Path = pins.PINS,
-    patient: Optional[Patience] = None,
-    archive: Optional[str] = None,
-) -> List[Finding]:
+def run(ws: Workspace, *, write: bool, path: Path = pins.PINS) -> List[Finding]:
     """Check every pin, print the table, and with `write` write newer versions of pip into the file of pins.
-
-    Args:
-        archive: the base URL of Debian's archive; the one that apt uses here when None.
 
     Raises:
         OfflineError: GLEAN_OFFLINE is set.
@@ -72,17 +61,20 @@ def run(
             why="GLEAN_OFFLINE is set, so no server is asked",
             fix="run it without GLEAN_OFFLINE",
         )
-    table = pins.load(path)
+    pinned = pins.load(path)
     with report.step("check every pin against its server"):
-        sources = _check_sources(table, archive, patient, ws)
-        findings = [*check_files(table, patient), sources, *check_wheels(table, ws)]
+        findings = [*_check_files(pinned), _check_sources(pinned.musl_python, ws), *_check_wheels(pinned, ws)]
     alarms = [finding for finding in findings if finding.alarm]
-    renewed = [finding for finding in findings if finding.newer is not None]
-    writes = bool(write and renewed and not alarms)
-    if writes:
+    newer = {finding.python: finding.newer for finding in findings if finding.newer is not None}
+    table = report.Table(f"Pins of {path}", ("row", "pinned", "found", "verdict"))
+    table.rows = [[finding.row, finding.pinned, finding.found or "-", finding.verdict] for finding in findings]
+    if write and newer and not alarms:
         with ws.locked():
-            write_pips(path, {finding.python: finding.newer for finding in renewed if finding.newer is not None})
-    _print(findings, path, renewed, writes)
+            write_pips(path, newer)
+        table.notes.append(f"written: {len(newer)} newer pips; run `nox -s build_windows` to prove with them")
+    elif newer:
+        table.notes.append("nothing is written; `invoke pins --write` takes the newer pips")
+    table.print()
     if alarms:
         raise WrongHashError(
             f"{len(alarms)} pinned files are not what their servers have now",
@@ -92,107 +84,94 @@ def run(
     return findings
 
 
-def _print(findings: Sequence[Finding], path: Path, renewed: Sequence[Finding], written: bool) -> None:
-    table = report.Table(f"Pins of {path}", ("row", "pinned", "found", "verdict"))
-    table.rows = [[finding.row, finding.pinned, finding.found or "-", finding.verdict] for finding in findings]
-    if written:
-        table.notes.append(f"written: {len(renewed)} newer pips; run `nox -s build_windows` to prove with them")
-    elif renewed:
-        table.notes.append("nothing is written; `invoke pins --write` takes the newer pips")
-    table.print()
+def _compare(row: str, pinned: str, found: str, why: str = "") -> Finding:
+    """Compare two hashes; without a found one the pin is kept, and `why` says why there is none."""
+    if not found:
+        return Finding(row, f"sha256 {pinned}", "", f"kept: {why}")
+    if found != pinned:
+        return Finding(row, f"sha256 {pinned}", f"sha256 {found}", "CHANGED", alarm=True)
+    return Finding(row, f"sha256 {pinned}", "the same", "right")
 
 
-# --- files of fixed name: embeddable zips, get-pip --------------------------------------------------------------------
+# --- files of fixed name: embeddable zips, get-pip, sources -----------------------------------------------------------
 
 
-def check_files(table: Pins, patient: Optional[Patience] = None) -> List[Finding]:
+def _check_files(pinned: Pins) -> List[Finding]:
     """Download each embeddable zip and get-pip.py once and compare its hash; a host out of reach is asked once."""
-    downloads: Dict[str, Tuple[str, Download]] = {}
-    for row in table.pythons:
+    files: List[Tuple[str, Download]] = []
+    for row in pinned.pythons:
         for target in WINDOWS:
-            zipped = pins.embeddable(row, target.arch, table)
+            zipped = pins.embeddable(row, target.arch, pinned)
             if zipped is not None:
-                downloads.setdefault(zipped.url, (zipped.name, zipped))
-    for row in table.pythons:
-        script = pins.get_pip(row, table)
+                files.append((zipped.name, zipped))
+    for row in pinned.pythons:
+        script = pins.get_pip(row, pinned)
         if script is not None:
-            downloads.setdefault(script.url, (f"get-pip.py for {row.minor}", script))
+            files.append((f"get-pip.py for {row.minor}", script))
     unreachable: Dict[str, str] = {}
-    return [_check_file(name, download, unreachable, patient) for name, download in downloads.values()]
+    return [_check_file(name, download, unreachable) for name, download in dict.fromkeys(files)]
 
 
-def _check_sources(table: Pins, archive: Optional[str], patient: Optional[Patience], ws: Workspace) -> Finding:
+def _check_sources(pin: SourcePin, ws: Workspace) -> Finding:
     """Check the sources of the CPython for musl in Debian's archive."""
-    name, pin = f"CPython {table.musl_python.version}, sources", table.musl_python
+    name = f"CPython {pin.version}, sources"
     try:
-        base = archive or roots.mirror(ws)
+        archive = roots.mirror(ws)
     except StepError as error:
-        return Finding(name, f"sha256 {pin.sha256}", "", f"kept: {error.what}")
-    return _check_file(name, pin.download(base), {}, patient)
+        return _compare(name, pin.sha256, "", error.what)
+    return _check_file(name, pin.download(archive), {})
 
 
-def _check_file(name: str, download: Download, unreachable: Dict[str, str], patient: Optional[Patience]) -> Finding:
-    pinned = f"sha256 {download.digest}"
+def _check_file(name: str, download: Download, unreachable: Dict[str, str]) -> Finding:
     host = urlsplit(download.url).netloc
     if host in unreachable:
-        return Finding(name, pinned, "", f"kept: {unreachable[host]}")
+        return _compare(name, download.digest, "", unreachable[host])
     with tempfile.TemporaryDirectory(prefix="glean-pins-") as scratch:
         file = Path(scratch, download.name)
         try:
-            fetch.fetch_into(download, file, patient or fetch.patience())
+            fetch.fetch_into(download, file, fetch.patience())
         except DownloadError as error:
-            if " answered HTTP " in error.why:  # The server is there, and only this file is not.
-                return Finding(name, pinned, "", f"kept: {error.why}")
-            unreachable[host] = f"out of reach ({host})"
-            return Finding(name, pinned, "", f"kept: {unreachable[host]}")
-        found = workspace.file_sha256(file)
-    if found != download.digest:
-        return Finding(name, pinned, f"sha256 {found}", "CHANGED", alarm=True)
-    return Finding(name, pinned, "the same", "right")
+            why = error.why
+            if " answered HTTP " not in why:  # Else the server is there, and only this file is not.
+                why = unreachable[host] = f"out of reach ({host})"
+            return _compare(name, download.digest, "", why)
+        return _compare(name, download.digest, workspace.file_sha256(file))
 
 
 # --- wheels of the package index --------------------------------------------------------------------------------------
 
 
-def check_wheels(table: Pins, ws: Workspace) -> List[Finding]:
+def _check_wheels(pinned: Pins, ws: Workspace) -> List[Finding]:
     """Ask the package index, through pip, for each pinned wheel's hash and for the newest pip of each Python."""
     questions: List[Callable[[], Finding]] = []
-    for row in table.pythons:
-        questions.append(lambda row=row: _check_pip(row, ws))  # type: ignore[misc]
+    for row in pinned.pythons:
+        questions.append(partial(_check_pip, row, ws))
         for target in WINDOWS:
             pin = row.runtime.get(target.arch)
             if pin is not None:
-                questions.append(lambda row=row, target=target, pin=pin: _check_runtime(row, target, pin, ws))  # type: ignore[misc]
+                name = f"{pin.project} {pin.version} for {row.minor} {target.arch}"
+                questions.append(partial(_check_wheel, name, pin, row, target, ws))
     return runner.side_by_side(questions, 2)
 
 
-def _check_runtime(row: PythonRow, target: Target, pin: WheelPin, ws: Workspace) -> Finding:
-    name = f"{pin.project} {pin.version} for {row.minor} {target.arch}"
-    return _compare(name, pin, _index(f"{pin.project}=={pin.version}", row, target, ws))
+def _check_wheel(name: str, pin: WheelPin, row: PythonRow, target: Target, ws: Workspace) -> Finding:
+    answer = _index(f"{pin.project}=={pin.version}", row, target, ws)
+    if isinstance(answer, str):
+        return _compare(name, pin.sha256, "", answer)
+    return _compare(name, pin.sha256, answer.sha256, "the index tells no hash")
 
 
 def _check_pip(row: PythonRow, ws: Workspace) -> Finding:
     """Compare the pinned pip, then look for a newer one that this very Python can run."""
     name = f"pip for {row.version}"
-    pinned = _compare(name, row.pip, _index(f"pip=={row.pip.version}", row, WINDOWS[0], ws))
-    if pinned.alarm:
-        return pinned
+    found = _check_wheel(name, row.pip, row, WINDOWS[0], ws)
+    if found.alarm:
+        return found
     newest = _index("pip", row, WINDOWS[0], ws)
     if isinstance(newest, str) or newest.version == row.pip.version or not newest.sha256:
-        return pinned
+        return found
     verdict = f"newer: {newest.version}"
     return Finding(name, row.pip.version, newest.version, verdict, newer=newest, python=row.version)
-
-
-def _compare(name: str, pin: WheelPin, answer: WheelPin | str) -> Finding:
-    pinned = f"sha256 {pin.sha256}"
-    if isinstance(answer, str):
-        return Finding(name, pinned, "", f"kept: {answer}")
-    if not answer.sha256:
-        return Finding(name, pinned, "", "kept: the index tells no hash")
-    if answer.sha256 != pin.sha256:
-        return Finding(name, pinned, f"sha256 {answer.sha256}", "CHANGED", alarm=True)
-    return Finding(name, pinned, "the same", "right")
 
 
 def _index(requirement: str, row: PythonRow, target: Target, ws: Workspace) -> WheelPin | str:
@@ -200,16 +179,8 @@ def _index(requirement: str, row: PythonRow, target: Target, ws: Workspace) -> W
     report.say(f"  asking the index for {requirement}, Python {row.minor} {target.arch}")
     with tempfile.TemporaryDirectory(prefix="glean-pins-") as scratch:
         argv = [
-            *(
-                sys.executable,
-                "-m",
-                "pip",
-                "install",
-                "--dry-run",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-input",
-            ),
+            *(sys.executable, "-m", "pip", "install", "--dry-run", "--quiet"),
+            *("--disable-pip-version-check", "--no-input"),
             *("--ignore-installed", "--no-deps", "--only-binary=:all:", "--implementation", "cp"),
             *("--platform", target.platform_tag, "--python-version", row.minor),
             *("--target", Path(scratch, "target"), "--report", Path(scratch, "report.json"), requirement),
@@ -255,41 +226,28 @@ def write_pips(path: Path, newer: Mapping[str, WheelPin]) -> None:
     Raises:
         SettingError: a row is not laid out as expected, so that nothing was written.
     """
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    left: Set[Tuple[str, str]] = {(version, key) for version in newer for key in ("version", "sha256")}
-    table, version = "", ""
-    for number, line in enumerate(lines):
-        heading = re.match(r"\s*(\[+[^\]]+\]+)", line)
-        if heading:
-            table, version = heading.group(1), ""
-        named = re.match(r'version\s*=\s*"([^"]+)"', line)
-        if named and table == "[[python]]":
-            version = named.group(1)
-        pinned = re.match(r'(pip\.(version|sha256)\s*=\s*")[^"]*(".*)', line, re.DOTALL)
-        if pinned and version in newer:
-            key = pinned.group(2)
-            lines[number] = pinned.group(1) + getattr(newer[version], key) + pinned.group(3)
-            left.discard((version, key))
+    text = path.read_text(encoding="utf-8")
+    left = []
+    for version, pip in sorted(newer.items()):
+        for key in ("sha256", "version"):
+            # Below the row's own version, before the next table.
+            pattern = rf'^version\s*=\s*"{re.escape(version)}"(?:(?!^\s*\[).)*?^pip\.{key}\s*=\s*"([^"]*)"'
+            found = re.search(pattern, text, re.MULTILINE | re.DOTALL)
+            if found is None:
+                left.append(f"pip.{key} of Python {version}")
+            else:
+                text = text[: found.start(1)] + getattr(pip, key) + text[found.end(1) :]
     if left:
         raise SettingError(
             f"cannot write {path}",
-            why="these lines were not found: "
-            + ", ".join(f"pip.{key} of Python {python}" for python, key in sorted(left)),
+            why=f"these lines were not found: {', '.join(left)}",
             fix='write each as `pip.version = "…"` and `pip.sha256 = "…"` below the row\'s own version',
         )
     with workspace.new_file(path) as new:
-        new.write_text("".join(lines), encoding="utf-8")
-        _check_written(new, path, newer)
-
-
-def _check_written(new: Path, old: Path, newer: Mapping[str, WheelPin]) -> None:
-    """Read both files and make sure that nothing differs but the pins that were meant."""
-    before, after = pins.load(old), pins.load(new)
-    for was, now in zip(before.pythons, after.pythons):
-        pip = newer.get(was.version, was.pip)
-        as_meant = (now.version, now.pip.version, now.pip.sha256) == (was.version, pip.version, pip.sha256)
-        rest_kept = {**was.__dict__, "pip": None} == {**now.__dict__, "pip": None}
-        if not (as_meant and rest_kept):
+        new.write_text(text, encoding="utf-8")
+        before = pins.load(path)
+        rows = tuple(replace(row, pip=newer.get(row.version, row.pip)) for row in before.pythons)
+        if pins.load(new) != replace(before, pythons=rows):
             raise SettingError(
-                f"cannot write {old}", why=f"the row of {was.version} came out wrong", fix="edit it by hand"
+                f"cannot write {path}", why="more than the pins of pip would change", fix="edit it by hand"
             )

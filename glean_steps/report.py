@@ -1,6 +1,6 @@
 """What a run tells its reader: banners, commands, durations, closing tables.
 
-Results go to standard output, everything else to standard error. Tables and progress are drawn by rich, imported when
+Results go to standard output, everything else to standard error. On a terminal rich draws progress; it is imported when
 first needed because a run that finds nothing to do should cost nothing.
 """
 
@@ -14,7 +14,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Optional, Sequence, TextIO
+from typing import Any, Iterator, List, Optional, Sequence, TextIO
 
 from glean_steps import settings
 
@@ -61,12 +61,12 @@ def step(name: str) -> Iterator[None]:
     """Print a banner, run the block, print its duration."""
     say(f"== {name}")
     started = time.monotonic()
+    ended = "stopped after "
     try:
         yield
-    except BaseException:
-        say(f"== {name}: stopped after {time.monotonic() - started:.1f} s")
-        raise
-    say(f"== {name}: {time.monotonic() - started:.1f} s")
+        ended = ""
+    finally:
+        say(f"== {name}: {ended}{time.monotonic() - started:.1f} s")
 
 
 @dataclass
@@ -74,9 +74,7 @@ class Table:
     """A closing table, for standard output.
 
     Attributes:
-        title: printed above it.
         columns: headings; a heading that starts with `>` is aligned to the right.
-        rows: cells as text, one list a row.
         notes: lines printed below it.
     """
 
@@ -88,19 +86,16 @@ class Table:
     def print(self) -> None:
         """Print the table in plain text, the same on a terminal and in CI, nothing cut off."""
         headings = [column.lstrip(">") for column in self.columns]
-        cells = [headings, *[[str(cell) for cell in row] for row in self.rows]]
-        widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
-        right = [column.startswith(">") for column in self.columns]
+        cells = [headings, *self.rows]
+        widths = [max(map(len, column)) for column in zip(*cells)]
+        cells.insert(1, ["-" * width for width in widths])
         print(f"\n{self.title}")
-        for number, row in enumerate(cells):
-            print(
-                "  ".join(
-                    cell.rjust(width) if is_right else cell.ljust(width)
-                    for cell, width, is_right in zip(row, widths, right)
-                ).rstrip()
-            )
-            if number == 0:
-                print("  ".join("-" * width for width in widths))
+        for row in cells:
+            padded = [
+                cell.rjust(width) if column.startswith(">") else cell.ljust(width)
+                for cell, width, column in zip(row, widths, self.columns)
+            ]
+            print("  ".join(padded).rstrip())
         for note in self.notes:
             print(note)
         sys.stdout.flush()
@@ -115,6 +110,11 @@ def human_size(size_bytes: int) -> str:
     return f"{size_bytes / 1_000_000_000:.2f} GB"
 
 
+def _draws() -> bool:
+    """Return whether rich may draw lines and redraw them: on a terminal, and not in a log that CI keeps."""
+    return sys.stderr.isatty() and os.environ.get("CI") is None
+
+
 class Progress:
     """Progress of one download: a bar on a terminal, a plain line every ten percent or ten seconds elsewhere."""
 
@@ -124,29 +124,26 @@ class Progress:
         self._done = start_bytes
         self._last_said = time.monotonic()
         self._last_tenth = (start_bytes * 10 // total_bytes) if total_bytes else 0
-        self._bar: object = None
-        if sys.stderr.isatty() and os.environ.get("CI") is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
-            from rich.progress import Progress as RichProgress
+        self._bar: Any = None
+        if _draws():
+            from rich import console, progress
 
-            bar = RichProgress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                console=Console(stderr=True),
+            self._bar = progress.Progress(
+                "{task.description}",
+                progress.BarColumn(),
+                progress.DownloadColumn(),
+                progress.TransferSpeedColumn(),
+                console=console.Console(stderr=True),
                 transient=True,
             )
-            bar.start()
-            self._task = bar.add_task(name, total=total_bytes, completed=start_bytes)
-            self._bar = bar
+            self._bar.start()
+            self._task = self._bar.add_task(name, total=total_bytes, completed=start_bytes)
 
     def add(self, size_bytes: int) -> None:
         """Count `size_bytes` more as done."""
         self._done += size_bytes
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done)  # type: ignore[attr-defined]
+            self._bar.update(self._task, completed=self._done)
             return
         now = time.monotonic()
         tenth = self._done * 10 // self._total if self._total else 0
@@ -158,43 +155,42 @@ class Progress:
     def close(self) -> None:
         """Remove the bar."""
         if self._bar is not None:
-            self._bar.stop()  # type: ignore[attr-defined]
+            self._bar.stop()
 
 
 class Live:
     """One live line per thing that runs, on a terminal; a plain line when each starts elsewhere."""
 
     def __init__(self) -> None:
-        self._names: Dict[str, float] = {}
-        self._status: Any = None
-        if sys.stderr.isatty() and os.environ.get("CI") is None:
-            from rich.console import Console
-            from rich.live import Live as RichLive
+        self._lines: Any = None
+        if _draws():
+            from rich import console, progress
 
-            self._status = RichLive(
-                get_renderable=self._lines, console=Console(stderr=True), refresh_per_second=1, transient=True
+            self._lines = progress.Progress(
+                "{task.description}  {task.elapsed:.0f} s",
+                console=console.Console(stderr=True),
+                refresh_per_second=1,
+                transient=True,
             )
 
-    def _lines(self) -> str:
-        now = time.monotonic()
-        return "\n".join(f"{name}  {now - started:.0f} s" for name, started in list(self._names.items()))
-
     def __enter__(self) -> Live:
-        if self._status is not None:
-            self._status.start()
+        if self._lines is not None:
+            self._lines.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._status is not None:
-            self._status.stop()
+        if self._lines is not None:
+            self._lines.stop()
 
     @contextmanager
     def running(self, name: str) -> Iterator[None]:
         """Show a name for the block."""
-        if self._status is None:
+        if self._lines is None:
             say(f"== {name}: started")
-        self._names[name] = time.monotonic()
+            yield
+            return
+        line = self._lines.add_task(name)
         try:
             yield
         finally:
-            del self._names[name]
+            self._lines.remove_task(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tarfile
@@ -18,7 +19,6 @@ from glean_steps.workspace import Workspace
 BUILD_S = 7200.0
 SHOW_S = 600.0
 STAMP = "reproduced"
-COPY = "a copy"
 # What the copy runs: the same steps, from its own sources, without audit and proof.
 _MAKE = "import sys; from glean_steps import reproduce; reproduce.make(sys.argv[1].split(','))"
 
@@ -35,17 +35,16 @@ def run(ws: Workspace, targets: Sequence[Target]) -> None:
     with ws.locked():
         first = [*pipelines.make_wheels(targets, ws), pipelines.make_sdist(ws)]
         with tempfile.TemporaryDirectory(prefix="glean-again ") as folder, report.step("build everything once more"):
-            try:
-                again = _build_copy(Path(folder), targets, ws)
-            finally:
-                _remove_targets(Path(folder), targets, ws)
-            different = [(each.path, again / each.path.name) for each in first]
-            different = [(one, other) for one, other in different if _bytes(one) != _bytes(other)]
+            again = _build_copy(Path(folder), targets, ws)
+            different = []
+            for one in (each.path for each in first):
+                other = again / one.name
+                if not other.is_file() or one.read_bytes() != other.read_bytes():
+                    different.append((one, other))
             if different:
                 raise _difference(*different[0], len(different), ws)
         digests = {each.path.name: each.facts["sha256"] for each in first}
-        known = {**ws.stamp(STAMP).facts(), **digests}
-        ws.stamp(STAMP).write(STAMP, facts=known)
+        ws.stamp(STAMP).write(STAMP, facts={**ws.stamp(STAMP).facts(), **digests})
     print("\n".join(f"the same bytes twice: {name}" for name in sorted(digests)))
 
 
@@ -53,40 +52,34 @@ def make(tags: Sequence[str]) -> None:
     """Build and pack the wheels with these tags, and the source distribution, into dist/ of this checkout."""
     ws = workspace.here()
     targets = [target for target in TARGETS if target.platform_tag in tags]
-    toolchain.prepare(targets, ws)
     libraries = cargo.build_libraries(targets, ws=ws)
     made = pipelines.pack_all(targets, {target: libraries[target.triple] for target in targets}, ws)
+    ws.dist.mkdir(exist_ok=True)
     for path in (*made.values(), wheel.sdist(ws)):
-        ws.dist.mkdir(exist_ok=True)
         shutil.copyfile(path, ws.dist / path.name)
 
 
 def _build_copy(folder: Path, targets: Sequence[Target], ws: Workspace) -> Path:
     """Build in a copy of the checkout; return its dist/."""
-    copy, home = folder / COPY, folder / "home"
+    copy, home = folder / "a copy", folder / "home"
     for name in files(ws):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ws.root / name, copy / name)
     home.mkdir()
-    changes = {"HOME": str(home), "USER": "somebody", "LOGNAME": "somebody", "TZ": "Pacific/Kiritimati", "LC_ALL": "C"}
-    changes["CARGO_HOME"] = str(home / "cargo")
+    user = {"HOME": str(home), "USER": "somebody", "LOGNAME": "somebody", "TZ": "Pacific/Kiritimati", "LC_ALL": "C"}
+    folders = {"CARGO_HOME": str(home / "cargo"), "CARGO_TARGET_DIR": None, "GLEAN_CACHE": str(ws.cache)}
     # The compilers are the same ones; another compiler gives other bytes.
-    rustup = toolchain.rustup_home()
-    env = runner.child_env(
-        {**changes, "RUSTUP_HOME": str(rustup), "GLEAN_CACHE": str(ws.cache), "CARGO_TARGET_DIR": None}
-    )
+    env = runner.child_env({**user, **folders, "RUSTUP_HOME": str(toolchain.rustup_home())})
     tags = ",".join(target.platform_tag for target in targets)
     argv: list[object] = ["sh", "-c", 'umask 077; exec "$@"', "sh", *_other_user(ws), sys.executable, "-c", _MAKE, tags]
-    ws.run(argv, timeout_s=BUILD_S, cwd=copy, env=env)
+    try:
+        ws.run(argv, timeout_s=BUILD_S, cwd=copy, env=env)
+    finally:
+        # The path of the copy has a space, so what cargo made for it is in the cache.
+        for made in {cargo.target_dir(each, ws=Workspace(copy, ws.cache)).parents[1] for each in targets}:
+            if made.parent == ws.cache / "targets":
+                shutil.rmtree(made, ignore_errors=True)
     return copy / "dist"
-
-
-def _remove_targets(folder: Path, targets: Sequence[Target], ws: Workspace) -> None:
-    """Remove what cargo made for the copy: its path has a space, so that is in the cache."""
-    copy = Workspace(root=folder / COPY, cache=ws.cache)
-    for made in {cargo.target_dir(target, ws=copy).parents[1] for target in targets}:
-        if made.parent == ws.cache / "targets":
-            shutil.rmtree(made, ignore_errors=True)
 
 
 def files(ws: Workspace) -> list[str]:
@@ -102,10 +95,6 @@ def _other_user(ws: Workspace) -> list[object]:
     argv: list[object] = ["unshare", "--user", "--map-user=1234", "--map-group=1234", "--"]
     done = ws.run([*argv, "true"], timeout_s=20, check=False, quiet=True, echo=False)
     return argv if done.status == 0 else []
-
-
-def _bytes(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b""
 
 
 def _difference(one: Path, other: Path, count: int, ws: Workspace) -> ReproductionError:
@@ -129,11 +118,8 @@ def first_difference(one: Path, other: Path) -> str:
         if name not in entries or name not in others:
             return f"{name} is only in the {'first' if name in entries else 'second'} one"
         if entries[name][0] != others[name][0]:
-            place = next(
-                (place for place, (a, b) in enumerate(zip(entries[name][0], others[name][0])) if a != b),
-                min(len(entries[name][0]), len(others[name][0])),
-            )
-            return f"{name} differs from byte {place:,} on"
+            same = os.path.commonprefix([entries[name][0], others[name][0]])
+            return f"{name} differs from byte {len(same):,} on"
         if entries[name][1] != others[name][1]:
             return f"{name} has other attributes: {entries[name][1]} and {others[name][1]}"
     return "the entries are the same in another order or packing"

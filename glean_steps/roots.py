@@ -12,8 +12,9 @@ import platform
 import re
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Tuple
 
 from glean_steps import report, settings, system, workspace
 from glean_steps.errors import CommandFailedError, MissingToolError, NotProvableError, OfflineError
@@ -89,32 +90,35 @@ class Root:
         system.require([system.MMDEBSTRAP], ws)
         said: List[str] = []
         for suite in self.suites:
-            folder = self.folder(suite, ws)
-            with workspace.lock(folder.with_name(folder.name + ".lock"), f"making {self.name}"):
-                if (folder / ".complete").exists():
-                    return folder
-                try:
-                    with report.step(f"make {self.name} ({suite})"):
-                        self._make(suite, folder, ws)
-                    return folder
-                except CommandFailedError as error:
-                    said += [f"{suite}: {line}" for line in error.tail if line.startswith("E: ")][:3] or [error.what]
+            try:
+                return make_once(self.folder(suite, ws), f"make {self.name} ({suite})", partial(self._fill, suite, ws))
+            except CommandFailedError as error:
+                said += [f"{suite}: {line}" for line in error.tail if line.startswith("E: ")][:3] or [error.what]
         raise NotProvableError(f"no {self.name}", why="; ".join(said), fix=_fix("\n".join(said)))
 
-    def _make(self, suite: str, folder: Path, ws: Workspace) -> None:
+    def _fill(self, suite: str, ws: Workspace, new: Path) -> None:
+        root = new / "root"
         argv: List[object] = ["mmdebstrap", "--variant=extract", "--quiet", *self.options]
         argv += [f"--arch={self.arch}"] if self.arch else []
-        argv += [f"--include={','.join(self.packages)}", suite]
-        with workspace.new_folder(folder) as new:
-            ws.run([*argv, new / "root", mirror(ws)], timeout_s=MAKE_S, quiet=True)
-            _keep_links_inside(new / "root")
-            if self.python:
-                _settle(new / "root" / "usr" / "bin" / f"python{self.python}", new / "root", folder / "root")
-            # Device files and folders that only their owner may read would keep users from removing it, and qemu takes
-            # every folder that is here for the machine's own: who looks for processes in an empty /proc finds none.
-            for name in ("dev", "var", "boot", "proc", "sys", "run", "tmp"):
-                shutil.rmtree(new / "root" / name, ignore_errors=True)
-            (new / ".complete").write_text(suite)
+        argv += [f"--include={','.join(self.packages)}", suite, root, mirror(ws)]
+        ws.run(argv, timeout_s=MAKE_S, quiet=True)
+        _keep_links_inside(root)
+        if self.python:
+            _settle(root / "usr" / "bin" / f"python{self.python}", root, self.folder(suite, ws) / "root")
+        # Device files and folders that only their owner may read would keep users from removing it, and qemu takes
+        # every folder that is here for the machine's own: who looks for processes in an empty /proc finds none.
+        for name in ("dev", "var", "boot", "proc", "sys", "run", "tmp"):
+            shutil.rmtree(root / name, ignore_errors=True)
+
+
+def make_once(folder: Path, what: str, fill: Callable[[Path], None]) -> Path:
+    """Return a folder of the cache; it is filled, under another name at first, unless an earlier run has done so."""
+    with workspace.lock(folder.with_name(folder.name + ".lock"), what):
+        if not (folder / ".complete").exists():
+            with report.step(what), workspace.new_folder(folder) as new:
+                fill(new)
+                (new / ".complete").touch()
+    return folder
 
 
 # The CPythons that Debian has and no machine of ours: unpacked from its unstable release, whose index may be old where
@@ -176,21 +180,15 @@ def _fix(said: str) -> str:
 
 def mirror(ws: Workspace) -> str:
     """Return the archive that this machine's own package lists come from."""
-    listed = ws.run(
-        ["apt-get", "indextargets", "--format", "$(SITE) $(COMPONENT) $(IDENTIFIER) $(CODENAME)"],
-        timeout_s=30,
-        quiet=True,
-    ).stdout
+    argv = ["apt-get", "indextargets", "--format", "$(SITE) $(COMPONENT) $(IDENTIFIER) $(CODENAME)"]
+    listed = ws.run(argv, timeout_s=30, quiet=True).stdout
     suite = system.os_release().get("VERSION_CODENAME", "")
     for line in listed.splitlines():
         fields = line.split()
-        if len(fields) == 4 and fields[1:3] == ["main", "Packages"] and fields[3] == suite:
+        if fields[1:] == ["main", "Packages", suite]:
             return fields[0]
-    raise MissingToolError(
-        "no package archive for a root of its own",
-        why=f"apt has no list of {suite}'s main component",
-        fix="apt-get update",
-    )
+    why = f"apt has no list of {suite}'s main component"
+    raise MissingToolError("no package archive for a root of its own", why=why, fix="apt-get update")
 
 
 # Where the kernel lists what runs programs of other formats, and where qemu's package says it in the kernel's words.

@@ -10,8 +10,8 @@ from __future__ import annotations
 import collections
 import contextvars
 import ctypes
+import functools
 import os
-import select
 import shlex
 import signal
 import subprocess
@@ -23,20 +23,16 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import (
     IO,
     TYPE_CHECKING,
     Callable,
-    Deque,
     Dict,
     Iterator,
     List,
     Mapping,
     Optional,
-    Protocol,
     Sequence,
-    Set,
     TextIO,
     Tuple,
     TypedDict,
@@ -58,9 +54,9 @@ T = TypeVar("T")
 
 @dataclass
 class _Block:
-    """A block of `together`: the process groups that run in it, and whether it was ended."""
+    """A block of `together`: the programs that run in it, and whether it was ended."""
 
-    groups: Set[int] = field(default_factory=set)
+    running: List[subprocess.Popen[bytes]] = field(default_factory=list)
     ended: bool = False
 
 
@@ -83,12 +79,15 @@ class Completed:
     stdout: str
 
 
+# What `run` is, or a test's function that starts nothing and records what it was given.
+Run = Callable[..., Completed]
+
+
 class RunOptions(TypedDict, total=False):
     """How a program is started; `run` says what each means."""
 
     cwd: Optional[Path]
     env: Optional[Mapping[str, str]]
-    stdin: Optional[str]
     check: bool
     quiet: bool
     split_stderr: bool
@@ -96,12 +95,6 @@ class RunOptions(TypedDict, total=False):
     forward: bool
     echo: bool
     on_deadline: Optional[Callable[[], None]]
-
-
-class Run(Protocol):
-    """The signature of `run`; a test starts nothing and records what it was given."""
-
-    def __call__(self, argv: Sequence[object], *, timeout_s: float, **options: Unpack[RunOptions]) -> Completed: ...
 
 
 def run(argv: Sequence[object], *, timeout_s: float, **options: Unpack[RunOptions]) -> Completed:
@@ -112,7 +105,6 @@ def run(argv: Sequence[object], *, timeout_s: float, **options: Unpack[RunOption
         timeout_s: the deadline in seconds; GLEAN_DEADLINE_FACTOR multiplies it.
         cwd: its working directory.
         env: its whole environment; the caller's own when absent.
-        stdin: text for its standard input; an empty input when absent.
         check: raise on a non-zero exit status; the default.
         quiet: do not pass its output on while it runs (the error still shows the last lines).
         split_stderr: keep standard error out of `Completed.stdout`; it is passed on and kept for the error.
@@ -127,9 +119,7 @@ def run(argv: Sequence[object], *, timeout_s: float, **options: Unpack[RunOption
         DeadlineError: not ended in time; it has been ended, with its process group.
         Interrupted: the block of `together` that it belongs to was ended.
     """
-    cwd, env, stdin = options.get("cwd"), options.get("env"), options.get("stdin")
-    split_stderr, forward = options.get("split_stderr", False), options.get("forward", False)
-    on_deadline = options.get("on_deadline")
+    cwd, forward, on_deadline = options.get("cwd"), options.get("forward"), options.get("on_deadline")
     timeout_s *= settings.DEADLINE_FACTOR.value()
     words = [os.fspath(word) if isinstance(word, os.PathLike) else str(word) for word in argv]
     if options.get("echo", True):
@@ -140,12 +130,12 @@ def run(argv: Sequence[object], *, timeout_s: float, **options: Unpack[RunOption
         process = subprocess.Popen(
             words,
             cwd=cwd,
-            env=None if env is None else dict(env),
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            env=options.get("env"),
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if sink is None else sink,
-            stderr=subprocess.PIPE if split_stderr or forward else subprocess.STDOUT,
+            stderr=subprocess.PIPE if options.get("split_stderr") or forward else subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent if _prctl is not None else None,
+            preexec_fn=_die_with_parent,
         )
     except FileNotFoundError as error:
         if cwd is not None and not cwd.is_dir():
@@ -161,44 +151,45 @@ def run(argv: Sequence[object], *, timeout_s: float, **options: Unpack[RunOption
         raise CommandFailedError(f"cannot start {words[0]}", why=str(error), status=126) from error
     blocks = _blocks.get()
     for block in blocks:
-        block.groups.add(process.pid)
-    output = _Output(tail=collections.deque(maxlen=TAIL_LINES))
+        block.running.append(process)
+    tail: collections.deque[str] = collections.deque(maxlen=TAIL_LINES)
+    kept: List[str] = []
     screen = None if options.get("quiet") else report.stream()
     readers = []
     if process.stdout is not None:
-        readers.append(_reader(process.stdout, output, keep=not forward, to=sys.stdout if forward else screen))
+        out = sys.stdout if forward else screen
+        readers.append(_in_thread(_read, process.stdout, tail, None if forward else kept, out))
     if process.stderr is not None:
-        readers.append(_reader(process.stderr, output, keep=False, to=sys.stderr if forward else screen))
-    late = False
+        readers.append(_in_thread(_read, process.stderr, tail, None, sys.stderr if forward else screen))
     try:
         go_on()  # A block that ended meanwhile did not know of this program.
-        if stdin is not None and process.stdin is not None:
-            _writer(process.stdin, stdin)
-        if not _ends_within(process, timeout_s):
-            late = True
-            _end_group(process)
+        # With a timeout, `Popen.wait` looks only every 50 ms.
+        waiter = _in_thread(process.wait)
+        waiter.join(timeout_s)
+        late = waiter.is_alive()
+        if late:
+            _end([process])
             if on_deadline is not None:
                 on_deadline()
         go_on()
     except BaseException:
-        _end_group(process)
+        _end([process])
         raise
     finally:
         for block in blocks:
-            block.groups.discard(process.pid)
+            block.running.remove(process)
         # A grandchild that left the group can hold the pipe open for ever; what it prints is not waited for.
         for reader in readers:
             reader.join(timeout=2.0)
     if sink is not None:
         with sink:
             sink.seek(0)
-            output.tail.extend(sink.read().decode("utf-8", "replace").splitlines())
-    tail = list(output.tail)
-    line = shlex.join(words)
+            tail.extend(sink.read().decode("utf-8", "replace").splitlines())
+    why = f"command: {shlex.join(words)}"
     if late:
         raise DeadlineError(
             f"{Path(words[0]).name} did not end within {timeout_s:g} s and was ended",
-            why=f"command: {line}",
+            why=why,
             fix="if the machine is just slow, give more time with GLEAN_DEADLINE_FACTOR=2",
             status=124,
             tail=tail,
@@ -206,34 +197,13 @@ def run(argv: Sequence[object], *, timeout_s: float, **options: Unpack[RunOption
     if options.get("check", True) and process.returncode != 0:
         raise CommandFailedError(
             f"{Path(words[0]).name} failed with exit status {process.returncode}",
-            why=f"command: {line}",
+            why=why,
             fix="see its last lines below",
             status=process.returncode,
             tail=tail,
-            output="".join(output.kept),
+            output="".join(kept),
         )
-    return Completed(words, process.returncode, "".join(output.kept))
-
-
-def _ends_within(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
-    """Wait for a program; return whether it ended in time. `Popen.wait` looks only every 50 ms."""
-    try:
-        descriptor = os.pidfd_open(process.pid)
-    except (AttributeError, OSError):  # Not Linux, or a kernel before 5.3.
-        try:
-            process.wait(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-    try:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        if not poll.poll(max(0.0, timeout_s) * 1000):
-            return False
-    finally:
-        os.close(descriptor)
-    process.wait()
-    return True
+    return Completed(words, process.returncode, "".join(kept))
 
 
 @contextmanager
@@ -248,7 +218,7 @@ def together() -> Iterator[None]:
         yield
     except BaseException:
         own.ended = True
-        _end_groups(list(own.groups))
+        _end(list(own.running))
         raise
     finally:
         _blocks.reset(token)
@@ -279,74 +249,49 @@ def side_by_side(calls: Sequence[Callable[[], T]], most: Optional[int] = None) -
         return [future.result() for future in futures]
 
 
-def _end_groups(groups: Sequence[int]) -> None:
-    for group in groups:
-        _signal_group(group, signal.SIGTERM)
-    limit = time.monotonic() + GRACE_S
-    try:
-        while time.monotonic() < limit and any(_group_lives(group) for group in groups):
-            time.sleep(0.05)
-    finally:  # A second Ctrl-C cuts the grace short, not the end.
-        for group in groups:
-            _signal_group(group, signal.SIGKILL)
-
-
 def raise_on_sigterm() -> None:
     """Let SIGTERM unwind the stack like Ctrl-C does, so that children are ended and temporary files removed."""
 
-    def unwind(signum: int, frame: Optional[FrameType]) -> None:
+    def unwind(*_: object) -> None:
         raise Interrupted("ended by SIGTERM")
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, unwind)
 
 
-@dataclass
-class _Output:
-    tail: Deque[str]
-    kept: List[str] = field(default_factory=list)
-
-
-def _writer(pipe: IO[bytes], text: str) -> None:
-    """Write a program's standard input beside it, so that one that does not read it still meets its deadline."""
-
-    def write() -> None:
-        try:
-            with pipe:
-                pipe.write(text.encode())
-        except BrokenPipeError:
-            pass  # It ended without reading; its exit status tells the rest.
-
-    threading.Thread(target=write, daemon=True).start()
-
-
-def _reader(pipe: IO[bytes], output: _Output, *, keep: bool, to: Optional[TextIO]) -> threading.Thread:
-    def read() -> None:
-        with pipe:
-            for raw in pipe:
-                text = raw.decode("utf-8", "replace")
-                if keep:
-                    output.kept.append(text)
-                output.tail.append(text.rstrip("\r\n"))
-                if to is not None:
-                    to.write(text)
-                    to.flush()
-
-    thread = threading.Thread(target=read, daemon=True)
+def _in_thread(work: Callable[..., object], *given: object) -> threading.Thread:
+    thread = threading.Thread(target=work, args=given, daemon=True)
     thread.start()
     return thread
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a program with its whole process group: SIGTERM, then SIGKILL after a grace period."""
-    _signal_group(process.pid, signal.SIGTERM)
+def _read(pipe: IO[bytes], tail: collections.deque[str], kept: Optional[List[str]], screen: Optional[TextIO]) -> None:
+    with pipe:
+        for raw in pipe:
+            text = raw.decode("utf-8", "replace")
+            if kept is not None:
+                kept.append(text)
+            tail.append(text.rstrip("\r\n"))
+            if screen is not None:
+                screen.write(text)
+                screen.flush()
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End programs with their whole process groups: SIGTERM, then SIGKILL after a grace period."""
+    for process in processes:
+        _signal_group(process.pid, signal.SIGTERM)
+    limit = time.monotonic() + GRACE_S
     try:
-        process.wait(timeout=GRACE_S)
+        for process in processes:
+            process.wait(timeout=max(0.0, limit - time.monotonic()))
     except subprocess.TimeoutExpired:
         pass
     finally:  # A second Ctrl-C cuts the grace short, not the end.
-        _signal_group(process.pid, signal.SIGKILL)
-        process.wait()
+        for process in processes:
+            _signal_group(process.pid, signal.SIGKILL)
+        for process in processes:
+            process.wait()
 
 
 def _signal_group(group: int, number: int) -> None:
@@ -356,36 +301,13 @@ def _signal_group(group: int, number: int) -> None:
         pass
 
 
-def _group_lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
-
-
-def _load_prctl() -> Optional[Callable[..., int]]:
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
-    return prctl
-
-
-_prctl = _load_prctl()
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to end this child when its parent dies, so that kill -9 of a run leaves no program behind."""
-    if _prctl is not None:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+# Asks the kernel to end a child when its parent dies, so that kill -9 of a run leaves no program behind.
+_die_with_parent: Optional[Callable[[], object]] = None
+if sys.platform.startswith("linux"):
+    _die_with_parent = functools.partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def child_env(changes: Optional[Mapping[str, Optional[str]]] = None) -> Dict[str, str]:
     """Return this process's environment with `changes` applied; a value of None removes the variable."""
-    env = dict(os.environ)
-    for name, value in (changes or {}).items():
-        if value is None:
-            env.pop(name, None)
-        else:
-            env[name] = value
-    return env
+    changed = {**os.environ, **(changes or {})}
+    return {name: value for name, value in changed.items() if value is not None}

@@ -27,14 +27,12 @@ class Setting(Generic[T]):
         parse: makes a value of its text; a ValueError says what the text should be.
         default: the value when the variable is unset or empty.
         meaning: what it does, for tables.
-        reader: who reads it: these steps, or by themselves setup.py and the package.
     """
 
     name: str
     parse: Callable[[str], T]
     default: T
     meaning: str
-    reader: str = "steps"
 
     def value(self) -> T:
         """Return the value in force.
@@ -53,10 +51,6 @@ class Setting(Generic[T]):
             ) from None
 
 
-def _text(text: str) -> str:
-    return text
-
-
 def _flag(text: str) -> bool:
     return text != "0"
 
@@ -65,15 +59,7 @@ def _folder(text: str) -> Path:
     return Path(text).expanduser().resolve()
 
 
-def _seconds(text: str) -> float:
-    return _positive(text, "a positive number of seconds")
-
-
-def _factor(text: str) -> float:
-    return _positive(text, "a positive number")
-
-
-def _positive(text: str, wanted: str) -> float:
+def _positive(text: str, wanted: str = "a positive number") -> float:
     try:
         number = float(text)
     except ValueError:
@@ -83,18 +69,14 @@ def _positive(text: str, wanted: str) -> float:
     return number
 
 
-def _one_of(*allowed: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in allowed:
-            raise ValueError("it is none of: " + ", ".join(allowed))
-        return text
-
-    return parse
+def _seconds(text: str) -> float:
+    return _positive(text, "a positive number of seconds")
 
 
-def _user_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base).resolve() / "glean-steps"
+def _never(text: str) -> str:
+    if text != "never":
+        raise ValueError("it is none of: never")
+    return text
 
 
 CACHE = Setting(
@@ -103,16 +85,16 @@ CACHE = Setting(
     None,
     "folder of downloads, standard libraries and the 32-bit Wine root; `glean-steps` in the user's cache when unset",
 )
-DEADLINE_FACTOR = Setting("GLEAN_DEADLINE_FACTOR", _factor, 1.0, "multiplies the deadline of every program")
+DEADLINE_FACTOR = Setting("GLEAN_DEADLINE_FACTOR", _positive, 1.0, "multiplies the deadline of every program")
 FETCH_TIMEOUT = Setting(
     "GLEAN_FETCH_TIMEOUT", _seconds, 0.0, "seconds that a connection or a read may take; 10 and 30 when unset"
 )
-GET_PIP_MIRROR = Setting("GLEAN_GET_PIP_MIRROR", _text, "", "base URL of get-pip.py")
-INSTALL = Setting("GLEAN_INSTALL", _one_of("never"), "", "`never` forbids installing system packages")
+GET_PIP_MIRROR = Setting("GLEAN_GET_PIP_MIRROR", str, "", "base URL of get-pip.py")
+INSTALL = Setting("GLEAN_INSTALL", _never, "", "`never` forbids installing system packages")
 OFFLINE = Setting("GLEAN_OFFLINE", _flag, False, "anything but empty and `0` forbids the network")
-PYTHON_MIRROR = Setting("GLEAN_PYTHON_MIRROR", _text, "", "base URL of the embeddable Windows Pythons")
+PYTHON_MIRROR = Setting("GLEAN_PYTHON_MIRROR", str, "", "base URL of the embeddable Windows Pythons")
 QUIET = Setting("GLEAN_QUIET", _flag, False, "`1` keeps command lines out of the log")
-WINDOWS_PYTHON = Setting("GLEAN_WINDOWS_PYTHON", _text, "", "the Windows Python to prove and test with, such as `3.13`")
+WINDOWS_PYTHON = Setting("GLEAN_WINDOWS_PYTHON", str, "", "the Windows Python to prove and test with, such as `3.13`")
 WINE_TIMEOUT = Setting(
     "GLEAN_WINE_TIMEOUT", _seconds, 3600.0, "seconds that `invoke wine-run` may take; 3600 when unset"
 )
@@ -124,13 +106,11 @@ def entries() -> Tuple[Setting[object], ...]:
 
     own: List[Setting[object]] = [each for each in globals().values() if isinstance(each, Setting)]
     own += [
-        Setting(
-            target.build_variable, _flag, False, f"`1` asks setup.py for the library of {target.triple}", "setup.py"
-        )
+        Setting(target.build_variable, _flag, False, f"`1` asks setup.py for the library of {target.triple}")
         for target in targets.TARGETS
         if target.build_variable
     ]
-    own += [Setting(name, _text, "", meaning, reader) for name, (reader, meaning) in project.VARIABLES.items()]
+    own += [Setting(name, str, "", meaning) for name, (_, meaning) in project.VARIABLES.items()]
     return tuple(sorted(own, key=lambda each: each.name))
 
 
@@ -157,4 +137,5 @@ INTERNAL = frozenset({"GLEAN_BOOTSTRAP_PID", "GLEAN_BENCH_RUN", "GLEAN_FUZZ_SEED
 
 def cache() -> Path:
     """Return the user's cache: GLEAN_CACHE, else `glean-steps` below XDG_CACHE_HOME or ~/.cache."""
-    return CACHE.value() or _user_cache()
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return CACHE.value() or Path(base).resolve() / "glean-steps"

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -123,14 +124,10 @@ def _grouped(suite: Suite, ws: Workspace, made: _Made, live: report.Live) -> Res
         result = run_one(suite, ws, made)
     if result.failed or result.unstable:
         report.say(f"\n== output of {suite.name}\n{captured.getvalue()}")
-    report.say(f"== {suite.name}: {_summary(result)}, {result.seconds:.1f} s")
+    counts = f"{result.passed} passed, {result.failed} failed, {result.skipped} skipped"
+    came = f"not run ({result.not_run})" if result.not_run else counts
+    report.say(f"== {suite.name}: {came}, {result.seconds:.1f} s")
     return result
-
-
-def _summary(result: Result) -> str:
-    if result.not_run:
-        return f"not run ({result.not_run})"
-    return f"{result.passed} passed, {result.failed} failed, {result.skipped} skipped"
 
 
 class _Made:
@@ -139,23 +136,19 @@ class _Made:
     def __init__(self, ws: Workspace) -> None:
         self._ws = ws
         self._guard = threading.Lock()
-        self._locks: Dict[Prerequisite, threading.Lock] = {}
-        self._outcomes: Dict[Prerequisite, Tuple[Any, Optional[StepError]]] = {}
+        self._outcomes: Dict[Prerequisite, Future[Any]] = {}
 
     def get(self, need: Prerequisite) -> Any:
+        runner.go_on()
         with self._guard:
-            lock = self._locks.setdefault(need, threading.Lock())
-        with lock:
-            runner.go_on()
-            if need not in self._outcomes:
-                try:
-                    self._outcomes[need] = (need.ensure(self._ws), None)
-                except StepError as error:
-                    self._outcomes[need] = (None, error)
-            value, problem = self._outcomes[need]
-        if problem is not None:
-            raise problem
-        return value
+            is_first = need not in self._outcomes
+            outcome = self._outcomes.setdefault(need, Future())
+        if is_first:
+            try:
+                outcome.set_result(need.ensure(self._ws))
+            except BaseException as error:
+                outcome.set_exception(error)
+        return outcome.result()
 
 
 def run_one(suite: Suite, ws: Workspace, made: Optional[_Made] = None) -> Result:
@@ -280,7 +273,7 @@ def count_junit(junit: Path, done: runner.Completed) -> Result:
             status=done.status,
             tail=done.stdout.splitlines()[-20:],
         ) from None
-    reasons: Dict[str, int] = {}
+    reasons: Counter[str] = Counter()
     for case in root.iter("testcase"):
         skipped = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
@@ -288,33 +281,29 @@ def count_junit(junit: Path, done: runner.Completed) -> Result:
             result.notes.append(f"{_FAILED}{case.get('classname')}::{case.get('name')}")
         elif skipped is not None:
             result.skipped += 1
-            reason = skipped.get("message") or "no reason given"
-            reasons[reason] = reasons.get(reason, 0) + 1
+            reasons[skipped.get("message") or "no reason given"] += 1
         else:
             result.passed += 1
     result.notes += [f"skipped {count}: {reason}" for reason, count in reasons.items()]
-    if done.status != 0 and result.failed == 0:
-        result.failed = 1
-        result.notes.append(f"pytest ended with exit status {done.status} although no test failed")
-    return _ran(result)
+    return _judged(result, done, f"pytest ended with exit status {done.status} although no test failed")
 
 
 def count_cargo(done: runner.Completed) -> Result:
     """Add up the result lines of cargo's test programs."""
-    result = Result("")
+    counts: Counter[str] = Counter()
     for line in re.findall(r"^test result: .*$", done.stdout, re.MULTILINE):
-        counts = {name: int(number) for number, name in re.findall(r"(\d+) (passed|failed|ignored)", line)}
-        result.passed += counts.get("passed", 0)
-        result.failed += counts.get("failed", 0)
-        result.skipped += counts.get("ignored", 0)
-    result.notes += [f"failed: {name}" for name in re.findall(r"^test (.+) \.\.\. FAILED", done.stdout, re.MULTILINE)]
+        for number, name in re.findall(r"(\d+) (passed|failed|ignored)", line):
+            counts[name] += int(number)
+    result = Result("", counts["passed"], counts["failed"], counts["ignored"])
+    result.notes += [f"{_FAILED}{name}" for name in re.findall(r"^test (.+) \.\.\. FAILED", done.stdout, re.MULTILINE)]
+    return _judged(result, done, f"cargo test ended with exit status {done.status}: {one_line(done.stdout[-400:])}")
+
+
+def _judged(result: Result, done: runner.Completed, unexplained: str) -> Result:
+    """Count a failure where the program failed and none of its tests did, and where it ran no test at all."""
     if done.status != 0 and result.failed == 0:
         result.failed = 1
-        result.notes.append(f"cargo test ended with exit status {done.status}: " + one_line(done.stdout[-400:]))
-    return _ran(result)
-
-
-def _ran(result: Result) -> Result:
+        result.notes.append(unexplained)
     if result.passed + result.failed == 0:
         result.failed = 1
         result.notes.append("no test ran")

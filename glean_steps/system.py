@@ -27,7 +27,6 @@ UPDATE_S = 300.0
 INSTALL_S = 1800.0
 QUERY_S = 60.0
 RUSTUP_FOLDERS = ("$CARGO_HOME/bin", "~/.cargo/bin")
-_RUST_SOURCES = ("/usr/lib/rustlib/src/rust/library/std", "/usr/lib/rust-*/lib/rustlib/src/rust/library/std")
 
 _refreshed: List[bool] = []
 _installing = threading.Lock()
@@ -59,10 +58,7 @@ class Tool:
     folders: Tuple[str, ...] = ()
 
 
-_CRATE_MANIFEST = Path(__file__).resolve().parents[1] / project.CRATE / "Cargo.toml"
-
-
-def crate_rust_version(manifest: Path = _CRATE_MANIFEST) -> str:
+def crate_rust_version(manifest: Path) -> str:
     """Return the crate's `rust-version`, or "" when it names none; by a pattern, since Python 3.9 has no tomllib."""
     try:
         found = re.search(r'^rust-version\s*=\s*"([0-9.]+)"', manifest.read_text(encoding="utf-8"), re.MULTILINE)
@@ -71,7 +67,7 @@ def crate_rust_version(manifest: Path = _CRATE_MANIFEST) -> str:
     return found.group(1) if found else ""
 
 
-_MINIMUM_RUST = crate_rust_version()
+_MINIMUM_RUST = crate_rust_version(Path(__file__).resolve().parents[1] / project.CRATE / "Cargo.toml")
 
 C_COMPILER = Tool(
     name="cc",
@@ -96,15 +92,10 @@ RUST_SOURCES = Tool(
         ("rustc-{v}", "cargo-{v}", "rust-{v}-src"),
         ("rustc", "cargo", "rust-src"),
     ),
-    files=_RUST_SOURCES,
+    files=("/usr/lib/rustlib/src/rust/library/std", "/usr/lib/rust-*/lib/rustlib/src/rust/library/std"),
     minimum=_MINIMUM_RUST,
 )
-WINE = Tool(
-    name="wine",
-    why="runs the Windows wheels",
-    packages=(("wine", "wine64"),),
-    programs=("wine",),
-)
+WINE = Tool("wine", "runs the Windows wheels", packages=(("wine", "wine64"),), programs=("wine",))
 DEBOOTSTRAP = Tool(
     name="debootstrap",
     why="makes the private 32-bit Wine where the distribution's own cannot be installed",
@@ -136,42 +127,12 @@ PYTHON_VENV = Tool(
     packages=(("python{}.{}-venv".format(*platform.python_version_tuple()),), ("python3-venv",)),
     modules=("venv", "ensurepip"),
 )
-GIT = Tool(
-    name="git",
-    why="tells which files belong to a source distribution",
-    packages=(("git",),),
-    programs=("git",),
-)
-CHROMIUM = Tool(
-    name="chromium",
-    why="shows the page of the collector to its tests",
-    packages=(("chromium",),),
-    programs=("chromium",),
-)
-CURL = Tool(
-    name="curl",
-    why="runs the command that the page of the collector shows",
-    packages=(("curl",),),
-    programs=("curl",),
-)
+GIT = Tool("git", "tells which files belong to a source distribution", packages=(("git",),), programs=("git",))
 MAKE = Tool(
     name="make",
     why="builds a CPython for musl, with perl, which OpenSSL's build asks for",
     packages=(("make", "perl", "xz-utils"),),
     programs=("make", "perl", "xz"),
-)
-STRACE = Tool(
-    name="strace",
-    why="shows tests which thread calls the system",
-    packages=(("strace",),),
-    programs=("strace",),
-)
-DISKS = Tool(
-    name="disks",
-    why="makes the disks that tests freeze and fill",
-    packages=(("btrfs-progs", "e2fsprogs"),),
-    programs=("mkfs.btrfs", "mkfs.ext4"),
-    folders=("/usr/sbin",),
 )
 
 
@@ -201,10 +162,16 @@ TOOLS: Tuple[Tool, ...] = (
     MMDEBSTRAP,
     QEMU,
     MAKE,
-    CHROMIUM,
-    CURL,
-    STRACE,
-    DISKS,
+    Tool("chromium", "shows the page of the collector to its tests", packages=(("chromium",),), programs=("chromium",)),
+    Tool("curl", "runs the command that the page of the collector shows", packages=(("curl",),), programs=("curl",)),
+    Tool("strace", "shows tests which thread calls the system", packages=(("strace",),), programs=("strace",)),
+    Tool(
+        name="disks",
+        why="makes the disks that tests freeze and fill",
+        packages=(("btrfs-progs", "e2fsprogs"),),
+        programs=("mkfs.btrfs", "mkfs.ext4"),
+        folders=("/usr/sbin",),
+    ),
 )
 
 
@@ -257,53 +224,33 @@ def is_root() -> bool:
 
 def os_release() -> Dict[str, str]:
     """Return the fields of /etc/os-release, such as ID and VERSION_ID; empty where there is none."""
-    fields: Dict[str, str] = {}
     for path in (Path("/etc/os-release"), Path("/usr/lib/os-release")):
         try:
-            text = path.read_text(encoding="utf-8")
+            words = shlex.split(path.read_text(encoding="utf-8"), comments=True)
         except OSError:
             continue
-        for line in text.splitlines():
-            name, mark, value = line.partition("=")
-            if mark and not name.startswith("#"):
-                fields[name.strip()] = "".join(shlex.split(value)[:1])
-        break
-    return fields
+        return dict(word.split("=", 1) for word in words if "=" in word)
+    return {}
 
 
 def find_program(name: str, folders: Iterable[str] = ()) -> Optional[Path]:
     """Return where a program is, on PATH or else in one of `folders` (patterns), or None."""
-    found = shutil.which(name)
-    if found:
-        return Path(found)
-    for pattern in folders:
-        expanded = os.path.expandvars(os.path.expanduser(pattern))
-        for folder in sorted(glob.glob(expanded), reverse=True):
-            found = shutil.which(name, path=folder)
-            if found:
-                return Path(found)
-    return None
+    patterns = [os.path.expandvars(os.path.expanduser(pattern)) for pattern in folders]
+    beside = [folder for pattern in patterns for folder in sorted(glob.glob(pattern), reverse=True)]
+    found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(beside))
+    return Path(found) if found else None
 
 
 def find(tool: Tool) -> Optional[Path]:
     """Return where a tool is: its first program, else its file or module; None when any part of it is missing."""
-    places: List[Path] = []
-    for program in tool.programs:
-        path = find_program(program, tool.folders)
-        if path is None:
-            return None
-        places.append(path)
+    places = [find_program(program, tool.folders) for program in tool.programs]
     if tool.files:
         matches = [name for pattern in tool.files for name in sorted(glob.glob(pattern))]
-        if not matches:
-            return None
-        places.append(Path(matches[0]))
+        places.append(Path(matches[0]) if matches else None)
     for module in tool.modules:
         spec = importlib.util.find_spec(module)
-        if spec is None:
-            return None
-        places.append(Path(spec.origin or module))
-    return places[0] if places else None
+        places.append(Path(spec.origin or module) if spec else None)
+    return places[0] if places and None not in places else None
 
 
 def missing(wanted: Iterable[Tool]) -> List[Tool]:
@@ -311,20 +258,19 @@ def missing(wanted: Iterable[Tool]) -> List[Tool]:
     return [tool for tool in wanted if find(tool) is None]
 
 
-def require(wanted: Iterable[Tool], ws: Workspace) -> None:
+def require(wanted: Sequence[Tool], ws: Workspace) -> None:
     """See to it that all `wanted` are here; install the packages of those that are not, where that is allowed.
 
     Raises:
         MissingToolError: something is missing and may not or could not be installed; its fix is one line to paste.
     """
-    wanted = list(wanted)
     absent = missing(wanted)
     if not absent:
         return
     outcome = install(absent, ws)
     left = missing(wanted)
     if left:
-        raise MissingToolError(_missing_line(left), why=outcome, fix=install_line(left, ws))
+        raise _missing_error(left, outcome, ws)
 
 
 def install(wanted: Sequence[Tool], ws: Workspace) -> str:
@@ -335,28 +281,41 @@ def install(wanted: Sequence[Tool], ws: Workspace) -> str:
     """
     reason = why_not_installed()
     if reason:
-        raise MissingToolError(_missing_line(wanted), why=reason, fix=install_line(wanted, ws))
+        raise _missing_error(wanted, reason, ws)
     for tool in wanted:
         report.say(f"{tool.name} is missing: it {tool.why}")
+    env = runner.child_env({"DEBIAN_FRONTEND": "noninteractive"})
     with _installing, report.step("install system packages"):
-        outcome = _install(wanted, ws)
+        if not _refreshed:
+            # One unrelated source that is out of order makes this fail although all other lists were refreshed.
+            ws.run(["apt-get", "update", "-q"], timeout_s=UPDATE_S, env=env, check=False, quiet=True)
+            _refreshed.append(True)
+        packages = packages_for(wanted, ws)
+        report.say(f"installing {' '.join(packages)}")
+        argv = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", *packages]
+        done = ws.run(argv, timeout_s=INSTALL_S, env=env, check=False, quiet=True)
+        if done.status != 0 and "dpkg --configure -a" in done.stdout:
+            # An earlier run was ended in the middle of an installation.
+            ws.run(["dpkg", "--configure", "-a"], timeout_s=INSTALL_S, env=env, check=False)
+            done = ws.run(argv, timeout_s=INSTALL_S, env=env, check=False, quiet=True)
     importlib.invalidate_caches()
-    return outcome
+    if done.status == 0:
+        return f"apt-get installed {' '.join(packages)}, but what they should bring is not found"
+    said = [line for line in done.stdout.splitlines() if line.startswith(("E:", "W:"))] or done.stdout.splitlines()
+    return f"apt-get install ended with exit status {done.status}: {'; '.join(said[-3:])}"
 
 
 def packages_for(wanted: Iterable[Tool], ws: Workspace) -> List[str]:
     """Return the packages that bring `wanted` on this machine, each once, in the order of the rows."""
-    chosen: List[str] = []
-    for tool in wanted:
-        chosen.extend(package for package in _choose(tool, ws) if package not in chosen)
-    return chosen
+    return list(dict.fromkeys(package for tool in wanted for package in _choose(tool, ws)))
 
 
 def install_line(wanted: Iterable[Tool], ws: Workspace) -> str:
     """Return one line for a shell that installs the packages of `wanted`."""
-    refresh = "" if shutil.which("apt-get") is None or _has_lists() else f"{sudo()}apt-get update; "
-    line = f"{refresh}{sudo()}apt-get install -y {shlex.join(packages_for(wanted, ws))}"
-    return line if shutil.which("apt-get") else f"install what corresponds to (Debian, Ubuntu): {line}"
+    line = f"{sudo()}apt-get install -y {shlex.join(packages_for(wanted, ws))}"
+    if shutil.which("apt-get") is None:
+        return f"install what corresponds to (Debian, Ubuntu): {line}"
+    return line if _has_lists() else f"{sudo()}apt-get update; {line}"
 
 
 def version_numbers(text: str) -> Tuple[int, ...]:
@@ -370,8 +329,9 @@ def is_at_least(version: str, minimum: str) -> bool:
     return not minimum or version_numbers(version) >= version_numbers(minimum)
 
 
-def _missing_line(wanted: Iterable[Tool]) -> str:
-    return f"missing: {', '.join(tool.name for tool in wanted)}"
+def _missing_error(wanted: Sequence[Tool], why: str, ws: Workspace) -> MissingToolError:
+    names = ", ".join(tool.name for tool in wanted)
+    return MissingToolError(f"missing: {names}", why=why, fix=install_line(wanted, ws))
 
 
 def why_not_installed() -> str:
@@ -387,32 +347,12 @@ def why_not_installed() -> str:
     return ""
 
 
-def _install(wanted: Sequence[Tool], ws: Workspace) -> str:
-    """Install the packages of `wanted`; return what happened, for the error if something is missing afterwards."""
-    env = runner.child_env({"DEBIAN_FRONTEND": "noninteractive"})
-    if not _refreshed:
-        # One unrelated source that is out of order makes this fail although all other lists were refreshed.
-        ws.run(["apt-get", "update", "-q"], timeout_s=UPDATE_S, env=env, check=False, quiet=True)
-        _refreshed.append(True)
-    packages = packages_for(wanted, ws)
-    report.say(f"installing {' '.join(packages)}")
-    argv = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", *packages]
-    done = ws.run(argv, timeout_s=INSTALL_S, env=env, check=False, quiet=True)
-    if done.status != 0 and "dpkg --configure -a" in done.stdout:
-        # An earlier run was ended in the middle of an installation.
-        ws.run(["dpkg", "--configure", "-a"], timeout_s=INSTALL_S, env=env, check=False)
-        done = ws.run(argv, timeout_s=INSTALL_S, env=env, check=False, quiet=True)
-    if done.status == 0:
-        return f"apt-get installed {' '.join(packages)}, but what they should bring is not found"
-    said = [line for line in done.stdout.splitlines() if line.startswith(("E:", "W:"))] or done.stdout.splitlines()
-    return f"apt-get install ended with exit status {done.status}: {'; '.join(said[-3:])}"
-
-
 def _choose(tool: Tool, ws: Workspace) -> Tuple[str, ...]:
     """Return the first alternative that this distribution has, new enough; the likeliest one when it cannot tell."""
     if len(tool.packages) == 1 and not tool.minimum:
         return tool.packages[0]
-    for alternative in tool.packages:
+    alternatives = tool.packages if shutil.which("apt-cache") else ()
+    for alternative in alternatives:
         for candidate in _versions_of(alternative, ws):
             offered = _offered(candidate, ws)
             if len(offered) == len(candidate) and is_at_least(offered[candidate[0]], tool.minimum):
@@ -426,8 +366,6 @@ def _versions_of(alternative: Tuple[str, ...], ws: Workspace) -> List[Tuple[str,
     if "{v}" not in alternative[0]:
         return [alternative]
     before, after = alternative[0].split("{v}")
-    if shutil.which("apt-cache") is None:
-        return []
     listed = ws.run(["apt-cache", "pkgnames", before], timeout_s=QUERY_S, check=False, quiet=True)
     pattern = re.compile(re.escape(before) + r"(\d+(?:\.\d+)+)" + re.escape(after) + "$")
     versions = [found.group(1) for found in map(pattern.match, listed.stdout.split()) if found]
@@ -437,8 +375,6 @@ def _versions_of(alternative: Tuple[str, ...], ws: Workspace) -> List[Tuple[str,
 
 def _offered(packages: Tuple[str, ...], ws: Workspace) -> Dict[str, str]:
     """Return the version of each package that apt would install; packages it does not know are left out."""
-    if shutil.which("apt-cache") is None:
-        return {}
     policy = ws.run(
         ["apt-cache", "policy", *packages],
         timeout_s=QUERY_S,
@@ -465,10 +401,10 @@ def program_version(program: Path, ws: Workspace) -> str:
     """Return the line that a program prints about its version."""
     try:
         done = ws.run([program, "--version"], timeout_s=20, check=False, quiet=True)
-    except MissingToolError:
+    except MissingToolError:  # It is there, and what it needs to start is not.
         return ""
-    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
     if done.status != 0:
         return ""
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
     # Wine prints a hint about its 32-bit half first; mingw's version has no dot.
     return next((line for line in lines if re.search(r"\d+\.\d", line)), lines[0] if lines else "")

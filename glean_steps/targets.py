@@ -51,13 +51,13 @@ class Target:
         platform_tag: the wheel's platform tag (PEP 425).
         machine: the processor, as `platform.machine()` names it there.
         arch: the architecture as those who offer a Python for it name it: python.org for Windows, Debian for Linux.
-        pointer_bits: width of its pointers.
         library: file name of the core library for this platform.
         library_format: container format of that library.
-        linking: what links: mingw's cross compiler, zig, or the C compiler of this machine.
         proof: how a wheel is proven: `wine`, `linux` or `musl` (on this machine or under qemu), or `static`: nothing
             runs it.
         imports: libraries that the core library may import.
+        linking: what links: mingw's cross compiler, zig, or the C compiler of this machine.
+        pointer_bits: width of its pointers.
         glibc: the oldest glibc that it runs on, which is the newest symbol version that it may ask for; else empty.
         flags: more flags of rustc.
         environment: variables that the build gets.
@@ -76,12 +76,12 @@ class Target:
     platform_tag: str
     machine: str
     arch: str
-    pointer_bits: Literal[32, 64]
     library: str
     library_format: Literal["pe", "elf", "macho"]
-    linking: Literal["mingw", "zig", "host"]
     proof: Literal["wine", "linux", "musl", "static"]
     imports: Imports
+    linking: Literal["mingw", "zig", "host"] = "zig"
+    pointer_bits: Literal[32, 64] = 64
     glibc: str = ""
     flags: Tuple[str, ...] = ()
     environment: Tuple[Tuple[str, str], ...] = ()
@@ -147,7 +147,6 @@ def _linux(
         pointer_bits=bits,
         library=project.LINUX_LIBRARY,
         library_format="elf",
-        linking="zig",
         proof="linux",
         imports=GLIBC_IMPORTS,
         glibc=glibc,
@@ -163,10 +162,8 @@ def _musl(machine: str, arch: str) -> Target:
         platform_tag=f"musllinux_1_2_{machine}",
         machine=machine,
         arch=arch,
-        pointer_bits=64,
         library=project.LINUX_LIBRARY,
         library_format="elf",
-        linking="zig",
         proof="musl",
         imports=MUSL_IMPORTS,
         qemu=machine,
@@ -182,10 +179,8 @@ def _macos(machine: str, oldest: str, triple: str) -> Target:
         platform_tag=f"macosx_{oldest.replace('.', '_')}_{machine}",
         machine=machine,
         arch=machine,
-        pointer_bits=64,
         library=project.MACOS_LIBRARY,
         library_format="macho",
-        linking="zig",
         proof="static",
         imports=MACOS_IMPORTS,
         unproven="nothing here runs macOS",
@@ -209,10 +204,8 @@ TARGETS: Tuple[Target, ...] = (
         platform_tag="win_arm64",
         machine="ARM64",
         arch="arm64",
-        pointer_bits=64,
         library=project.WINDOWS_LIBRARY,
         library_format="pe",
-        linking="zig",
         proof="static",
         imports=WINDOWS_IMPORTS,
         unproven="no Wine here runs this processor's programs",
@@ -241,7 +234,6 @@ HOST = Target(
     platform_tag=sysconfig.get_platform().replace("-", "_").replace(".", "_"),
     machine=platform.machine(),
     arch=platform.machine(),
-    pointer_bits=64,
     library=project.LINUX_LIBRARY,
     library_format="elf",
     linking="host",

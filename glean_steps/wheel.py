@@ -12,23 +12,19 @@ import re
 import sys
 import tarfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from glean_steps import archive, cargo, components, project, report, runner, targets, toolchain, workspace
 from glean_steps.errors import AuditError, MissingArtifactError
 from glean_steps.targets import Target
 
-PYTHON_TAG, ABI_TAG = "py3", "none"
-
 # The caller's SOURCE_DATE_EPOCH, else the first moment that a zip archive can hold: no clock and no commit in a wheel,
 # so the same sources give the same bytes wherever and whenever they are packed.
 EPOCH = "315532800"
 
 # The modules whose change can change a wheel, and the variables that shape its library.
-_MODULES = (
-    *("cargo.py", "components.py", "library.py", "project.py", "targets.py", "toolchain.py", "wheel.py", "zig.py"),
-)
+_MODULES = ("cargo.py", "components.py", "library.py", "project.py", "targets.py", "toolchain.py", "wheel.py", "zig.py")
 _SHAPING = re.compile(r"RUSTFLAGS|^CARGO_PROFILE_|^SOURCE_DATE_EPOCH$")
 
 # What a PEP 517 front end does, in one process: call the backend with the checkout off sys.path, so that a build cannot
@@ -57,15 +53,8 @@ def pack(library: Path, target: Target, *, ws: workspace.Workspace) -> Path:
         )
     folder = ws.state / "wheels" / target.platform_tag
     with workspace.new_folder(folder) as temporary:
-        ws.run(
-            [sys.executable, "-c", _BUILD.format("wheel"), temporary],
-            timeout_s=120,
-            cwd=ws.root,
-            env=build_env(library, target),
-            quiet=True,
-        )
-        name = _only(temporary, "*.whl").name
-    return folder / name
+        made = _build("wheel", "*.whl", temporary, build_env(library, target), ws)
+    return folder / made.name
 
 
 def build_env(library: Path, target: Target) -> dict[str, str]:
@@ -89,18 +78,11 @@ def retag(wheel: Path, target: Target, ws: workspace.Workspace) -> Path:
         CommandFailedError: the command failed.
     """
     expected = wheel.with_name(tagged_name(wheel.name, target))
-    done = ws.run(
-        [
-            *(sys.executable, "-m", "wheel", "tags", "--remove"),
-            *("--python-tag", PYTHON_TAG, "--abi-tag", ABI_TAG, "--platform-tag", target.platform_tag),
-            wheel.resolve(),
-        ],
-        timeout_s=60,
-        cwd=wheel.resolve().parent,  # `-m` looks for modules here first, and a folder of wheels holds none.
-        env=runner.child_env({"SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", EPOCH)}),
-        quiet=True,
-        split_stderr=True,
-    )
+    argv = [sys.executable, "-m", "wheel", "tags", "--remove", "--python-tag", "py3", "--abi-tag", "none"]
+    argv += ["--platform-tag", target.platform_tag, str(wheel.resolve())]
+    env = runner.child_env({"SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", EPOCH)})
+    # `-m` looks for modules in the working directory first, and a folder of wheels holds none.
+    done = ws.run(argv, timeout_s=60, cwd=wheel.resolve().parent, env=env, quiet=True, split_stderr=True)
     made = done.stdout.split()
     if made != [expected.name] or not expected.is_file():
         raise MissingArtifactError(
@@ -108,7 +90,7 @@ def retag(wheel: Path, target: Target, ws: workspace.Workspace) -> Path:
             why=f"it was given {wheel.name} and says that it made {' '.join(made) or 'nothing'}",
             fix="check the version of `wheel` in requirements/tools.txt",
         )
-    repack(expected, components.members(target, toolchain.rust_for(target, ws), ws))
+    repack(expected, components.members(target, ws))
     return expected
 
 
@@ -130,7 +112,7 @@ def tagged_name(name: str, target: Target) -> str:
             why="PEP 427 wants name-version[-build]-python-abi-platform.whl",
             fix="give a wheel that `invoke wheel` made",
         )
-    return "-".join([*parts[:-3], PYTHON_TAG, ABI_TAG, target.platform_tag]) + ".whl"
+    return "-".join([*parts[:-3], "py3", "none", target.platform_tag]) + ".whl"
 
 
 def repack(wheel: Path, more: Mapping[str, bytes]) -> None:
@@ -141,34 +123,25 @@ def repack(wheel: Path, more: Mapping[str, bytes]) -> None:
     Args:
         more: files to add to the metadata folder, by their names in it.
     """
-    members = archive.read_members(wheel)
     folder = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
+    record = f"{folder}/RECORD"
+    members = archive.read_members(wheel)
     members.update({f"{folder}/{name}": data for name, data in more.items()})
-    _name_licences(members, folder, [name[len("licenses/") :] for name in more if name.startswith("licenses/")])
-    names = sorted(members, key=_member_order)
-    members[f"{folder}/RECORD"] = _record(members, names)
-    with workspace.new_file(wheel) as temporary:
-        archive.write(temporary, {name: members[name] for name in names}, time.gmtime(_epoch()))
-
-
-def _name_licences(members: dict[str, bytes], folder: str, files: Sequence[str]) -> None:
-    lines = members.get(f"{folder}/METADATA", b"").splitlines(keepends=True)
-    end = next((place for place, line in enumerate(lines) if not line.strip()), len(lines))
-    wanted = [f"License-File: {file}\n".encode() for file in files]
-    lines[end:end] = [line for line in wanted if line not in lines[:end]]
-    if files:
+    licences = [f"License-File: {name[len('licenses/') :]}\n".encode() for name in more if name.startswith("licenses/")]
+    if licences:
+        lines = members.get(f"{folder}/METADATA", b"").splitlines(keepends=True)
+        end = next((place for place, line in enumerate(lines) if not line.strip()), len(lines))
+        lines[end:end] = [line for line in licences if line not in lines[:end]]
         members[f"{folder}/METADATA"] = b"".join(lines)
-
-
-def _record(members: Mapping[str, bytes], names: Sequence[str]) -> bytes:
+    names = sorted(members, key=lambda name: (name.startswith(f"{folder}/"), name == record, name))
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     for name in names:
         digest = base64.urlsafe_b64encode(hashlib.sha256(members[name]).digest()).decode().rstrip("=")
-        rows.writerow(
-            (name, "", "") if name.endswith(".dist-info/RECORD") else (name, f"sha256={digest}", len(members[name]))
-        )
-    return text.getvalue().encode()
+        rows.writerow((name, "", "") if name == record else (name, f"sha256={digest}", len(members[name])))
+    members[record] = text.getvalue().encode()
+    with workspace.new_file(wheel) as temporary:
+        archive.write(temporary, {name: members[name] for name in names}, time.gmtime(_epoch()))
 
 
 def sdist(ws: workspace.Workspace) -> Path:
@@ -181,10 +154,7 @@ def sdist(ws: workspace.Workspace) -> Path:
     folder = ws.state / "wheels" / "sdist"
     with workspace.new_folder(folder) as temporary:
         env = runner.child_env({"SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", EPOCH)})
-        ws.run(
-            [sys.executable, "-c", _BUILD.format("sdist"), temporary], timeout_s=120, cwd=ws.root, env=env, quiet=True
-        )
-        made = _only(temporary, "*.tar.gz")
+        made = _build("sdist", "*.tar.gz", temporary, env, ws)
         members = sdist_files(made)
         with open(made, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed:
             with tarfile.open(mode="w", fileobj=packed, format=tarfile.PAX_FORMAT) as out:
@@ -214,7 +184,7 @@ def key(target: Target, ws: workspace.Workspace, files: str) -> str:
         files,
         target.triple,
         sys.version,
-        toolchain.machine_key(ws, target if target.triple else None),
+        toolchain.machine_key(ws, target),
         {name: value for name, value in os.environ.items() if _SHAPING.search(name)},
     )
 
@@ -241,8 +211,10 @@ def native_wheel(ws: workspace.Workspace) -> Path:
     return path
 
 
-def _only(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
+def _build(kind: str, pattern: str, into: Path, env: Mapping[str, str], ws: workspace.Workspace) -> Path:
+    """Have the build backend make a `wheel` or an `sdist` of the checkout in a folder; return the file."""
+    ws.run([sys.executable, "-c", _BUILD.format(kind), into], timeout_s=120, cwd=ws.root, env=env, quiet=True)
+    found = sorted(into.glob(pattern))
     if len(found) != 1:
         raise MissingArtifactError(
             f"the build did not make one {pattern}",
@@ -250,11 +222,6 @@ def _only(folder: Path, pattern: str) -> Path:
             fix="build with `python -m build` and read what setup.py says",
         )
     return found[0]
-
-
-def _member_order(name: str) -> tuple[bool, bool, str]:
-    in_metadata = name.split("/")[0].endswith(".dist-info")
-    return (in_metadata, in_metadata and name.endswith("/RECORD"), name)
 
 
 def _epoch() -> int:

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -31,11 +31,10 @@ ROOT_TIMEOUT_S = 1200.0
 END_TIMEOUT_S = 10.0
 _RECIPE = 5  # Raise it when what this module does to a prefix changes.
 
-# No offers to download Mono or Gecko, no menu entries, no debugger. Without WMI, because the query that
-# platform.uname() of Python 3.12 and later asks first ends in a function that Wine 8 lacks and never returns; refused,
-# it ends.
-# Without the mount manager, because every stat and open asks it for the volume's serial number, through two processes:
-# the Python suite takes a third less time without. What is lost is st_dev, which is 0 then.
+# No offers to download Mono or Gecko, no menu entries, no debugger. No WMI: platform.uname() of Python 3.12 and later
+# asks it first, and in Wine 8 that query never returns; refused, it ends. No mount manager: every stat and open asks it
+# for the volume's serial number, through two processes; the Python suite takes a third less time without. What is lost
+# is st_dev, which is 0 then.
 _OVERRIDES = "mscoree,mshtml,wbemprox=;winemenubuilder.exe,winedbg.exe,mountmgr.sys=d"
 
 # The loader and the server of Debian 13's Wine 10 abort where this is set: `free(): invalid pointer`.
@@ -88,15 +87,10 @@ _ENTER = Path(__file__).with_name("enter_root.sh")
 
 @dataclass(frozen=True)
 class Provider:
-    """A Wine that runs programs of one Windows architecture.
+    """A Wine that runs programs of one Windows architecture, in a private system `root` or as this machine's own.
 
-    Attributes:
-        name: how it came here, for tables.
-        version: what it prints of itself, such as `wine-8.0`.
-        loader: the program that starts Windows programs of this architecture.
-        halves: which halves of Wine are installed there. A 64-bit prefix that was made without the 32-bit half has no
-            `syswow64`, and is another prefix than one that was made with it.
-        root: a private system root that it lives in; None for the machine's own.
+    `halves` are those of Wine that are installed there: a 64-bit prefix that was made without the 32-bit half has no
+    `syswow64`, and is another prefix than one that was made with it.
     """
 
     name: str
@@ -131,10 +125,8 @@ class Wine:
     ) -> runner.Completed:
         """Run a Windows program to its end; its exit status is the true one (modulo 256, as Wine passes it on).
 
-        Args:
-            argv: a Windows program and its arguments; paths of this machine are understood by Wine's loader.
-            timeout_s: the deadline; past it the whole tree of the prefix is ended.
-            changes: to the environment; None removes a variable.
+        Wine's loader understands paths of this machine. Past the deadline the whole tree of the prefix is ended.
+        `changes` are made to the environment; None removes a variable.
 
         Raises:
             CommandFailedError, DeadlineError: as `runner.run`.
@@ -148,49 +140,34 @@ class Wine:
         }
         return self.ws.run(self.provider.argv([self.provider.loader, *argv], where), timeout_s=timeout_s, **given)
 
+    def server(self, option: str, *, check: bool = True) -> None:
+        """Call the wineserver of this prefix."""
+        argv, env = self.provider.argv(["wineserver", option], self.prefix), self.env()
+        self.ws.run(argv, timeout_s=PREFIX_TIMEOUT_S, env=env, cwd=self.prefix, check=check, detached=True)
+
     def env(self, changes: Optional[Mapping[str, Optional[str]]] = None) -> Dict[str, str]:
-        """Return the environment of a program in this prefix."""
-        return prefix_env(self.provider, self.prefix, self.target, changes)
+        """Return the whole environment of a program in this prefix."""
+        # What belongs to the Python that runs the steps must not reach the Windows one.
+        own = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "VIRTUAL_ENV")
+        return runner.child_env({**self.env_changes(), **dict.fromkeys(own), **(changes or {})})
 
     def env_changes(self) -> Dict[str, Optional[str]]:
         """Return the variables of this prefix, for a program of this machine that starts others; None removes one."""
-        return _prefix_changes(self.provider, self.prefix, self.target)
-
-
-def _prefix_changes(provider: Provider, prefix: Path, target: Target) -> Dict[str, Optional[str]]:
-    """Return the variables of a prefix, None for those it must not have; a WINEDEBUG that the caller set wins."""
-    return {
-        **_HARMFUL,
-        "WINELOADER": provider.loader if os.path.isabs(provider.loader) else None,
-        "WINEPREFIX": str(prefix),
-        "WINEARCH": target.wine_arch,
-        "WINEDEBUG": os.environ.get("WINEDEBUG", "-all"),
-        "WINEDLLOVERRIDES": _OVERRIDES,
-        # Paths with letters outside ASCII are only mapped in a UTF-8 locale.
-        "LC_ALL": "C.UTF-8",
-        "LANG": "C.UTF-8",
-        # An empty display is none, and no window can open on it.
-        "DISPLAY": "",
-        "WAYLAND_DISPLAY": "",
-    }
-
-
-def prefix_env(
-    provider: Provider, prefix: Path, target: Target, changes: Optional[Mapping[str, Optional[str]]] = None
-) -> Dict[str, str]:
-    """Return the whole environment of a program in a prefix."""
-    return runner.child_env(
-        {
-            **_prefix_changes(provider, prefix, target),
-            # What belongs to the Python that runs the steps must not reach the Windows one.
-            "PYTHONPATH": None,
-            "PYTHONHOME": None,
-            "PYTHONDONTWRITEBYTECODE": None,
-            "PYTHONPYCACHEPREFIX": None,
-            "VIRTUAL_ENV": None,
-            **(changes or {}),
+        loader = self.provider.loader
+        return {
+            **_HARMFUL,
+            "WINELOADER": loader if os.path.isabs(loader) else None,
+            "WINEPREFIX": str(self.prefix),
+            "WINEARCH": self.target.wine_arch,
+            "WINEDEBUG": os.environ.get("WINEDEBUG", "-all"),
+            "WINEDLLOVERRIDES": _OVERRIDES,
+            # Paths with letters outside ASCII are only mapped in a UTF-8 locale.
+            "LC_ALL": "C.UTF-8",
+            "LANG": "C.UTF-8",
+            # An empty display is none, and no window can open on it.
+            "DISPLAY": "",
+            "WAYLAND_DISPLAY": "",
         }
-    )
 
 
 def windows_path(path: Path) -> str:
@@ -212,7 +189,8 @@ def provider_for(target: Target, ws: Workspace) -> Provider:
         try:
             found = attempt(ws)
         except StepError as error:
-            lacks.append(f"{_first_line(attempt.__doc__)} {error.what} ({error.why or error.fix}){_last_words(error)}")
+            tail = ": " + " ".join(error.tail[-3:]) if isinstance(error, CommandFailedError) else ""
+            lacks.append(f"{attempt.__doc__} {error.what} ({error.why or error.fix}){tail}")
             continue
         if found is not None:
             return found
@@ -224,39 +202,24 @@ def provider_for(target: Target, ws: Workspace) -> Provider:
     )
 
 
-def _first_line(text: Optional[str]) -> str:
-    return (text or "").strip().split("\n", 1)[0]
-
-
-def _last_words(error: StepError) -> str:
-    return ": " + " ".join(error.tail[-3:]) if isinstance(error, CommandFailedError) else ""
-
-
 def _machine_wine(ws: Workspace) -> Optional[Provider]:
     """This machine's Wine."""
     system.require([system.WINE], ws)
-    return _machine_provider("this machine's Wine", "win64", ws)
+    return _machine_provider("this machine's Wine", _loader64(), ws)
 
 
 def _machine_wine32(ws: Workspace) -> Optional[Provider]:
     """This machine's Wine, where its 32-bit half is installed."""
-    if not has_wine32():
-        return None
-    return _machine_provider("this machine's Wine, 32-bit", "win32", ws)
+    return _machine_provider("this machine's Wine, 32-bit", "wine", ws) if has_wine32() else None
 
 
-def _machine_provider(name: str, wine_arch: str, ws: Workspace) -> Provider:
-    loader = machine_loader(wine_arch)
+def _machine_provider(name: str, loader: str, ws: Workspace) -> Provider:
     return Provider(name, version(ws, [loader]), loader, "64+32" if has_wine32() else "64")
 
 
-def machine_loader(wine_arch: str) -> str:
-    """Return the machine's loader for an architecture.
-
-    Debian's `wine` is a script that starts the 32-bit loader as soon as one is installed, for 64-bit prefixes too.
-    """
-    found = system.find_program("wine64", ("/usr/lib/wine",)) if wine_arch == "win64" else None
-    return str(found or "wine")
+def _loader64() -> str:
+    """Return the 64-bit loader: Debian's `wine` starts the 32-bit one as soon as there is one, in any prefix."""
+    return str(system.find_program("wine64", ("/usr/lib/wine",)) or "wine")
 
 
 def _multiarch_wine32(ws: Workspace) -> Optional[Provider]:
@@ -264,7 +227,7 @@ def _multiarch_wine32(ws: Workspace) -> Optional[Provider]:
     if system.why_not_installed():
         return None
     failed = Stamp(ws.cache / "stamps" / "multiarch-wine32.json")
-    key = workspace.fingerprint(system.os_release(), _boot_id())
+    key = workspace.fingerprint(system.os_release(), Path("/proc/sys/kernel/random/boot_id"))
     if failed.is_current(key):
         return None
     # An architecture that is already enabled is the owner's wish; one that would have to be enabled only for this is
@@ -277,13 +240,11 @@ def _multiarch_wine32(ws: Workspace) -> Optional[Provider]:
     ws.run(["apt-get", "update", "-q"], timeout_s=300, check=False, quiet=True)
     install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "wine32:i386"]
     trial = ws.run([*install, "--simulate"], timeout_s=120, check=False, quiet=True)
-    done = False
     # apt solves a conflict by removing packages; nobody asked for that.
     if trial.status == 0 and not any(line.startswith("Remv ") for line in trial.stdout.splitlines()):
         env = runner.child_env({"DEBIAN_FRONTEND": "noninteractive"})
-        done = ws.run(install, timeout_s=900, check=False, env=env).status == 0 and has_wine32()
-    if done:
-        return _machine_provider("this machine's Wine, 32-bit", "win32", ws)
+        if ws.run(install, timeout_s=900, check=False, env=env).status == 0 and has_wine32():
+            return _machine_wine32(ws)
     report.say("  its i386 packages cannot be installed beside the amd64 ones now; going on without")
     if added:
         ws.run(["dpkg", "--remove-architecture", "i386"], timeout_s=30, check=False)
@@ -297,7 +258,6 @@ def _private_wine32(ws: Workspace) -> Optional[Provider]:
     if not system.is_root():
         raise MissingToolError("a private 32-bit root needs root", why="unshare and chroot are not allowed to users")
     system.require([system.UNSHARE], ws)
-    suite = system.os_release().get("VERSION_CODENAME", "")
     root = _private_root(ws)
     if not (root / ".complete").exists():
         if settings.OFFLINE.value():
@@ -305,7 +265,7 @@ def _private_wine32(ws: Workspace) -> Optional[Provider]:
         system.require([system.DEBOOTSTRAP], ws)
         with workspace.lock(root.with_suffix(".lock"), "making the 32-bit Wine root"):
             if not (root / ".complete").exists():
-                _make_root(root, suite, ws)
+                _make_root(root, ws)
     provider = Provider("private 32-bit root", "", halves="32", root=root)
     return replace(provider, version=version(ws, provider.argv([provider.loader], ws.root)))
 
@@ -314,16 +274,13 @@ def _private_root(ws: Workspace) -> Path:
     return ws.cache / "wine32-root" / f"{system.os_release().get('VERSION_CODENAME', '')}-2"
 
 
-def _make_root(root: Path, suite: str, ws: Workspace) -> None:
-    mirror = roots.mirror(ws)
+def _make_root(root: Path, ws: Workspace) -> None:
+    suite, mirror = system.os_release().get("VERSION_CODENAME", ""), roots.mirror(ws)
     with report.step("make a private 32-bit Wine root (once, about 75 s, 1.1 GB)"), workspace.new_folder(root) as new:
         # The binaries of a suite's point releases agree among themselves; --variant=minbase leaves out what Wine does
         # not need.
-        ws.run(
-            ["debootstrap", "--arch=i386", "--variant=minbase", "--include=wine,wine32", suite, new, mirror],
-            timeout_s=ROOT_TIMEOUT_S,
-            quiet=True,
-        )
+        argv = ["debootstrap", "--arch=i386", "--variant=minbase", "--include=wine,wine32", suite, new, mirror]
+        ws.run(argv, timeout_s=ROOT_TIMEOUT_S, quiet=True)
         shutil.rmtree(new / "var" / "cache" / "apt", ignore_errors=True)
         (new / ".complete").write_text(mirror)
 
@@ -344,13 +301,6 @@ def version(ws: Workspace, loader: Sequence[object]) -> str:
     return ws.run([*loader, "--version"], timeout_s=60, quiet=True, env=env).stdout.strip().splitlines()[-1].strip()
 
 
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-
-
 _PROVIDERS: Dict[str, Tuple[Callable[[Workspace], Optional[Provider]], ...]] = {
     "win64": (_machine_wine,),
     "win32": (_machine_wine32, _multiarch_wine32, _private_wine32),
@@ -362,10 +312,8 @@ _PROVIDERS: Dict[str, Tuple[Callable[[Workspace], Optional[Provider]], ...]] = {
 
 def prefix_key(provider: Provider, target: Target) -> str:
     """Return the key over everything that shapes a prefix."""
-    return workspace.fingerprint(
-        *(_RECIPE, provider.version, provider.name, provider.loader, provider.halves),
-        *(target.triple, _OVERRIDES, _REGISTRY, _SHIM_C),
-    )[:12]
+    shaping = (_RECIPE, provider.version, provider.name, provider.loader, provider.halves, target.triple)
+    return workspace.fingerprint(*shaping, _OVERRIDES, _REGISTRY, _SHIM_C)[:12]
 
 
 def ensure_prefix(target: Target, ws: Workspace) -> Tuple[Provider, Path]:
@@ -382,7 +330,7 @@ def ensure_prefix(target: Target, ws: Workspace) -> Tuple[Provider, Path]:
             shutil.rmtree(old, ignore_errors=True)
         with workspace.new_folder(prefix) as new:
             try:
-                _fill_prefix(provider, target, new, ws)
+                _fill_prefix(Wine(ws, provider, new, target))
             finally:
                 end_prefix(new)
             (new / ".complete").write_text(key)
@@ -405,38 +353,22 @@ def remembered_provider(target: Target, ws: Workspace) -> Provider:
         if root is None or (root / ".complete").exists():
             return Provider(facts["name"], facts["version"], facts["loader"], facts["halves"], root)
     provider = provider_for(target, ws)
+    facts = {**asdict(provider), "root": str(provider.root or "")}
     # Making the provider may have installed a Wine, so the key is taken again.
-    stamp.write(
-        workspace.fingerprint(_RECIPE, identity(), str(ws.cache)),
-        facts={**asdict(provider), "root": str(provider.root or "")},
-    )
+    stamp.write(workspace.fingerprint(_RECIPE, identity(), str(ws.cache)), facts=facts)
     return provider
 
 
 def identity() -> List[object]:
     """Return what tells one installed Wine from another, from file attributes alone."""
-    found = shutil.which("wine")
-    names = [found, "/var/lib/dpkg/info/libwine:amd64.list", "/var/lib/dpkg/info/libwine:i386.list"]
-    names.append(machine_loader("win64"))
+    lists = [f"/var/lib/dpkg/info/libwine:{arch}.list" for arch in ("amd64", "i386")]
+    names = [shutil.which("wine"), *lists, _loader64()]
     return [(name, os.stat(name).st_mtime_ns) for name in names if name and os.path.exists(name)]
 
 
-def _fill_prefix(provider: Provider, target: Target, prefix: Path, ws: Workspace) -> None:
-    env = prefix_env(provider, prefix, target)
-    timeout_s = PREFIX_TIMEOUT_S
-
-    def wine(*argv: object, check: bool = True) -> None:
-        ws.run(
-            provider.argv(argv, prefix),
-            timeout_s=timeout_s,
-            env=env,
-            cwd=prefix,
-            check=check,
-            detached=True,
-            on_deadline=lambda: end_prefix(prefix),
-        )
-
-    wine(provider.loader, "wineboot", "-i")
+def _fill_prefix(wine: Wine) -> None:
+    prefix = wine.prefix
+    wine.run(["wineboot", "-i"], timeout_s=PREFIX_TIMEOUT_S, cwd=prefix, detached=True)
     system_folder = prefix / "drive_c" / "windows" / "system32"
     if not system_folder.is_dir():
         raise CommandFailedError(
@@ -444,18 +376,14 @@ def _fill_prefix(provider: Provider, target: Target, prefix: Path, ws: Workspace
         )
     settings = prefix / "settings.reg"
     settings.write_text(_REGISTRY)
-    wine(provider.loader, "regedit", "/S", windows_path(settings))
-    if needs_shim(prefix):
-        _build_shim(target, system_folder / "bcryptprimitives.dll", ws)
+    wine.run(["regedit", "/S", windows_path(settings)], timeout_s=PREFIX_TIMEOUT_S, cwd=prefix, detached=True)
+    shim = system_folder / "bcryptprimitives.dll"
+    if not shim.exists():
+        _build_shim(wine.target, shim, wine.ws)
     # The registry is written out when the server ends, and a prefix is finished when it is on disk. A server that had
     # ended by itself is status 1 to the first.
-    wine("wineserver", "-k", check=False)
-    wine("wineserver", "-w", check=False)
-
-
-def needs_shim(prefix: Path) -> bool:
-    """Return whether this prefix's Wine lacks bcryptprimitives.dll, which Rust's std loads."""
-    return not (prefix / "drive_c" / "windows" / "system32" / "bcryptprimitives.dll").exists()
+    wine.server("-k", check=False)
+    wine.server("-w", check=False)
 
 
 def _build_shim(target: Target, dll: Path, ws: Workspace) -> None:
@@ -465,13 +393,8 @@ def _build_shim(target: Target, dll: Path, ws: Workspace) -> None:
     definition = dll.with_suffix(".def")
     source.write_text(_SHIM_C)
     definition.write_text(_SHIM_DEF)
-    ws.run(
-        [
-            *(target.linker, "-shared", "-s", "-O2", "-static-libgcc", "-Wl,--enable-stdcall-fixup"),
-            *("-o", dll, source, definition, "-ladvapi32"),
-        ],
-        timeout_s=120,
-    )
+    argv = [target.linker, "-shared", "-s", "-O2", "-static-libgcc", "-Wl,--enable-stdcall-fixup", "-o", dll]
+    ws.run([*argv, source, definition, "-ladvapi32"], timeout_s=120)
     source.unlink()
     definition.unlink()
 
@@ -495,16 +418,17 @@ class Prefix:
         package = f"{system.sudo()}dpkg --add-architecture i386 && {system.sudo()}apt-get update; "
         package += f"{system.sudo()}apt-get install -y wine32:i386"
         root = _private_root(ws)
+        is_made = (root / ".complete").exists()
+        why, fix = "", package
         if not system.is_root():
-            why = "there is no 32-bit Wine, and a private one needs root"
-            return Probe("missing", absent, why=why, fix=package)
-        if not (root / ".complete").exists() and settings.OFFLINE.value():
-            why = "there is no 32-bit Wine, and GLEAN_OFFLINE forbids making one"
-            return Probe("missing", absent, why=why, fix="run once without GLEAN_OFFLINE")
-        if not _may_unshare(ws):
-            why = "there is no 32-bit Wine, and this system forbids mounts of one's own (an unprivileged container?)"
-            return Probe("missing", absent, why=why, fix=package)
-        if (root / ".complete").exists():
+            why = "a private one needs root"
+        elif not is_made and settings.OFFLINE.value():
+            why, fix = "GLEAN_OFFLINE forbids making one", "run once without GLEAN_OFFLINE"
+        elif not _may_unshare(ws):
+            why = "this system forbids mounts of one's own (an unprivileged container?)"
+        if why:
+            return Probe("missing", absent, why=f"there is no 32-bit Wine, and {why}", fix=fix)
+        if is_made:
             return Probe(f"private 32-bit root, {root}", absent)
         lacks = tuple(tool.name for tool in system.missing([system.UNSHARE, system.DEBOOTSTRAP]))
         text = "the distribution's wine32, else a private 32-bit root"
@@ -512,7 +436,7 @@ class Prefix:
 
     def _version(self, ws: Workspace) -> str:
         try:
-            return version(ws, [machine_loader("win64")])
+            return version(ws, [_loader64()])
         except (StepError, IndexError):
             return "which prints no version"
 
@@ -536,7 +460,7 @@ class Wines:
         """Get what can be had; a suite that needs another says so itself."""
         for target in self.targets:
             try:
-                prepare([target], ws)
+                remembered_provider(target, ws)
             except NotProvableError as error:
                 report.say(f"  {error.what}: {error.why}")
 
@@ -552,7 +476,7 @@ def _may_unshare(ws: Workspace) -> bool:
 
 # --- the session ------------------------------------------------------------------------------------------------------
 
-_warm: Dict[str, Wine] = {}
+_warm: Dict[Path, Wine] = {}
 
 
 @contextmanager
@@ -562,28 +486,25 @@ def session(target: Target, ws: Workspace) -> Iterator[Wine]:
     A session inside a session of the same prefix uses the one that is there.
     """
     provider, prefix = ensure_prefix(target, ws)
-    if str(prefix) in _warm:
-        yield _warm[str(prefix)]
+    if prefix in _warm:
+        yield _warm[prefix]
         return
     # What a killed run left here would serve this one with an old environment.
     end_prefix(prefix)
     wine = Wine(ws, provider, prefix, target)
     try:
-        env = wine.env()
-        ws.run(provider.argv(["wineserver", "-p"], prefix), timeout_s=60, env=env, cwd=prefix, detached=True)
+        wine.server("-p")
         # Wine's services start with the first program and keep its output open, so that one writes nowhere.
         wine.run(["cmd", "/c", "exit"], timeout_s=120, cwd=prefix, detached=True)
-        _warm[str(prefix)] = wine
+        _warm[prefix] = wine
         yield wine
     finally:
-        _warm.pop(str(prefix), None)
+        _warm.pop(prefix, None)
         end_prefix(prefix)
 
 
 def end_prefix(prefix: Path) -> None:
     """End every program of a prefix, the wineserver last, and return when none is left."""
-    if not processes(prefix):
-        return
     limit = time.monotonic() + END_TIMEOUT_S
     # SIGINT asks a wineserver to end its clients and itself, as `wineserver -k` does, without its program.
     for pid in processes(prefix):
@@ -622,10 +543,8 @@ def _is_server(pid: int) -> bool:
 
 
 def _signal(pid: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def end_all(ws: Workspace) -> None:

@@ -113,11 +113,9 @@ def lock(path: Path, what: str) -> Iterator[None]:
                 holder = {"pid": os.getpid(), "what": what, "since": time.strftime("%Y-%m-%d %H:%M:%S")}
                 os.pwrite(descriptor, json.dumps(holder).encode(), 0)
             _held.add(path)
-            try:
-                yield
-            finally:
-                _held.discard(path)
+            yield
         finally:
+            _held.discard(path)
             os.close(descriptor)
 
 
@@ -128,9 +126,8 @@ def _wait_for_lock(descriptor: int, path: Path) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
+        except BlockingIOError:
+            pass
         now = time.monotonic()
         if now - said >= 30:
             report.say(f"waiting for {_holder(path)} to end; it holds {path}")
@@ -174,57 +171,53 @@ def disk_error(error: OSError, path: Path) -> DiskError:
     )
 
 
-@contextmanager
-def new_file(path: Path) -> Iterator[Path]:
+def new_file(path: Path) -> ContextManager[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends without an error."""
-    with _disk(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sweep(path.parent, f".{path.name}.")
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".{os.getpid()}.part", dir=path.parent)
-        os.close(descriptor)
-    temporary = Path(name)
-    try:
-        with _disk(path):
-            yield temporary
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    return _new(path, is_folder=False)
+
+
+def new_folder(path: Path) -> ContextManager[Path]:
+    """Yield a temporary folder beside `path`; rename it to `path`, in place of what was there, at the end."""
+    return _new(path, is_folder=True)
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; rename it to `path`, in place of what was there, at the end."""
+def _new(path: Path, *, is_folder: bool) -> Iterator[Path]:
+    prefix, suffix = f".{path.name}.", f".{os.getpid()}.part"
     with _disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        sweep(path.parent, f".{path.name}.")
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=f".{os.getpid()}.part", dir=path.parent))
+        sweep(path.parent, prefix)
+        if is_folder:
+            temporary = Path(tempfile.mkdtemp(suffix, prefix, path.parent))
+        else:
+            descriptor, name = tempfile.mkstemp(suffix, prefix, path.parent)
+            os.close(descriptor)
+            temporary = Path(name)
     try:
         with _disk(path):
             yield temporary
-            os.chmod(temporary, 0o755)
-            if path.exists():
+            os.chmod(temporary, 0o755 if is_folder else 0o644)
+            if is_folder and path.exists():
                 shutil.rmtree(path)
             os.replace(temporary, path)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
         raise
 
 
 def sweep(folder: Path, prefix: str) -> None:
     """Remove unfinished files and folders of processes that no longer live, left behind by kill -9 or a power cut."""
     for left in folder.glob(f"{glob.escape(prefix)}*.part"):
-        try:
-            owner = int(left.name.split(".")[-2])
-        except (IndexError, ValueError):
-            continue
-        if Path(f"/proc/{owner}").exists():
-            continue
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+        owner = left.name.split(".")[-2]
+        if owner.isdecimal() and not Path("/proc", owner).exists():
+            _remove(left)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def mounts_below(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> List[str]:
@@ -253,9 +246,9 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def source_files(folder: Path, *, skip: Iterable[str] = ()) -> List[Path]:
-    """Return the files below a folder in a fixed order, without caches and without the names in `skip`."""
-    ignored = {"__pycache__", "target", ".mypy_cache", ".ruff_cache", ".pytest_cache", *skip}
+def _source_files(folder: Path) -> List[Path]:
+    """Return the files below a folder in a fixed order, without caches and what was built."""
+    ignored = {"__pycache__", "target", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
     found: List[Path] = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in ignored)
@@ -268,7 +261,7 @@ def fingerprint(*parts: object) -> str:
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):
-            files = source_files(part) if part.is_dir() else [part]
+            files = _source_files(part) if part.is_dir() else [part]
             for file in files:
                 name = file.relative_to(part).as_posix() if part.is_dir() else file.name
                 digest.update(f"file {name}\0".encode())
@@ -301,8 +294,7 @@ class Stamp:
 
     def facts(self) -> Dict[str, Any]:
         """Return what the step found out when it was last finished; empty when it never was."""
-        facts = self._read().get("facts", {})
-        return facts if isinstance(facts, dict) else {}
+        return dict(self._read().get("facts", {}))
 
     def write(self, key: str, *, files: Iterable[Path] = (), facts: Optional[Mapping[str, Any]] = None) -> None:
         """Record that the step is finished."""

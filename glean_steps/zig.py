@@ -7,7 +7,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, NoReturn
+from typing import Dict, List, Tuple
 
 from glean_steps import project
 from glean_steps.environments import Environment
@@ -35,22 +35,29 @@ class Zig:
             MissingToolError: one of them is not in its environment, or another version than the pinned one.
             OfflineError: they would have to be fetched.
         """
-        python = _ENVIRONMENT.ensure(ws)
+        cargo_zigbuild = _ENVIRONMENT.ensure(ws).with_name("cargo-zigbuild")
         pinned = (ws.root / project.LINKER_REQUIREMENTS).read_text(encoding="utf-8")
+        lacks: List[Tuple[str, str]] = []
         for name, version in re.findall(r"^([\w-]+)==([\w.]+)", pinned, re.MULTILINE):
-            found = sorted(python.parents[1].glob(f"lib/python*/site-packages/{name.replace('-', '_')}-*.dist-info"))
+            found = _packaged(f"{name.replace('-', '_')}-*.dist-info", ws)
             if [folder.stem.rpartition("-")[2] for folder in found] != [version]:
-                _refuse(f"{name} {version}", ", ".join(folder.name for folder in found) or "nothing", ws)
-        program = python.with_name("cargo-zigbuild")
-        for file in (program, _zig(python)):
+                lacks.append((f"{name} {version}", ", ".join(folder.name for folder in found) or "nothing"))
+        for file in (cargo_zigbuild, program(ws)):
             if not os.access(file, os.X_OK):
-                _refuse(file.name, f"no program {file}", ws)
-        return program
+                lacks.append((file.name, f"no program {file}"))
+        if lacks:
+            (wanted, instead), home = lacks[0], _ENVIRONMENT.home(ws)
+            raise MissingToolError(
+                f"the environment of zig lacks {wanted}",
+                why=f"{home} has {instead}",
+                fix=f"remove it and run again: rm -r {shlex.quote(str(home))}",
+            )
+        return cargo_zigbuild
 
 
 def program(ws: Workspace) -> Path:
     """Return zig itself, once `Zig.ensure` has seen to it."""
-    return _zig(_ENVIRONMENT.home(ws) / "bin" / "python")
+    return next(iter(_packaged("ziglang/zig", ws)), _ENVIRONMENT.home(ws) / "bin" / "zig")
 
 
 def env(ws: Workspace) -> Dict[str, str]:
@@ -65,15 +72,5 @@ def env(ws: Workspace) -> Dict[str, str]:
     }
 
 
-def _zig(python: Path) -> Path:
-    found = sorted(python.parents[1].glob("lib/python*/site-packages/ziglang/zig"))
-    return found[-1] if found else python.with_name("zig")
-
-
-def _refuse(wanted: str, found: str, ws: Workspace) -> NoReturn:
-    home = _ENVIRONMENT.home(ws)
-    raise MissingToolError(
-        f"the environment of zig lacks {wanted}",
-        why=f"{home} has {found}",
-        fix=f"remove it and run again: rm -r {shlex.quote(str(home))}",
-    )
+def _packaged(pattern: str, ws: Workspace) -> List[Path]:
+    return sorted(_ENVIRONMENT.home(ws).glob(f"lib/python*/site-packages/{pattern}"))

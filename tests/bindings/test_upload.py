@@ -158,7 +158,7 @@ def test_a_ping_is_sent_by_the_process_that_submitted_it_if_the_one_that_made_it
             # Whoever looks first sends it; the one with the good server is soon done with it, and asleep.
             sent = len(server.accepted)
             submit(busy)
-            wait_until(lambda: dead_server.requests or len(server.accepted) > sent)
+            wait_until(lambda sent=sent: dead_server.requests or len(server.accepted) > sent)
         sent = len(server.accepted)
         with Held(tmp_path):
             submit(idle)

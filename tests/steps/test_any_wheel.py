@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import hashlib
 import zipfile
@@ -44,7 +45,7 @@ def test_every_python_and_architecture_is_a_cell_of_the_matrix(
 ) -> None:
     """With a stand-in for the cells themselves."""
 
-    def cell(request: any_wheel.Request, version: str, target: object) -> Suite:
+    def cell(given: argparse.Namespace, version: str, target: object) -> Suite:
         def run(ws: Workspace) -> Result:
             if target is not AMD64:
                 raise NotProvableError("there is no wheel of small for win32", why="the index has others only")
@@ -87,9 +88,9 @@ def test_wheel_without_anything_to_import_has_not_passed(
     monkeypatch.setattr(any_wheel, "_pip", lambda *_: None)
     (tmp_path / "drive_c" / "windows" / "system32").mkdir(parents=True)
     python = windows_python.WindowsPython("3.13.1", "amd64", tmp_path, "")
-    request = any_wheel.Request(str(pure_wheel(tmp_path)))
+    given = COMMAND.parse([str(pure_wheel(tmp_path))])
     warm = wine.Wine(ws, wine.Provider("", ""), tmp_path, AMD64)
-    result = any_wheel.test(request, python, AMD64, tmp_path, warm, ws)
+    result = any_wheel.test(given, python, warm)
     assert result.failed == 1 and "import: no module found to import" in result.notes
 
 
@@ -101,9 +102,9 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return windows.built_checkout(tmp_path_factory).checkout.ws
 
 
-def cell(request: any_wheel.Request, ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> Result:
+def cell(path: Path, ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> Result:
     monkeypatch.setenv("GLEAN_CACHE", str(ws.cache))
-    return suites.run_one(any_wheel._cell(request, windows.PYTHON.version, AMD64), ws)
+    return suites.run_one(any_wheel._cell(COMMAND.parse([str(path)]), windows.PYTHON.version, AMD64), ws)
 
 
 @pytest.mark.wine
@@ -111,7 +112,7 @@ def cell(request: any_wheel.Request, ws: Workspace, monkeypatch: pytest.MonkeyPa
 def test_wheel_is_installed_and_imported_in_a_python_without_other_packages(
     real: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = cell(any_wheel.Request(str(pure_wheel(tmp_path))), real, monkeypatch)
+    result = cell(pure_wheel(tmp_path), real, monkeypatch)
     assert (result.passed, result.failed) == (3, 0), result.notes
     assert list(real.state.glob("wheel-*")) == []
 
@@ -122,14 +123,14 @@ def test_import_that_fails_is_a_failure_with_its_last_line(
     real: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = pure_wheel(tmp_path, source="raise OSError('no such DLL')\n")
-    result = cell(any_wheel.Request(str(path)), real, monkeypatch)
+    result = cell(path, real, monkeypatch)
     assert result.failed == 1 and "import small: OSError: no such DLL" in result.notes
 
 
 @pytest.mark.wine
 @pytest.mark.slow
 def test_wheel_of_another_python_is_not_run(real: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = cell(any_wheel.Request(str(pure_wheel(tmp_path, "cp36-cp36m-win_amd64"))), real, monkeypatch)
+    result = cell(pure_wheel(tmp_path, "cp36-cp36m-win_amd64"), real, monkeypatch)
     assert "is not for Python" in result.not_run
 
 

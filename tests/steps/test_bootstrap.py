@@ -231,7 +231,8 @@ def test_ensure_does_nothing_where_the_libraries_can_be_imported(
 ) -> None:
     monkeypatch.setattr(bootstrap, "NEEDED", ("os", "sys"))
     monkeypatch.setattr(bootstrap, "from_environment", pytest.fail)
-    bootstrap.ensure("nox")
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/nox"])
+    bootstrap.ensure()
 
 
 def test_ensure_starts_the_same_command_again_from_the_environment(
@@ -252,8 +253,9 @@ def test_ensure_starts_the_same_command_again_from_the_environment(
 def test_ensure_does_not_go_round_in_circles(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "NEEDED", ("glean_no_such_module",))
     monkeypatch.setenv(bootstrap.GUARD, str(os.getpid()))
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/nox"])
     with pytest.raises(SystemExit, match="glean_no_such_module"):
-        bootstrap.ensure("nox")
+        bootstrap.ensure()
 
 
 def test_ensure_leaves_a_program_alone_that_is_neither_nox_nor_invoke(

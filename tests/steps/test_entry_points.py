@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -107,6 +108,12 @@ def test_every_command_refuses_an_unknown_option(command: commands.Command) -> N
         pytest.skip("its options are those of the benchmark")
     with pytest.raises(SettingError):
         command.parse([*(["x"] if "wheel" in command.options else []), "--no-such-option"])
+
+
+@pytest.mark.parametrize("command", [*SESSIONS.values(), *TASKS.values()], ids=lambda command: command.name)
+def test_every_command_takes_its_own_options(command: commands.Command) -> None:
+    given = command.parse(["x" for name in command.options if not name.startswith("-")])
+    inspect.signature(command.run).bind(None, **vars(given))
 
 
 def test_value_of_an_option_is_checked_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, List, Sequence
 
 import pytest
 
-from glean_steps import header, system, toolchain
+from glean_steps import header, project, system, toolchain
 from glean_steps.errors import CommandFailedError, HeaderDriftError, MissingArtifactError, OfflineError, SettingError
 from glean_steps.runner import Completed
 from glean_steps.toolchain import Rust
@@ -125,3 +126,10 @@ def test_a_configuration_without_a_pinned_version_is_refused(crate: Workspace) -
 
 def test_this_projects_own_configuration_pins_a_version(checkout: Path) -> None:
     assert toolchain.pinned_version("cbindgen", checkout / "glean_core" / "cbindgen.toml").count(".") == 2
+
+
+def test_every_constant_of_the_header_belongs_to_the_abi() -> None:
+    root = Path(__file__).resolve().parents[2]
+    names = re.findall(r"^#define (\w+)", (root / project.HEADER).read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(names) > 10
+    assert [name for name in names if not name.startswith("GLEAN_")] == []

@@ -186,7 +186,7 @@ def test_a_right_wheel_is_proven_and_hands_back_its_ping(built: windows.Built, t
     (path,) = ws.dist.glob(f"*-{target.platform_tag}.whl")
     with wine.session(target, ws) as running:
         python = windows_python.choose(None, target, ws)
-        proof = prove.prove(path, target, python, running, ws)
+        proof = prove.prove_under_wine(target, python, path, ws)
     assert proof.ping["metrics"]["string"] == {"proof.string": "Grüße, 世界"}
     assert proof.ping["client_info"]["os"] == "Windows"
     assert proof.python.startswith(f"Python {windows.EXACT} {target.arch} (")
@@ -206,7 +206,7 @@ def test_a_wheel_with_a_library_that_cannot_be_loaded_is_not_proven(
 ) -> None:
     broken = rewritten(wheel, tmp_path / "w", lambda name, data: b"MZ nothing" if name.endswith(".dll") else data)
     with pytest.raises(CommandFailedError, match=r"failed with exit status 1") as caught:
-        prove.prove(broken, windows.AMD64, python, warm, real)
+        prove.prove_under_wine(windows.AMD64, python, broken, real)
     assert caught.value.exit_code == 19 and caught.value.status == 1
     assert any("glean_core" in line or "OSError" in line for line in caught.value.tail), caught.value.tail
     prove.install(wheel, python, warm, real)
@@ -226,7 +226,7 @@ def test_a_wheel_that_records_something_else_is_not_proven(
         )
 
     with pytest.raises(ProofError, match="failed its smoke test") as caught:
-        prove.prove(rewritten(wheel, tmp_path / "w", negate), windows.AMD64, python, warm, real)
+        prove.prove_under_wine(windows.AMD64, python, rewritten(wheel, tmp_path / "w", negate), real)
     assert caught.value.exit_code == 24
     assert "ping metrics" in caught.value.why and "'proof.boolean': False" in caught.value.why
     prove.install(wheel, python, warm, real)
@@ -238,13 +238,13 @@ def test_a_wheel_that_records_something_else_is_not_proven(
     ("script", "why"), [("print('not json')\n", "its last line was 'not json'"), ("", "it printed nothing")]
 )
 def test_a_proof_that_hands_back_no_ping_says_what_it_printed(
-    script: str, why: str, built: windows.Built, wheel: Path, python: WindowsPython, warm: Wine
+    script: str, why: str, built: windows.Built, wheel: Path, python: WindowsPython
 ) -> None:
     with (
         built.checkout.changed("tests/bindings/prove_wheel.py", lambda text: script),
         pytest.raises(ProofError, match="handed back no ping") as caught,
     ):
-        prove.prove(wheel, windows.AMD64, python, warm, built.checkout.ws)
+        prove.prove_under_wine(windows.AMD64, python, wheel, built.checkout.ws)
     assert caught.value.why == why
 
 
@@ -279,14 +279,12 @@ def sha256_in(wheel: Path, member: str) -> str:
 
 @pytest.mark.wine
 @pytest.mark.slow
-def test_the_proof_runs_away_from_the_checkout(
-    built: windows.Built, wheel: Path, python: WindowsPython, warm: Wine
-) -> None:
+def test_the_proof_runs_away_from_the_checkout(built: windows.Built, wheel: Path, python: WindowsPython) -> None:
     """Else the package of the checkout would be proven, not the one in the wheel."""
     say = "import os, sys\nprint(ascii([os.getcwd(), *sys.path]))\n"
     ws = built.checkout.ws
     with built.checkout.changed("tests/bindings/prove_wheel.py", lambda text: say), pytest.raises(ProofError) as caught:
-        prove.prove(wheel, windows.AMD64, python, warm, ws)
+        prove.prove_under_wine(windows.AMD64, python, wheel, ws)
     said = ast.literal_eval(caught.value.why.partition("its last line was ")[2])
     folder, *searched = [str(path).lower() for path in ast.literal_eval(said)]
     home, root = wine.windows_path(python.home).lower(), wine.windows_path(ws.root).lower()

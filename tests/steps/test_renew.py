@@ -12,10 +12,11 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
+from unittest import mock
 
 import pytest
 
-from glean_steps import pins, renew
+from glean_steps import fetch, pins, renew, roots
 from glean_steps.errors import OfflineError, SettingError, WrongHashError
 from glean_steps.fetch import Patience
 from glean_steps.renew import Finding
@@ -84,6 +85,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     serving.shutdown()
     serving.server_close()
     thread.join()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "patience", lambda: QUICK)
 
 
 def write_pins(folder: Path, base: str) -> Path:
@@ -157,7 +163,8 @@ class Index:
 def renewed(
     ws: Workspace, path: Path, index: Index, *, write: bool = False, archive: str = "http://127.0.0.1:9"
 ) -> Dict[str, Finding]:
-    found = renew.run(replace(ws, start=index), write=write, path=path, patient=QUICK, archive=archive)
+    with mock.patch.object(roots, "mirror", return_value=archive):
+        found = renew.run(replace(ws, start=index), write=write, path=path)
     return {finding.row: finding for finding in found}
 
 
@@ -350,7 +357,8 @@ def test_the_real_pip_tells_version_and_hash_of_what_that_windows_python_can_run
     text = path.read_text(encoding="utf-8").replace(f'pip.sha256 = "{OLD_PIP}"', f'pip.sha256 = "{digests["24.0"]}"', 1)
     text = text.replace('pip.version = "26.3"', 'pip.version = "24.0"').replace(OLD_PIP, digests["24.0"])
     path.write_text(text, encoding="utf-8")
-    found = {one.row: one for one in renew.run(ws, write=True, path=path, patient=QUICK, archive=server.url)}
+    monkeypatch.setattr(roots, "mirror", lambda ws: server.url)
+    found = {one.row: one for one in renew.run(ws, write=True, path=path)}
     assert found["pip for 3.7.9"].verdict == "right"
     assert found["pip for 3.13.16"].verdict == "newer: 26.3"
     assert found["carrier 1.0 for 3.7 amd64"].verdict.startswith("kept: ")

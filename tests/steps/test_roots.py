@@ -219,9 +219,8 @@ def test_proof_that_hands_back_nothing_says_how_to_run_it_again(ws: Workspace) -
     (ws.root / "tests" / "bindings").mkdir(parents=True)
     (ws.root / "tests" / "bindings" / "prove_wheel.py").write_text("")
     python = foreign.Python((sys.executable,), dict(os.environ), platform.python_version(), "native", "here")
-    place = prove._OnLinux(S390X, python)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(foreign, "install", lambda *_: None)
         with pytest.raises(ProofError, match="handed back no ping") as caught:
-            place.prove(Path("glean_py-1.whl"), ws)
+            prove.prove_on_linux(S390X, python, Path("glean_py-1.whl"), ws)
     assert "it printed nothing" in caught.value.why

@@ -318,8 +318,7 @@ def test_a_std_build_that_is_killed_leaves_nothing_behind_for_the_next_run(ws: W
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
         "from glean_steps import targets, toolchain, workspace\n"
         "ws = workspace.Workspace(Path(sys.argv[2]), Path(sys.argv[3]))\n"
-        "machine = toolchain._Machine(ws, [], []); machine.look_again()\n"
-        "toolchain._built([targets.WINDOWS[0]], machine)\n"
+        "toolchain._built([targets.WINDOWS[0]], [], ws)\n"
     )
     if not any(compiler.sources for compiler in toolchain.find_compilers(ws)[0]):
         pytest.skip("this machine cannot build std: no Rust sources")

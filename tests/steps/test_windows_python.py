@@ -302,7 +302,6 @@ def test_where_the_server_fails_the_runtime_wheel_is_tried_and_both_reasons_are_
     monkeypatch.setattr(interpreters, "find_all", lambda ws: {})
     if answer == "closed port":
         mirror.close()
-        monkeypatch.setattr(windows_python.fetch, "BACKOFF_S", 0.0)
         monkeypatch.setattr(windows_python.fetch, "patience", lambda: windows_python.fetch.Patience(backoff_s=0.01))
     with pytest.raises(DownloadError, match="no Windows Python") as caught:
         windows_python.obtain_archive(pin("12" * 32, runtime="34" * 32), AMD64, ws)
@@ -399,7 +398,7 @@ def test_a_runtime_wheel_without_the_library_is_told(ws: Workspace, tmp_path: Pa
     host = interpreters.CPython("3.7.16", False, Path("python3.7"), tmp_path)
     with pytest.raises(MissingToolError, match=rf"carries no python{ROW.digits}\.dll"):
         windows_python._rebuild(wheel, ROW, AMD64, host, tmp_path / "out.zip", ws)
-    assert not (tmp_path / "out.parts").exists()
+    assert not list(tmp_path.glob(".parts-*"))
 
 
 # --- pinned wheels and dependencies: the real pip of this machine, and a folder in place of an index ------------------
@@ -481,7 +480,7 @@ def two_dependencies(ws: Workspace, index: Path) -> Workspace:
     return ws
 
 
-@pytest.mark.parametrize("damage", ["a byte", "a file less", "list cut", "list without hashes", "no list"])
+@pytest.mark.parametrize("damage", ["a byte", "a file less", "a file more"])
 def test_a_damaged_dependency_wheel_is_noticed_and_fetched_again(
     two_dependencies: Workspace, index: Path, damage: str
 ) -> None:
@@ -489,13 +488,10 @@ def test_a_damaged_dependency_wheel_is_noticed_and_fetched_again(
     wheels = windows_python.dependency_wheels(ROW, AMD64, ws)
     assert [path.name.split("-")[0] for path in wheels] == ["first", "second"]
     before = [workspace.file_sha256(path) for path in wheels]
-    sums = wheels[0].with_name("SHA256SUMS")
     damages: dict[str, Callable[[], object]] = {
         "a byte": lambda: wheels[1].write_bytes(b"P" + wheels[1].read_bytes()[1:-1] + b"\x01"),
         "a file less": wheels[0].unlink,
-        "list cut": lambda: sums.write_text(sums.read_text()[:30]),
-        "list without hashes": lambda: sums.write_text("first\n"),
-        "no list": sums.unlink,
+        "a file more": lambda: wheels[0].with_name("third-1.0-py3-none-any.whl").write_bytes(b"PK"),
     }
     damages[damage]()
     again = windows_python.dependency_wheels(ROW, AMD64, ws)

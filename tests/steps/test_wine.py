@@ -240,29 +240,32 @@ def test_a_32_bit_half_that_is_installed_later_makes_another_64_bit_prefix_and_k
     after = wine.provider_for(AMD64, replace(ws, start=Recorder()))
     assert before.loader == after.loader == "/bin/wine64"
     assert wine.prefix_key(before, AMD64) != wine.prefix_key(after, AMD64)
-    assert wine.prefix_env(after, Path("/p"), AMD64)["WINELOADER"] == "/bin/wine64"
+    assert Wine(ws, after, Path("/p"), AMD64).env()["WINELOADER"] == "/bin/wine64"
 
 
 # --- the environment --------------------------------------------------------------------------------------------------
 
 
-def test_a_program_can_open_no_window_and_no_python_setting_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_can_open_no_window_and_no_python_setting_reaches_it(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Debian 13's Wine aborts where TMPDIR is set.
     names = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "WINELOADER", "TMPDIR"}
     for name in names:
         monkeypatch.setenv(name, "/here")
     monkeypatch.setenv("DISPLAY", ":0")
-    env = wine.prefix_env(Provider("Wine", "1"), Path("/p"), WIN32, {"MORE": "1", "HOME": None})
+    env = Wine(ws, Provider("Wine", "1"), Path("/p"), WIN32).env({"MORE": "1", "HOME": None})
     assert env["WINEPREFIX"] == "/p" and env["WINEARCH"] == "win32"
     assert env["DISPLAY"] == "" and env["WAYLAND_DISPLAY"] == "" and env["MORE"] == "1"
     assert not {*names, "HOME"} & set(env)
 
 
-def test_what_the_caller_wants_to_see_of_wine_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_caller_wants_to_see_of_wine_is_shown(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WINEDEBUG", raising=False)
-    assert wine.prefix_env(Provider("Wine", "1"), Path("/p"), AMD64)["WINEDEBUG"] == "-all"
+    warm = Wine(ws, Provider("Wine", "1"), Path("/p"), AMD64)
+    assert warm.env()["WINEDEBUG"] == "-all"
     monkeypatch.setenv("WINEDEBUG", "+loaddll")
-    assert wine.prefix_env(Provider("Wine", "1"), Path("/p"), AMD64)["WINEDEBUG"] == "+loaddll"
+    assert warm.env()["WINEDEBUG"] == "+loaddll"
 
 
 def test_a_path_is_written_as_windows_programs_read_it() -> None:
@@ -443,12 +446,18 @@ fn main() {
 """
 
 
-def test_a_shim_is_needed_where_the_dll_is_missing_and_nowhere_else(tmp_path: Path) -> None:
-    folder = tmp_path / "drive_c" / "windows" / "system32"
-    folder.mkdir(parents=True)
-    assert wine.needs_shim(tmp_path)
-    (folder / "bcryptprimitives.dll").write_bytes(b"MZ")
-    assert not wine.needs_shim(tmp_path)
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_shim_is_built_where_the_dll_is_missing_and_nowhere_else(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    dll = tmp_path / "prefix" / "drive_c" / "windows" / "system32" / "bcryptprimitives.dll"
+    dll.parent.mkdir(parents=True)
+    if is_there:
+        dll.write_bytes(b"MZ")
+    built: list[Path] = []
+    monkeypatch.setattr(wine, "_build_shim", lambda target, path, ws: built.append(path))
+    wine._fill_prefix(Wine(replace(ws, start=Recorder()), Provider("Wine", "1"), tmp_path / "prefix", AMD64))
+    assert built == ([] if is_there else [dll])
 
 
 @pytest.fixture(scope="module")
@@ -558,7 +567,7 @@ def test_a_session_ends_everything_when_its_block_fails_and_replaces_what_a_kill
     copy = own.state / "prefix" / prefix.name
     copy.parent.mkdir(parents=True)
     subprocess.run(["cp", "--archive", "--reflink=auto", prefix, copy], check=True)
-    env = {**wine.prefix_env(sessions["amd64"].provider, copy, AMD64), windows.MARK: windows.RUN}
+    env = {**replace(sessions["amd64"], prefix=copy).env(), windows.MARK: windows.RUN}
     subprocess.run(["wineserver", "-p"], env=env, check=True, timeout=1800)
     (left,) = wine.processes(copy)
     with pytest.raises(StepError), wine.session(AMD64, own) as session:
