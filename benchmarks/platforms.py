@@ -14,8 +14,6 @@ from glean_steps.workspace import Workspace
 # One whose processor is not that of most machines.
 ONE_TAG = "manylinux_2_17_aarch64"
 SIZE_TAG = "manylinux_2_17_x86_64"
-# maturin 1.16 asks the linker for `PyInit_…` there, which a library for cffi doesn't have.
-NOT_BY_MATURIN = ("win_arm64",)
 
 
 def one_line_changed(place: Place) -> Iterator[Dict[str, Side]]:
@@ -51,8 +49,7 @@ def _bare_build(target: Target, folder: Path, ws: Workspace) -> float:
 
 def nothing_changed(place: Place) -> Iterator[Dict[str, Side]]:
     """The whole command again; the round that does not count makes the wheels."""
-    by_maturin = [target for target in TARGETS if target.platform_tag not in NOT_BY_MATURIN]
-    yield {"build": lambda: building.typed(place, "nox", "-s", "build"), "maturin": building.maturin(by_maturin, place)}
+    yield {"build": lambda: building.typed(place, "nox", "-s", "build"), "maturin": building.maturin(TARGETS, place)}
 
 
 def wheel_size(place: Place) -> Iterator[Dict[str, Side]]:
