@@ -191,7 +191,9 @@ def _attempt(work: Callable[[], object]) -> str:
         raise
     except StepError as error:
         report.say(str(error))
-        return " ".join(f"{error.what}: {error.why}".rstrip(": ").split())[:300]
+        # A command line has paths of this machine, and the reason is published.
+        why = "" if error.why.startswith("command: ") else error.why
+        return " ".join(f"{error.what}: {why}".rstrip(": ").split())[:300]
     except Exception as error:  # Trouble of one baseline, or a mistake here, must not cost the other figures.
         report.say(traceback.format_exc())
         return f"{type(error).__name__}: {error}"[:300]
