@@ -93,15 +93,16 @@ pub(super) fn work() -> Work {
 /// Appends what is due by now.
 fn submit_scheduled() {
     let mut shared = shared();
-    let (mut is_due, mut is_delayed) = (false, false);
-    for op in shared.schedule.take_due() {
-        is_due = true;
-        is_delayed |= shared.log.append(&op) == Appended::Delayed;
+    let due = shared.schedule.take_due();
+    if due.is_empty() {
+        return;
+    }
+    let mut is_delayed = false;
+    for op in &due {
+        is_delayed |= shared.log.append(op) == Appended::Delayed;
     }
     drop(shared);
-    if is_due {
-        uploads::look_after_fold();
-    }
+    uploads::look_after_fold();
     if is_delayed {
         // That thread comes to it by itself: this one folds once more when there is something to see.
         FILES.wake();

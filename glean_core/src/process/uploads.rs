@@ -266,26 +266,27 @@ pub(super) fn look_after_fold() {
 
 /// Looks for what was due, after a fold: it is a ping by now, whoever made it.
 pub(super) fn folded() {
-    let running = running();
-    let mut signal = lock(&running.signal);
+    let mut signal = lock(&running().signal);
     if std::mem::take(&mut signal.looks_after_fold) {
-        signal.has_published = true;
-        drop(signal);
-        running.changed.notify_all();
+        announce(signal);
     }
 }
 
 /// Takes over that pings were published; touches no file.
 pub fn published(pings: u64, bytes: u64) {
     if pings > 0 {
-        let running = running();
-        let mut signal = lock(&running.signal);
-        signal.has_published = true;
+        let mut signal = lock(&running().signal);
         let (known_pings, known_bytes) = signal.unguarded.unwrap_or_default();
         signal.unguarded = Some((known_pings + pings, known_bytes + bytes));
-        drop(signal);
-        running.changed.notify_all();
+        announce(signal);
     }
+}
+
+/// Ends a [`wait`]: there may be a ping to send.
+fn announce(mut signal: MutexGuard<'_, Signal>) {
+    signal.has_published = true;
+    drop(signal);
+    running().changed.notify_all();
 }
 
 /// Removes some of the pings that are too many, after a start and when some were published. It takes locks of this
