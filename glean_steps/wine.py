@@ -14,6 +14,7 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -263,9 +264,7 @@ def _private_wine32(ws: Workspace) -> Optional[Provider]:
         if settings.OFFLINE.value():
             raise MissingToolError(f"{root} is missing", why="GLEAN_OFFLINE forbids making it")
         system.require([system.DEBOOTSTRAP], ws)
-        with workspace.lock(root.with_suffix(".lock"), "making the 32-bit Wine root"):
-            if not (root / ".complete").exists():
-                _make_root(root, ws)
+        roots.make_once(root, "make a private 32-bit Wine root (once, about 75 s, 1.1 GB)", partial(_fill_root, ws))
     provider = Provider("private 32-bit root", "", halves="32", root=root)
     return replace(provider, version=version(ws, provider.argv([provider.loader], ws.root)))
 
@@ -274,15 +273,13 @@ def _private_root(ws: Workspace) -> Path:
     return ws.cache / "wine32-root" / f"{system.os_release().get('VERSION_CODENAME', '')}-2"
 
 
-def _make_root(root: Path, ws: Workspace) -> None:
-    suite, mirror = system.os_release().get("VERSION_CODENAME", ""), roots.mirror(ws)
-    with report.step("make a private 32-bit Wine root (once, about 75 s, 1.1 GB)"), workspace.new_folder(root) as new:
-        # The binaries of a suite's point releases agree among themselves; --variant=minbase leaves out what Wine does
-        # not need.
-        argv = ["debootstrap", "--arch=i386", "--variant=minbase", "--include=wine,wine32", suite, new, mirror]
-        ws.run(argv, timeout_s=ROOT_TIMEOUT_S, quiet=True)
-        shutil.rmtree(new / "var" / "cache" / "apt", ignore_errors=True)
-        (new / ".complete").write_text(mirror)
+def _fill_root(ws: Workspace, new: Path) -> None:
+    suite = system.os_release().get("VERSION_CODENAME", "")
+    # The binaries of a suite's point releases agree among themselves; --variant=minbase leaves out what Wine does not
+    # need.
+    argv = ["debootstrap", "--arch=i386", "--variant=minbase", "--include=wine,wine32", suite, new, roots.mirror(ws)]
+    ws.run(argv, timeout_s=ROOT_TIMEOUT_S, quiet=True)
+    shutil.rmtree(new / "var" / "cache" / "apt", ignore_errors=True)
 
 
 def has_wine32() -> bool:

@@ -7,7 +7,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from glean_steps import project
 from glean_steps.environments import Environment
@@ -36,23 +36,27 @@ class Zig:
             OfflineError: they would have to be fetched.
         """
         cargo_zigbuild = _ENVIRONMENT.ensure(ws).with_name("cargo-zigbuild")
-        pinned = (ws.root / project.LINKER_REQUIREMENTS).read_text(encoding="utf-8")
-        lacks: List[Tuple[str, str]] = []
-        for name, version in re.findall(r"^([\w-]+)==([\w.]+)", pinned, re.MULTILINE):
-            found = _packaged(f"{name.replace('-', '_')}-*.dist-info", ws)
-            if [folder.stem.rpartition("-")[2] for folder in found] != [version]:
-                lacks.append((f"{name} {version}", ", ".join(folder.name for folder in found) or "nothing"))
-        for file in (cargo_zigbuild, program(ws)):
-            if not os.access(file, os.X_OK):
-                lacks.append((file.name, f"no program {file}"))
-        if lacks:
-            (wanted, instead), home = lacks[0], _ENVIRONMENT.home(ws)
+        fault = next(_faults(cargo_zigbuild, ws), None)
+        if fault:
+            (wanted, instead), home = fault, _ENVIRONMENT.home(ws)
             raise MissingToolError(
                 f"the environment of zig lacks {wanted}",
                 why=f"{home} has {instead}",
                 fix=f"remove it and run again: rm -r {shlex.quote(str(home))}",
             )
         return cargo_zigbuild
+
+
+def _faults(cargo_zigbuild: Path, ws: Workspace) -> Iterator[Tuple[str, str]]:
+    """Yield what is not there as it is pinned, and what is there instead."""
+    pinned = (ws.root / project.LINKER_REQUIREMENTS).read_text(encoding="utf-8")
+    for name, version in re.findall(r"^([\w-]+)==([\w.]+)", pinned, re.MULTILINE):
+        found = _packaged(f"{name.replace('-', '_')}-*.dist-info", ws)
+        if [folder.stem.rpartition("-")[2] for folder in found] != [version]:
+            yield f"{name} {version}", ", ".join(folder.name for folder in found) or "nothing"
+    for file in (cargo_zigbuild, program(ws)):
+        if not os.access(file, os.X_OK):
+            yield file.name, f"no program {file}"
 
 
 def program(ws: Workspace) -> Path:
