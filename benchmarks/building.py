@@ -76,26 +76,29 @@ def typed(place: Place, *words: str) -> float:
 def maturin(targets: Sequence[Target], place: Place) -> Side:
     """Return a side that builds a wheel for each target with maturin, one after the other, in a copy of the crate.
 
-    Targets that it fails for are left out.
+    Targets that it fails for in the first round, which does not count, are left out.
     """
     # mingw's dlltool takes no path with a space.
     folder = place.scratch / f"maturin-{len(targets)}"
     shutil.copytree(place.ws.crate, folder, ignore=shutil.ignore_patterns("target"))
     (folder / "pyproject.toml").write_text(_PYPROJECT, encoding="utf-8")
-    left = list(targets)
+    seconds: Dict[Target, float] = {}
+
+    def first() -> None:
+        for target in targets:
+            try:
+                seconds[target] = _run_maturin(target, folder, place)
+            except CommandFailedError:
+                report.say(f"  maturin does not build {target.platform_tag}: left out")
+        if not seconds:
+            raise MissingArtifactError("maturin builds none of the targets", why="each failed, as is said above")
 
     def run() -> float:
-        seconds = 0.0
-        for target in tuple(left):
-            try:
-                seconds += _run_maturin(target, folder, place)
-            except CommandFailedError:
-                # In the round that does not count. What it cannot build, it is not asked for again.
-                if len(left) == 1:
-                    raise
-                left.remove(target)
-                report.say(f"  maturin does not build {target.platform_tag}: left out")
-        return seconds
+        if not seconds:
+            first()
+        else:
+            seconds.update({target: _run_maturin(target, folder, place) for target in seconds})
+        return sum(seconds.values())
 
     return run
 
