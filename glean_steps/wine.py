@@ -503,15 +503,17 @@ def session(target: Target, ws: Workspace) -> Iterator[Wine]:
 def end_prefix(prefix: Path) -> None:
     """End every program of a prefix, the wineserver last, and return when none is left."""
     limit = time.monotonic() + END_TIMEOUT_S
+    left = set(processes(prefix))
     # SIGINT asks a wineserver to end its clients and itself, as `wineserver -k` does, without its program.
-    for pid in processes(prefix):
+    for pid in left:
         _signal(pid, signal.SIGINT if _is_server(pid) else signal.SIGTERM)
-    while processes(prefix):
+    # A program that ends loses its environment before its files: a wineserver still has its lock then.
+    while left := {pid for pid in left.union(processes(prefix)) if _is_alive(pid)}:
         if time.monotonic() > limit:
             for pid in processes(prefix):
                 _signal(pid, signal.SIGKILL)
         if time.monotonic() > limit + END_TIMEOUT_S:
-            report.say(f"processes {processes(prefix)} of {prefix} do not end")
+            report.say(f"processes {sorted(left)} of {prefix} do not end")
             return
         time.sleep(0.02)
 
@@ -535,6 +537,14 @@ def processes(prefix: Path) -> List[int]:
 def _is_server(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/comm").read_text().startswith("wineserver")
+    except OSError:
+        return False
+
+
+def _is_alive(pid: int) -> bool:
+    """Return whether a process has not ended; one that nobody has waited for yet has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
 

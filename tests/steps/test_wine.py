@@ -314,6 +314,22 @@ def test_a_program_that_ignores_being_asked_is_killed(
     assert stubborn.wait(timeout=1800) == -signal.SIGKILL
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_the_end_waits_for_a_program_that_has_no_environment_any_more(tmp_path: Path, native: Any) -> None:
+    """A wineserver that ends is like that for a moment, and has its lock still; the next one could not start then."""
+    fading = """
+import ctypes
+def fade(*_):
+    start, end = (int(word) for word in open("/proc/self/stat").read().rpartition(")")[2].split()[47:49])
+    ctypes.memset(start, 0, end - start)
+    time.sleep(1)
+    raise SystemExit(3)
+signal.signal(signal.SIGTERM, fade)"""
+    process = native(tmp_path / "p", fading)
+    wine.end_prefix(tmp_path / "p")
+    assert process.poll() == 3
+
+
 def test_a_prefix_with_no_programs_ends_at_once(tmp_path: Path) -> None:
     wine.end_prefix(tmp_path / "p")
     assert wine.processes(tmp_path / "p") == []
