@@ -20,6 +20,7 @@ from pathlib import Path
 import needs
 import pytest
 from children import IS_WINDOWS, Child, has_journal, wait_until
+from kill_child import STEPS_A_LIFE
 
 pytestmark = pytest.mark.core
 
@@ -112,11 +113,11 @@ class Directory:
         if chance.random() < 0.3:
             time.sleep(chance.random() * START_S)
         else:
+            # By calls and not by time, so that a slow machine hits them in the middle of their work, too.
+            wanted = int(chance.choice([1, 40, STEPS_A_LIFE]) * chance.random())
             deadline = time.monotonic() + 60
-            # What has to be recorded comes right after what was found.
-            while not (self.folder / "told").exists() and time.monotonic() < deadline:
+            while self._returned() < wanted and time.monotonic() < deadline:
                 time.sleep(0.0005)
-            time.sleep(chance.choice([0.001, 0.005, 0.03]) * chance.random())
         kill()
         wait()
         self.note()
@@ -132,10 +133,13 @@ class Directory:
         assert self.least <= answer["steps"] <= self.most
         self._client_ids |= {answer["client_id"], *answer["client_ids"]}
         assert len(self._client_ids) == 1
-        acknowledged = self.folder / "acknowledged"
-        returned = acknowledged.stat().st_size if acknowledged.exists() else 0
-        self.least = answer["steps"] + returned
+        self.least = answer["steps"] + max(self._returned(), 0)
         self.most = self.least + 1
+
+    def _returned(self):
+        """Return how many calls of the last process returned; less than 0 before its first."""
+        acknowledged = self.folder / "acknowledged"
+        return acknowledged.stat().st_size if acknowledged.exists() else -1
 
     def check(self):
         """Let a last process say what is stored."""

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import windows
 
 from glean_steps import audit, header, settings, targets, wheel, workspace
 from glean_steps.targets import Target
@@ -57,6 +58,7 @@ def test_a_source_distribution_and_the_documented_variable_give_a_wheel_that_pas
             target.build_variable: "1",
             "CARGO_TARGET_DIR": str(unpacked / "target"),
             "GLEAN_CACHE": str(CHECKOUT.cache),
+            **windows.QUICK,
         },
     )
     (built,) = tmp_path.glob("*.whl")
