@@ -257,7 +257,10 @@ def end(data_dir: str, application_id: str, deadline: float, may_hand_over: bool
     found = json.loads(_ffi.take_text(out))
     # What a thread that is still busy is sending is given back when uploads are closed.
     is_sending = not has_ended and found["retry_ms"] is not None
-    if found["is_exclusive_taken"] or not (found["waiting"] or is_sending):
+    if not (found["waiting"] or is_sending):
+        return
+    # A process that sends looks once more before it ends, but only what is given back by now is surely there then.
+    if found["is_exclusive_taken"] and not is_sending:
         return
     _ffi.finish(_ffi.lib.glean_upload_close())
     settings = {

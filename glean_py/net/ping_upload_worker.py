@@ -27,6 +27,8 @@ FOREVER_MS = 2**64 - 1
 _AFTER_A_BREAK_MS = 60_000
 # How long copies for a collector of the developer hold back pings that have a server.
 _COPIES_S = 2.0
+# How often a process of its own opens a directory at most: what it cannot send is there each time.
+_LOOKS = 3
 NO_ENDPOINT = "-"
 """Stands for the server endpoint where none is needed, as for an uploader of the program's own."""
 _ERROR = 40
@@ -360,23 +362,50 @@ def _process(data_dir: str, application_id: str, configuration: Dict[str, Any]) 
     # The process ends by force when its own deadline is over; by then a request that begins in time is done.
     end = monotonic() + 30
 
-    def is_over() -> bool:
-        return monotonic() > end
+    def is_over(in_s: float = 0.0) -> bool:
+        return monotonic() + in_s > end
 
-    opened = open_directory(data_dir, application_id, configuration, is_exclusive=True)
-    if not _ffi.is_status(opened, _ffi.lib.GLEAN_OK):
-        # Another process sends, or the directory is gone.
-        return False
     sending = Configuration(server_endpoint=configuration["server_endpoint"])
+    is_done = False
+    # A program that ends and sees this process at work starts none; what it gave back may come behind the last look.
+    for look in range(_LOOKS):
+        opened = open_directory(data_dir, application_id, configuration, is_exclusive=True)
+        if not _ffi.is_status(opened, _ffi.lib.GLEAN_OK):
+            # Another process sends, or the directory is gone.
+            if look == 0:
+                return False
+            break
+        is_done = _send_all(sending, is_over, data_dir)
+        if is_over() or not _is_left(data_dir, application_id, configuration):
+            break
+    # Another process may send meanwhile.
+    _Copying(sending, is_over, data_dir, float("inf")).send()
+    return is_done
+
+
+def _send_all(sending: Configuration, is_over: Callable[..., bool], data_dir: str) -> bool:
+    """Send what waits in a directory that was opened, and leave it; return whether nothing is left to send now."""
     woken = _ffi.ffi.new("uint8_t *")
     try:
         while True:
             task = send_waiting(sending, is_over, data_dir, are_copies_last=True)
-            if not isinstance(task, _Wait) or monotonic() + task.time / 1000 > end:
-                break
+            if not isinstance(task, _Wait) or is_over(task.time / 1000):
+                return task.is_done()
             _ffi.lib.glean_upload_wait(task.time, woken)
     finally:
         _ffi.finish(_ffi.lib.glean_upload_close())
-    # Another process may send meanwhile.
-    _Copying(sending, is_over, data_dir, float("inf")).send()
-    return task.is_done()
+
+
+def _is_left(data_dir: str, application_id: str, configuration: Dict[str, Any]) -> bool:
+    """Return whether a ping waits that nobody is sending."""
+    import json
+
+    opened = open_directory(data_dir, application_id, configuration, is_exclusive=False)
+    if not _ffi.is_status(opened, _ffi.lib.GLEAN_OK):
+        return False
+    out = _ffi.ffi.new("GleanBuffer *")
+    try:
+        peeked = _ffi.lib.glean_upload_peek(out)
+        return _ffi.is_status(peeked, _ffi.lib.GLEAN_OK) and json.loads(_ffi.take_text(out))["waiting"] > 0
+    finally:
+        _ffi.finish(_ffi.lib.glean_upload_close())

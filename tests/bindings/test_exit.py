@@ -14,6 +14,8 @@ import pytest
 from fault_server import FaultServer, answer_late
 from upload_programs import accepted_ids, run_program, start_program, waiting_ids
 
+from glean_py.net import ping_upload_worker
+
 ENDS = {
     "atexit": "",
     "shutdown": "Glean.shutdown()",
@@ -116,8 +118,11 @@ def test_a_process_of_its_own_sends_what_waits_while_nobody_waits_for_it(tmp_pat
 
 def test_the_process_that_sends_is_one_and_ends_with_its_work(tmp_path):
     with FaultServer(*[fault_server.never_answer] * 3, answer_late(1)) as server:
-        programs = [start_program(tmp_path, server.endpoint, IN_FLIGHT) for _ in range(3)]
-        server.wait_for(lambda server: len(server.requests) == 3)
+        programs = []
+        for count in (1, 2, 3):
+            # One after the other: a program that starts sends what it finds, and its own ping waits behind that.
+            programs.append(start_program(tmp_path, server.endpoint, IN_FLIGHT))
+            server.wait_for(lambda server, count=count: len(server.requests) == count)
         for program in programs:
             end_program(program)
         # Before that, a look at the folder may come while the last file is renamed, and see none.
@@ -126,6 +131,28 @@ def test_the_process_that_sends_is_one_and_ends_with_its_work(tmp_path):
         assert len(accepted_ids(server)) == len(set(accepted_ids(server))) == 3
     if sys.platform == "linux":
         wait_until(lambda: processes_in(tmp_path) == [])
+
+
+@pytest.mark.core
+def test_what_is_given_back_behind_the_last_look_of_the_process_that_sends_is_sent(tmp_path, stopped, monkeypatch):
+    """The program that gives it back saw that process at work, and started none."""
+    code = "start()\nfor _ in range(2):\n    custom.submit()\nGlean.shutdown()"
+    run_program(tmp_path, "", code)
+    first, late = waiting_ids(tmp_path)
+    (tmp_path / "pending_pings" / late).rename(tmp_path / late)
+    send_all = ping_upload_worker._send_all
+
+    def send_and_give_back(*arguments):
+        is_done = send_all(*arguments)
+        if (tmp_path / late).exists():
+            (tmp_path / late).rename(tmp_path / "pending_pings" / late)
+        return is_done
+
+    monkeypatch.setattr(ping_upload_worker, "_send_all", send_and_give_back)
+    with FaultServer() as server:
+        assert ping_upload_worker._process(str(tmp_path), "glean-tests", {"server_endpoint": server.endpoint})
+        assert accepted_ids(server) == [first, late]
+    assert waiting_ids(tmp_path) == []
 
 
 def processes_in(directory):
