@@ -525,7 +525,8 @@ def quick(ws: Workspace) -> List[Suite]:
     chosen = here if here in interpreters.find_all(ws) else native_pythons(ws)[-1]
     # Tests of the steps that build and start little.
     fast = _steps("steps, fast", "not slow and not wine and not network")
-    return [*lint(), rust_native(), python_native(chosen), fast]
+    python = python_native(chosen, name=f"Python, native {chosen}, fast", arguments=project.WITHOUT_SLOW)
+    return [*lint(), rust_native(), python, fast]
 
 
 def hunt(ws: Workspace, name: str, changes: Mapping[str, str]) -> Suite:

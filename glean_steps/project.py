@@ -65,6 +65,8 @@ SUITE_REQUIREMENTS = "requirements/tests.txt"
 SUITE_PROGRAMS = ("strace", "disks")
 # For Pythons between the oldest and the newest: without the tests whose results do not depend on the Python.
 WITHOUT_CORE = ("-m", "not core")
+# After each change: also without those that wait or compute for a second.
+WITHOUT_SLOW = ("-m", "not core and not slow")
 # Tests that kill processes or damage files, and count: a sample in a suite, many once in a run, more at night.
 HUNT = "test_kill or test_hunt or test_crash_consistency"
 # One failure of these is one too many.

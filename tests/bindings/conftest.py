@@ -22,10 +22,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config):
-    """Declare the mark of tests that are about the core."""
+    """Declare the marks of tests that not every run has."""
     config.addinivalue_line(
         "markers", "core: what the core does, whatever the Python; the oldest and the newest run it"
     )
+    config.addinivalue_line("markers", "slow: waits or computes for a second; `nox -s quick` leaves it out")
 
 
 def pytest_collection_modifyitems(config, items):

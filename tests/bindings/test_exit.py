@@ -103,6 +103,7 @@ def end_program(process):
     assert (process.returncode, out.split(), err) == (0, [b"submitted"], b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["", "Glean.shutdown()"], ids=["atexit", "shutdown"])
 def test_a_process_of_its_own_sends_what_waits_while_nobody_waits_for_it(tmp_path, end):
     # The program's own request is never answered, and its output is read to the end: neither waits for the process.
@@ -116,6 +117,7 @@ def test_a_process_of_its_own_sends_what_waits_while_nobody_waits_for_it(tmp_pat
         wait_until(lambda: waiting_ids(tmp_path) == [])
 
 
+@pytest.mark.slow
 def test_the_process_that_sends_is_one_and_ends_with_its_work(tmp_path):
     with FaultServer(*[fault_server.never_answer] * 3, answer_late(1)) as server:
         programs = []
@@ -208,6 +210,7 @@ def test_an_end_that_runs_no_exit_handlers_loses_nothing(tmp_path, how):
     assert waiting_ids(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_middle_of_an_upload_is_a_safe_moment_to_end(tmp_path):
     # TLS in a thread while the interpreter goes is what crashes others.
     ends = int(os.environ.get("GLEAN_TEST_EXITS", "2" if sys.platform == "win32" else "8"))

@@ -104,6 +104,7 @@ wait_for(fork(submit_at_once))
         assert len(accepted_ids(server)) == len(set(accepted_ids(server))) == 5
 
 
+@pytest.mark.slow
 def test_a_fork_in_the_middle_of_an_upload_sends_nothing_twice(tmp_path):
     code = """
 start(allow_multiprocessing=False)
@@ -273,6 +274,7 @@ wait_for(fork(send))
         assert len(accepted_ids(server)) == 1
 
 
+@pytest.mark.slow
 def test_a_child_without_imports_ends_and_leaves_its_ping_to_others(tmp_path):
     """As when a disk stands still."""
     code = """

@@ -143,6 +143,7 @@ def test_what_exit_handlers_record_after_a_shutdown_is_dropped(tmp_path):
     assert count(data_dir) == 5
 
 
+@pytest.mark.slow
 @needs.linux
 def test_generations_of_forks_inherit_nothing_but_the_last_one(tmp_path):
     data_dir = tmp_path / "data"

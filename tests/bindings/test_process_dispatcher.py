@@ -59,6 +59,7 @@ def test_a_function_runs_in_a_process_of_its_own(importable, tmp_path):
     assert guard == "1"
 
 
+@pytest.mark.slow
 def test_while_a_process_runs_no_other_is_started(importable, tmp_path):
     first = ProcessDispatcher.dispatch(time.sleep, (1,))
     assert ProcessDispatcher.dispatch(importable, (str(tmp_path / "note"), "x")) is first

@@ -664,6 +664,7 @@ def start(*arguments, **options):
     )
 
 
+@pytest.mark.slow
 def test_serve_and_tail(tmp_path):
     """One collector from its first line to Ctrl-C, and what the terminal shows of it."""
     serving = start("serve", "--port", "0", "--store", tmp_path / "pings.sqlite")
@@ -703,6 +704,7 @@ def test_serve_and_tail(tmp_path):
         serving.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 200], ids=["short", "long"])
 def test_tail_tells_each_ping_once(collector, monkeypatch, count):
     """Also where the list is long, and where a ping arrives before the list is asked for."""

@@ -374,6 +374,7 @@ OUTCOMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault, stays, label", OUTCOMES.values(), ids=list(OUTCOMES))
 def test_each_outcome_keeps_or_removes_the_ping_and_is_counted(stopped, monkeypatch, fault, stays, label):
     monkeypatch.setattr(HttpClientUploader, "_DEFAULT_TIMEOUT", 0.2)

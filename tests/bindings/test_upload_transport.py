@@ -174,6 +174,7 @@ def test_a_server_that_never_does_its_part_is_left_after_a_while(monkeypatch, fa
         assert send(server.endpoint, body=b"x" * 3000000) == UploadResult.RECOVERABLE_FAILURE(0)
 
 
+@pytest.mark.slow
 def test_a_server_that_sends_byte_by_byte_is_left_when_the_whole_request_took_too_long(monkeypatch):
     monkeypatch.setattr(HttpClientUploader, "_TOTAL_TIMEOUT", 1.0)
     with FaultServer(fault_server.one_byte_at_a_time(0.05)) as server:

@@ -376,6 +376,7 @@ def test_requirements_are_pinned_with_hashes_and_name_no_host(checkout: Path, na
     assert "://" not in text and pinned and all("==" in line and " --hash=sha256:" in line for line in pinned)
 
 
+@pytest.mark.slow
 def test_suite_is_what_passed(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         "import pytest\n"

@@ -148,6 +148,7 @@ def place(program: Path, ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iter
         yield Place(ws, stack, effort=0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "group", [group for group in table.load() if group.part == table.CORE], ids=lambda one: one.name
 )

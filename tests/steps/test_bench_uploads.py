@@ -82,6 +82,7 @@ def place(ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         yield Place(ws, stack, effort=0.06)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "group", [group for group in table.load() if group.part == table.UPLOADS], ids=lambda one: one.name
 )

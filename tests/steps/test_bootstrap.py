@@ -56,6 +56,7 @@ def start(project: Path, *argv: str, **env: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.slow
 def test_a_program_of_the_environment_runs_with_its_folder_first_on_the_path(project: Path) -> None:
     code = "import os, sys; print(sys.prefix); print(os.environ['PATH'].split(os.pathsep)[0]); print(sys.argv[1:])"
     first = start(project, "python", "-c", code, "ä b", "")
@@ -69,10 +70,12 @@ def test_a_program_of_the_environment_runs_with_its_folder_first_on_the_path(pro
     assert again.stdout.splitlines()[0] == prefix
 
 
+@pytest.mark.slow
 def test_the_exit_status_is_that_of_the_program(project: Path) -> None:
     assert start(project, "python", "-c", "raise SystemExit(37)").returncode == 37
 
 
+@pytest.mark.slow
 def test_an_unknown_program_is_named(project: Path) -> None:
     done = start(project, "no-such-program")
     assert done.returncode == 27
@@ -91,6 +94,7 @@ def test_offline_says_what_is_missing(project: Path) -> None:
     assert "requirements/tools.txt" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_failing_pip_shows_its_last_lines_and_leaves_no_environment(project: Path) -> None:
     (project / "requirements" / "tools.txt").write_text("glean-no-such-package==1 --hash=sha256:" + "0" * 64 + "\n")
     done = start(project, "nox", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(project))
@@ -99,6 +103,7 @@ def test_a_failing_pip_shows_its_last_lines_and_leaves_no_environment(project: P
     assert not [path for path in (project / ".glean" / "tools").iterdir() if path.is_dir()]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_midway_is_made_good_by_the_next(project: Path) -> None:
     process = subprocess.Popen([sys.executable, "bootstrap.py", "python", "-V"], cwd=project, stderr=subprocess.DEVNULL)
     tools = project / ".glean" / "tools"
@@ -112,6 +117,7 @@ def test_a_run_that_was_killed_midway_is_made_good_by_the_next(project: Path) ->
     assert list(tools.glob("*/complete"))
 
 
+@pytest.mark.slow
 def test_of_two_runs_at_once_one_makes_it_and_the_other_waits(project: Path) -> None:
     processes = [
         subprocess.Popen(
@@ -124,6 +130,7 @@ def test_of_two_runs_at_once_one_makes_it_and_the_other_waits(project: Path) -> 
     assert said.count("-m venv") == 1
 
 
+@pytest.mark.slow
 def test_an_environment_of_another_key_goes_when_a_new_one_is_ready_unless_it_is_in_use(project: Path) -> None:
     tools = project / ".glean" / "tools"
     for name in ("unused", "used"):

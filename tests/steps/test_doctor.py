@@ -47,6 +47,7 @@ def test_bare_machine_of_a_user_gets_one_line_for_every_package_and_exit_14(
     assert "there is no 32-bit Wine, and a private one needs root" in out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_here")
 def test_root_is_told_what_will_be_installed(
     checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -58,6 +59,7 @@ def test_root_is_told_what_will_be_installed(
     assert "done automatically by the commands that need it" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_every_suite_of_the_test_command_has_a_verdict(
     checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,6 +86,7 @@ def test_missing_package_blocks_a_user_and_not_root(monkeypatch: pytest.MonkeyPa
     assert doctor.verdict(probes) == "will run after installing wine (done automatically as root)"
 
 
+@pytest.mark.slow
 def test_probing_changes_nothing_and_asks_no_server(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(Path(__file__).parents[2] / "requirements", ws.root / "requirements")
     before = sorted(ws.root.rglob("*"))

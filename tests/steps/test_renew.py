@@ -334,6 +334,7 @@ def small_wheel(version: str, requires_python: str) -> bytes:
     return packed.getvalue()
 
 
+@pytest.mark.slow
 def test_the_real_pip_tells_version_and_hash_of_what_that_windows_python_can_run(
     ws: Workspace, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

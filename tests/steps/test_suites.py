@@ -53,6 +53,7 @@ def suite(tmp_path: Path) -> Path:
 # --- counting pytest --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_real_suite_is_counted_with_its_failures_and_the_reasons_of_its_skips(suite: Path) -> None:
     (suite / "test_it.py").write_text(
         "import pytest\n"
@@ -88,6 +89,7 @@ def test_good(): pass
 """
 
 
+@pytest.mark.slow
 def test_test_that_passes_at_the_second_try_is_reported_as_unstable(suite: Path) -> None:
     (suite / "test_it.py").write_text(WEAK)
     result = run_pytest(suite)
@@ -146,6 +148,7 @@ def test_an_empty_suite_has_failed(suite: Path) -> None:
     assert result.failed == 1 and "no test ran" in " ".join(result.notes) or "exit status 5" in " ".join(result.notes)
 
 
+@pytest.mark.slow
 def test_a_warning_fails_a_test(suite: Path) -> None:
     (suite / "test_it.py").write_text("import warnings\ndef test_warns(): warnings.warn('old')\n")
     assert run_pytest(suite).failed == 1

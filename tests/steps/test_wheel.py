@@ -177,6 +177,7 @@ def test_a_retagged_wheel_has_its_tag_in_name_and_metadata(
     assert "Root-Is-Purelib: false" in lines
 
 
+@pytest.mark.slow
 def test_two_targets_can_be_packed_at_the_same_time(checkout_of_its_own: Workspace, library: Path) -> None:
     other = library.with_name("other.dll")
     other.write_bytes(b"MZ other")
@@ -194,6 +195,7 @@ def test_two_targets_can_be_packed_at_the_same_time(checkout_of_its_own: Workspa
     assert inside == {"win_amd64": library.read_bytes(), "win32": b"MZ other"}
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes(
     checkout_of_its_own: Workspace, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +212,7 @@ def test_the_same_input_gives_the_same_bytes(
     assert first == second
 
 
+@pytest.mark.slow
 def test_another_library_gives_other_bytes(checkout_of_its_own: Workspace, library: Path) -> None:
     first = wheel.pack_and_retag(library, X64, ws=checkout_of_its_own).read_bytes()
     library.write_bytes(library.read_bytes() + b"!")
@@ -352,6 +355,7 @@ def test_what_is_no_wheels_name_cannot_be_tagged(name: str) -> None:
         wheel.tagged_name(name, X64)
 
 
+@pytest.mark.slow
 def test_native_wheel_is_made_by_the_same_steps_once_until_something_changes(
     checkout_of_its_own: Workspace, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

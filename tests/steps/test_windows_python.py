@@ -508,6 +508,7 @@ def test_dependencies_that_are_whole_are_neither_asked_for_nor_locked(
     assert windows_python.dependency_wheels(ROW, AMD64, replace(two_dependencies, start=fail)) == wheels
 
 
+@pytest.mark.slow
 def test_each_python_and_architecture_has_dependencies_of_its_own(two_dependencies: Workspace) -> None:
     folders = {
         windows_python.dependency_wheels(row, target, two_dependencies)[0].parent
