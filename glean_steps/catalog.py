@@ -58,13 +58,13 @@ NIGHTLY_ZONES = ("UTC", "Asia/Kolkata", "America/St_Johns")
 # --- Rust -------------------------------------------------------------------------------------------------------------
 
 
-def rust_native() -> Suite:
+def rust_native(name: str = "Rust, native", arguments: Sequence[str] = ()) -> Suite:
     """The crate's tests on this machine."""
 
     def run(ws: Workspace, rust: Rust) -> Result:
-        return suites.count_cargo(cargo.test_crate(ws=ws, arguments=["--no-fail-fast"], check=False))
+        return suites.count_cargo(cargo.test_crate(ws=ws, arguments=["--no-fail-fast", *arguments], check=False))
 
-    return Suite("Rust, native", run, (HostRust(),), frozenset({"cargo, native"}))
+    return Suite(name, run, (HostRust(),), frozenset({"cargo, native"}))
 
 
 def rust_wine(target: Target, wines: Wines) -> Suite:
@@ -526,7 +526,7 @@ def quick(ws: Workspace) -> List[Suite]:
     # Tests of the steps that build and start little.
     fast = _steps("steps, fast", "not slow and not wine and not network")
     python = python_native(chosen, name=f"Python, native {chosen}, fast", arguments=project.WITHOUT_SLOW)
-    return [*lint(), rust_native(), python, fast]
+    return [*lint(), rust_native("Rust, native, fast", project.RUST_WITHOUT_SLOW), python, fast]
 
 
 def hunt(ws: Workspace, name: str, changes: Mapping[str, str]) -> Suite:

@@ -67,6 +67,8 @@ SUITE_PROGRAMS = ("strace", "disks")
 WITHOUT_CORE = ("-m", "not core")
 # After each change: also without those that wait or compute for a second.
 WITHOUT_SLOW = ("-m", "not core and not slow")
+# Files that are damaged at hundreds of places.
+RUST_WITHOUT_SLOW = ("--", "--skip", "flipped_bit", "--skip", "cut_anywhere")
 # Tests that kill processes or damage files, and count: a sample in a suite, many once in a run, more at night.
 HUNT = "test_kill or test_hunt or test_crash_consistency"
 # One failure of these is one too many.
