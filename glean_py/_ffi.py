@@ -288,6 +288,12 @@ def read_json(getter: Any, *arguments: Any) -> Optional[Any]:
     return take_json(out) if check(getter(*arguments, out)) else None
 
 
+def peek_uploads() -> Optional[Any]:
+    """Return what somebody has to know who could start a process that sends pings; `None` if the core failed."""
+    out = ffi.new("GleanBuffer *")
+    return take_json(out) if is_status(lib.glean_upload_peek(out), _OK) else None
+
+
 def read_text(getter: Any) -> Optional[str]:
     """Call a getter that fills a `GleanBuffer` with text and return it; `None` if there is nothing.
 

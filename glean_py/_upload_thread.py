@@ -248,13 +248,9 @@ def end(data_dir: str, application_id: str, deadline: float, may_hand_over: bool
     # After that deadline the disk or the thread hangs, and whoever looks at what waits would hang as well.
     if not may_hand_over or monotonic() >= deadline:
         return
-    import json
-
-    out = _ffi.ffi.new("GleanBuffer *")
-    status = _ffi.lib.glean_upload_peek(out)
-    if not _ffi.is_status(status, _ffi.lib.GLEAN_OK):
+    found = _ffi.peek_uploads()
+    if found is None:
         return
-    found = json.loads(_ffi.take_text(out))
     # What a thread that is still busy is sending is given back when uploads are closed.
     is_sending = not has_ended and found["retry_ms"] is not None
     if not (found["waiting"] or is_sending):

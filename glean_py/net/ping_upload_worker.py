@@ -398,14 +398,11 @@ def _send_all(sending: Configuration, is_over: Callable[..., bool], data_dir: st
 
 def _is_left(data_dir: str, application_id: str, configuration: Dict[str, Any]) -> bool:
     """Return whether a ping waits that nobody is sending."""
-    import json
-
     opened = open_directory(data_dir, application_id, configuration, is_exclusive=False)
     if not _ffi.is_status(opened, _ffi.lib.GLEAN_OK):
         return False
-    out = _ffi.ffi.new("GleanBuffer *")
     try:
-        peeked = _ffi.lib.glean_upload_peek(out)
-        return _ffi.is_status(peeked, _ffi.lib.GLEAN_OK) and json.loads(_ffi.take_text(out))["waiting"] > 0
+        found = _ffi.peek_uploads()
+        return found is not None and found["waiting"] > 0
     finally:
         _ffi.finish(_ffi.lib.glean_upload_close())
